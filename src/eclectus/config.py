@@ -1,0 +1,246 @@
+"""The whole configuration of a run: pydantic models, defaults that are vetted values, no torch.
+
+YAML in, `RunConfig` out. Components (corpora, rewards, algorithms) are named by `type`; their own options are checked
+by their own file when the run is built, still before the first step.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from eclectus.errors import ConfigError
+from eclectus.registry import describe
+
+
+class Model(BaseModel):
+    """Base of the configuration's own parts: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Component(BaseModel):
+    """A part named by `type`; all other keys are that type's own options."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that belong to the component itself."""
+        return dict(self.model_extra or {})
+
+
+class DataConfig(Model):
+    """Which text the run uses and how it is cleaned and split."""
+
+    languages: list[str] = Field(min_length=2, description="BCP-47 tags, the pivot language first")
+    corpora: list[Component] = Field(min_length=1)
+    max_pairs: dict[str, int] = Field(
+        default_factory=dict, description="training pairs allowed per language; its monolingual text stays free"
+    )
+    dev: int = Field(100, ge=1, description="development segments per direction")
+    test: int = Field(200, ge=1, description="test segments per direction")
+    max_chars: int = Field(200, ge=1, description="longer texts are left out")
+    max_ratio: float = Field(4.0, gt=1, description="pairs whose lengths in characters differ more are left out")
+    allow_leaks: bool = Field(False, description="start although test text stands in the training text")
+
+
+class NewModelConfig(Model):
+    """Shape of a Marian encoder-decoder built from nothing, with a tokenizer trained on the run's training text."""
+
+    vocabulary: int = Field(6000, ge=100)
+    d_model: int = Field(192, ge=8)
+    heads: int = Field(4, ge=1)
+    encoder_layers: int = Field(4, ge=1)
+    decoder_layers: int = Field(2, ge=1)
+    ffn: int = Field(768, ge=8)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    max_positions: int = Field(256, ge=16)
+
+
+class PolicyConfig(Model):
+    """The model to train: the shipped `base`, a folder, a hub id, or a `new` one."""
+
+    path: str = Field("base", description="'base' (shipped), a folder, or a hub id")
+    new: NewModelConfig | None = None
+
+
+class SupervisedConfig(Model):
+    """Maximum-likelihood training with label smoothing; the best checkpoint by dev chrF++ is kept."""
+
+    directions: list[str] = Field(["*-*"], description="patterns such as en-es, en-* or *-en")
+    steps: int = Field(2000, ge=1)
+    batch_tokens: int = Field(4096, ge=32, description="target tokens in one update")
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup: int = Field(200, ge=0)
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    temperature: float = Field(2.0, gt=0, description="directions are drawn in proportion to size ** (1 / temperature)")
+    max_grad_norm: float = Field(1.0, gt=0)
+    evaluate_every: int = Field(200, ge=1)
+    patience: int = Field(10, ge=1, description="evaluations without improvement before the training ends")
+
+
+class RewardTermConfig(Component):
+    """One reward with its weight."""
+
+    weight: float = Field(1.0, gt=0)
+
+
+class RewardConfig(Model):
+    """`sum(weight * term) / sum(weight) * product(gates)`, over those who judged, then scaled per direction."""
+
+    terms: list[RewardTermConfig] = Field(min_length=1)
+    gates: list[Component] = Field(default_factory=list)
+    normalise: Literal["none", "direction"] = "direction"
+
+
+class TaskConfig(Model):
+    """What a share of the prompts is for: directions, whether references may be seen, and what is rewarded."""
+
+    name: str
+    directions: list[str] = Field(min_length=1)
+    references: bool = Field(False, description="False: only source-side text is used and references are withheld")
+    share: float = Field(1.0, gt=0, description="share of the prompts in each step, relative to the other tasks")
+    reward: RewardConfig
+    kl: float = Field(0.05, ge=0, description="weight of KL(policy || starting policy)")
+    mle: float = Field(0.0, ge=0, description="weight of the likelihood of the references beside the reward")
+    select_by: Literal["reference", "reward"] = Field(
+        "reference", description="what chooses the checkpoint: dev chrF++ against references, or the dev reward"
+    )
+
+    @model_validator(mode="after")
+    def _mle_needs_references(self) -> TaskConfig:
+        if self.mle > 0 and not self.references:
+            raise ValueError(f"task '{self.name}' has mle > 0 but references: false; set references: true or mle: 0")
+        return self
+
+
+class ReinforceConfig(Model):
+    """Online reinforcement learning: sample, reward, update."""
+
+    algorithm: Component = Component(type="rloo")
+    tasks: list[TaskConfig] = Field(min_length=1)
+    steps: int = Field(300, ge=1)
+    segments: int = Field(32, ge=1, description="sources in one step")
+    samples: int = Field(8, ge=2, description="translations sampled for each source")
+    temperature: float = Field(1.0, gt=0, description="sampling temperature; it enters the log-probability")
+    max_length: int = Field(64, ge=2, description="tokens of a sampled translation, end-of-sequence included")
+    learning_rate: float = Field(1e-4, gt=0)
+    warmup: int = Field(10, ge=0)
+    decay: bool = Field(True, description="linear decay of the learning rate to 10 % over the run")
+    max_grad_norm: float = Field(1.0, gt=0)
+    micro_batch_tokens: int = Field(16384, ge=32, description="padded target tokens in one backward pass")
+    direction_temperature: float = Field(5.0, gt=0, description="as in supervised.temperature, inside a task")
+    evaluate_every: int = Field(50, ge=1)
+    samples_every: int = Field(50, ge=1, description="steps between two tables of sampled translations")
+    checkpoint_every: int = Field(100, ge=1)
+    stop_fall: float = Field(
+        3.0, gt=0, description="the run stops when dev chrF++ fell this much below its best while the reward rose"
+    )
+
+
+class EvaluationConfig(Model):
+    """Held-out evaluation: dev for selection, test once at the end."""
+
+    directions: list[str] = Field(["*-*"], description="directions whose test set is scored at the end")
+    dev_segments: int = Field(40, ge=1, description="dev segments per direction at each evaluation while training")
+    beams: int = Field(1, ge=1, description="beam size; 1 is greedy")
+    max_length: int = Field(96, ge=2)
+    resamples: int = Field(1000, ge=100, description="paired bootstrap resamples")
+
+
+Control = Literal["constant_reward", "supervised", "distillation", "best_of_n"]
+
+
+class RunConfig(Model):
+    """One run, from text to report."""
+
+    title: str = "eclectus run"
+    seed: int = 1
+    threads: int | None = Field(None, ge=1, description="CPU threads; None: all")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    data: DataConfig
+    policy: PolicyConfig = PolicyConfig()
+    supervised: SupervisedConfig | None = None
+    reinforce: ReinforceConfig | None = None
+    evaluation: EvaluationConfig = EvaluationConfig()
+    controls: list[Control] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> RunConfig:
+        if self.policy.new is not None and self.supervised is None:
+            raise ValueError("policy.new starts from random weights, add a 'supervised' part that trains it first")
+        if self.controls and self.reinforce is None:
+            raise ValueError("controls stand beside reinforcement learning, add a 'reinforce' part or drop them")
+        return self
+
+
+def load(path: Path, overrides: list[str] | None = None) -> RunConfig:
+    """Read a YAML configuration and apply `a.b=c` overrides.
+
+    Args:
+        path: the YAML file.
+        overrides: `key.path=value` strings; the value is read as YAML, a number in the path indexes a list.
+
+    Raises:
+        ConfigError: missing or unreadable file, an unknown key (the nearest known is named), a wrong value.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"config: no file '{path}'; `eclectus recipe list` shows the packaged ones") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config: cannot read '{path}' ({error})") from error
+    return parse(text, overrides, name=str(path))
+
+
+def parse(text: str, overrides: list[str] | None = None, name: str = "config") -> RunConfig:
+    """Turn YAML text into a checked `RunConfig`; see `load`."""
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"config: '{name}' is not valid YAML{place}: {getattr(error, 'problem', error)}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"config: '{name}' must hold keys and values; see `eclectus recipe show quickstart`")
+    for override in overrides or []:
+        _override(values, override)
+    try:
+        return RunConfig(**values)
+    except ValidationError as error:
+        raise ConfigError(describe(error, "", RunConfig)) from error
+
+
+def dump(config: RunConfig) -> str:
+    """Write a configuration as YAML that `parse` reads back to the same configuration."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    path, equals, raw = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set: '{override}' is not of the form key.path=value, as in --set reinforce.steps=100")
+    *parents, last = path.split(".")
+    current: Any = values
+    for part in [*parents, last]:
+        if isinstance(current, list) and not (part.isdigit() and int(part) < len(current)):
+            raise ConfigError(f"--set: '{path}': '{part}' must be an index below {len(current)}")
+        if part is last:
+            break
+        key: Any = int(part) if isinstance(current, list) else part
+        if isinstance(current, dict) and current.get(key) is None:
+            current[key] = {}
+        current = current[key]
+        if not isinstance(current, dict | list):
+            raise ConfigError(f"--set: '{path}': '{part}' holds a single value, not keys")
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set: '{override}': the value is not valid YAML") from error
+    current[int(last) if isinstance(current, list) else last] = value

@@ -1,0 +1,38 @@
+"""Errors that a user can repair: one sentence that says what is wrong, where, and what to do.
+
+The command line prints the sentence and exits with `exit_code`; every other exception is a bug of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EclectusError(Exception):
+    """Base of all errors that are the user's to repair."""
+
+    exit_code = 2
+
+
+class ConfigError(EclectusError):
+    """A configuration that cannot be run."""
+
+
+class DataError(EclectusError):
+    """A corpus that cannot be read, or that would make the results untrue."""
+
+
+class ModelError(EclectusError):
+    """A model that cannot be loaded, or that lacks what the run needs."""
+
+
+class RunError(EclectusError):
+    """A run that cannot start, continue, or be trusted."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `", did you mean 'x'?"` for the known word nearest to `word`, else the list of known words."""
+    known = sorted(known)
+    matches = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean '{matches[0]}'?" if matches else f"; known: {', '.join(known)}"

@@ -1,0 +1,115 @@
+"""Components found by file name: the type `chrf` in the room `rewards` is the file `rewards/chrf.py`.
+
+Nothing is registered by hand: a component is added by adding one file, and only the files that a run names are
+imported. A class of the user's own is named `package.module:Class`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from eclectus.errors import ConfigError, nearest
+
+T = TypeVar("T")
+
+
+class Options(BaseModel):
+    """Base of every component's own `Options`: unknown keys are refused, values cannot change after the check."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def names(room: str) -> list[str]:
+    """Return the types that the package `eclectus.<room>` offers, without importing them."""
+    package = importlib.import_module(f"eclectus.{room}")
+    support = set(getattr(package, "SUPPORT", ()))
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in support)
+
+
+def find(room: str, kind: str, base: type[T]) -> type[T]:
+    """Return the class for `kind` in `room`.
+
+    Args:
+        room: name of a sub-package, for example `rewards`.
+        kind: file name without `.py`, or `package.module:Class` for a class outside eclectus.
+        base: the class that a component of this room derives from.
+
+    Raises:
+        ConfigError: there is no such component.
+    """
+    if ":" in kind:
+        module_name, _, class_name = kind.partition(":")
+        try:
+            found = getattr(importlib.import_module(module_name), class_name)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"{room}: cannot load '{kind}' ({error}); write it as package.module:Class") from error
+        if not (inspect.isclass(found) and issubclass(found, base)):
+            raise ConfigError(f"{room}: '{kind}' is not a subclass of {base.__module__}.{base.__name__}")
+        return found
+    if kind not in names(room):
+        raise ConfigError(f"{room}: unknown type '{kind}'{nearest(kind, names(room))}")
+    module = importlib.import_module(f"eclectus.{room}.{kind}")
+    own = [
+        c
+        for _, c in inspect.getmembers(module, inspect.isclass)
+        if issubclass(c, base) and c.__module__ == module.__name__ and not inspect.isabstract(c)
+    ]
+    if len(own) != 1:
+        raise ConfigError(f"{room}: {module.__name__} must define exactly one {base.__name__}, found {len(own)}")
+    return own[0]
+
+
+def parse_options(where: str, options: type[Options], values: dict) -> Options:
+    """Check a component's options.
+
+    Raises:
+        ConfigError: an unknown key (the nearest known one is named) or a wrong value.
+    """
+    try:
+        return options(**values)
+    except ValidationError as error:
+        raise ConfigError(describe(error, where, options)) from error
+
+
+def describe(error: ValidationError, where: str, model: type[BaseModel]) -> str:
+    """Turn pydantic's first complaint into one sentence."""
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    place = ".".join([p for p in [where, *path] if p])
+    if first["type"] == "extra_forbidden":
+        return f"config: unknown key '{place}'{nearest(path[-1], _keys_beside(model, first['loc']))}"
+    if first["type"] == "missing":
+        return f"config: '{place}' is missing; add it"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"config: '{place}': {message[0].lower()}{message[1:]} (got {first['input']!r})"
+
+
+def _keys_beside(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """The known keys of the object in which the last part of `path` stands."""
+    current: type[BaseModel] = model
+    for part in path[:-1]:
+        if not (isinstance(part, str) and part in current.model_fields):
+            continue
+        nested = [t for t in _models(current.model_fields[part].annotation)]
+        if len(nested) == 1:
+            current = nested[0]
+        elif nested:  # a discriminated union: the next part of the path is the tag
+            tag = path[path.index(part) + 1 : path.index(part) + 3]
+            current = next((m for m in nested if _tag(m) in tag), current)
+    return list(current.model_fields)
+
+
+def _models(annotation: object) -> list[type[BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return [annotation]
+    arguments = getattr(annotation, "__args__", ())
+    return [model for argument in arguments for model in _models(argument)]
+
+
+def _tag(model: type[BaseModel]) -> object:
+    return model.model_fields["type"].default if "type" in model.model_fields else None

@@ -1,0 +1,73 @@
+"""What a reward is: segments and hypotheses in, one value in [0, 1] or None for each out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from eclectus.registry import Options
+from eclectus.segment import Segment
+
+Score = float | None
+
+
+@dataclass(frozen=True)
+class RewardContext:
+    """What a run lends to its rewards.
+
+    Args:
+        languages: the run's languages, the pivot first.
+        translate: greedy translations by the frozen starting policy, one for each segment.
+        target_texts: monolingual training text for each language; never dev or test text.
+    """
+
+    languages: Sequence[str] = ()
+    translate: Callable[[Sequence[Segment]], list[str]] | None = None
+    target_texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class Reward(ABC):
+    """Judges hypotheses: 1 is best, 0 is worst, None means "I cannot judge this" and is never counted as 0.
+
+    A subclass in `rewards/<type>.py` gives `__call__` and, where it has options, a nested `Options` model.
+    """
+
+    class Options(Options):
+        """No options."""
+
+    requires: ClassVar[frozenset[str]] = frozenset()
+    """What must be there: "reference" (in the segment), "translate", "target_texts" (in the context)."""
+
+    def __init__(self, options: Options | None = None, context: RewardContext | None = None) -> None:
+        self.options = options if options is not None else type(self).Options()
+        self.context = context or RewardContext()
+
+    @property
+    def name(self) -> str:
+        """The type, as in the config."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def signature(self) -> str:
+        """How the value was made, in sacreBLEU's style; subclasses add their settings."""
+        return self.name
+
+    @abstractmethod
+    def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
+        """Judge `hypotheses[i]` as a translation of `segments[i]`; returns one value for each."""
+
+    def score_groups(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> list[list[Score]]:
+        """Judge `hypotheses[b][g]` for `segments[b]`; equal hypotheses of one segment are judged once."""
+        flat: list[tuple[Segment, str]] = []
+        index: list[list[int]] = []
+        for segment, group in zip(segments, hypotheses, strict=True):
+            seen: dict[str, int] = {}
+            for hypothesis in group:
+                if hypothesis not in seen:
+                    seen[hypothesis] = len(flat)
+                    flat.append((segment, hypothesis))
+            index.append([seen[hypothesis] for hypothesis in group])
+        scores = self([segment for segment, _ in flat], [hypothesis for _, hypothesis in flat])
+        return [[scores[i] for i in row] for row in index]
