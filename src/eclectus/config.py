@@ -41,7 +41,13 @@ class DataConfig(Model):
     languages: list[str] = Field(min_length=2, description="BCP-47 tags, the pivot language first")
     corpora: list[Component] = Field(min_length=1)
     max_pairs: dict[str, int] = Field(
-        default_factory=dict, description="training pairs allowed per language; its monolingual text stays free"
+        default_factory=dict,
+        description="training pairs allowed per language; its monolingual text stays free",
+    )
+    split_seed: int = Field(
+        1,
+        description="seed of the split and of made-up phrases; not the run's seed, so that a"
+        " model trained earlier on the same data meets the same test set",
     )
     dev: int = Field(100, ge=1, description="development segments per direction")
     test: int = Field(200, ge=1, description="test segments per direction")
@@ -81,6 +87,9 @@ class SupervisedConfig(Model):
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     temperature: float = Field(2.0, gt=0, description="directions are drawn in proportion to size ** (1 / temperature)")
     max_grad_norm: float = Field(1.0, gt=0)
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16 is faster where the processor has it; weights and optimizer stay float32"
+    )
     evaluate_every: int = Field(200, ge=1)
     patience: int = Field(10, ge=1, description="evaluations without improvement before the training ends")
 
@@ -110,7 +119,8 @@ class TaskConfig(Model):
     kl: float = Field(0.05, ge=0, description="weight of KL(policy || starting policy)")
     mle: float = Field(0.0, ge=0, description="weight of the likelihood of the references beside the reward")
     select_by: Literal["reference", "reward"] = Field(
-        "reference", description="what chooses the checkpoint: dev chrF++ against references, or the dev reward"
+        "reference",
+        description="what chooses the checkpoint: dev chrF++ against references, or the dev reward",
     )
 
     @model_validator(mode="after")
@@ -140,7 +150,9 @@ class ReinforceConfig(Model):
     samples_every: int = Field(50, ge=1, description="steps between two tables of sampled translations")
     checkpoint_every: int = Field(100, ge=1)
     stop_fall: float = Field(
-        3.0, gt=0, description="the run stops when dev chrF++ fell this much below its best while the reward rose"
+        3.0,
+        gt=0,
+        description="the run stops when dev chrF++ fell this much below its best while the reward rose",
     )
 
 

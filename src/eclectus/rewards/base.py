@@ -58,6 +58,9 @@ class Reward(ABC):
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge `hypotheses[i]` as a translation of `segments[i]`; returns one value for each."""
 
+    def reset(self) -> None:  # noqa: B027, most rewards remember nothing that could change
+        """Forget what was asked of the policy; the training loop calls it where a resumed run would start afresh."""
+
     def score_groups(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> list[list[Score]]:
         """Judge `hypotheses[b][g]` for `segments[b]`; equal hypotheses of one segment are judged once."""
         flat: list[tuple[Segment, str]] = []

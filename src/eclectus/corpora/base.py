@@ -1,0 +1,75 @@
+"""What a corpus is: a source of entries, each one meaning in one or more languages."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from eclectus import registry
+
+Split = Literal["auto", "train", "dev", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One meaning in one or more languages.
+
+    Args:
+        texts: language tag -> text; with one language it is monolingual text.
+        corpus: label of the corpus that it came from: the type, or the name of the user's file.
+        id: stable name inside the run.
+        split: "auto" lets the run decide; anything else is the user's own decision.
+    """
+
+    texts: Mapping[str, str]
+    corpus: str
+    id: str
+    split: Split = "auto"
+
+
+class Corpus(ABC):
+    """A source of entries in the run's languages.
+
+    Args:
+        options: this type's own options.
+        languages: the run's tags, the pivot first; entries carry no others.
+        seed: `data.split_seed`, for corpora that draw at random.
+
+    A subclass in `corpora/<type>.py` gives `entries`, `signature` and, where it has any, nested `Options`.
+    """
+
+    class Options(registry.Options):
+        """No options."""
+
+    def __init__(self, options: registry.Options | None, languages: Sequence[str], seed: int) -> None:
+        self.options = options if options is not None else type(self).Options()
+        self.languages = list(languages)
+        self.seed = seed
+        self.dropped: Counter[str] = Counter()
+        """Texts left out while reading, by reason."""
+
+    @property
+    def name(self) -> str:
+        """The type, as in the config."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def label(self) -> str:
+        """How reports call this corpus; a corpus read from a file is called by its file."""
+        return self.name
+
+    @property
+    @abstractmethod
+    def signature(self) -> str:
+        """Where it came from: packages with versions and licences, or a file with its number of lines."""
+
+    @abstractmethod
+    def entries(self) -> Iterable[Entry]:
+        """Yield every entry; texts are as the source has them, cleaning is the run's.
+
+        Raises:
+            DataError: the source cannot be read.
+        """

@@ -1,0 +1,99 @@
+"""Cleaning: one spelling of characters and spaces, filters by length, duplicates; and the key to find leaks by."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+from eclectus.corpora.base import Entry
+
+INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+)
+"""Control characters, soft hyphens, marks of direction; not the joiners U+200C and U+200D, which spell words."""
+
+SHORT = 20
+"""Pairs whose longer side has at most this many characters pass every ratio: `OK` - `Aceptar` is well aligned."""
+
+
+class _Stripper(dict[int, int | None]):
+    """Table for `str.translate` that drops punctuation, spaces and controls; filled as characters are met."""
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = None if unicodedata.category(chr(code))[0] in "PZC" else code
+        return self[code]
+
+
+_STRIPPER = _Stripper()
+
+
+def normalise(text: str) -> str:
+    """Return `text` in Unicode NFC, without invisible characters, every run of spaces as one plain space."""
+    return " ".join(INVISIBLE.sub("", unicodedata.normalize("NFC", text)).split())
+
+
+def normalise_key(text: str) -> str:
+    """Return the key under which two texts count as the same: casefolded, without punctuation and spaces.
+
+    `"Log in!"` and `"log  in"` share a key, `"$3"` and `"€3"` do not. Punctuation alone is its own key.
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return folded.translate(_STRIPPER) or folded
+
+
+@lru_cache(maxsize=1 << 17)
+def width(text: str) -> int:
+    """Return the length in characters, where a wide one (Chinese, Japanese, Korean) counts as two."""
+    if not text or max(text) < "\u1100":  # nothing wide below Hangul
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def words(text: str) -> int:
+    """Return the number of words; in scripts without spaces two wide characters count as one word."""
+    return max(len(text.split()), (width(text) - len(text)) // 2)
+
+
+def ratio_fits(first: str, second: str, max_ratio: float) -> bool:
+    """Tell whether two texts are near enough in length to be translations of each other."""
+    short, long = sorted((width(first), width(second)))
+    return long <= SHORT or long <= max_ratio * short
+
+
+def clean(
+    entries: Iterable[Entry],
+    max_chars: int,
+    dropped: Counter[str],
+    seen: set[tuple[object, ...]] | None = None,
+) -> Iterator[Entry]:
+    """Yield entries with normalised texts, without texts that are too long or empty, each entry once.
+
+    Args:
+        entries: in any order; of equal ones the first is kept.
+        max_chars: longer texts are left out (the entry keeps its other languages).
+        dropped: reasons are counted here.
+        seen: shared by the corpora of a run, so that an entry of two corpora stands once.
+    """
+    seen = set() if seen is None else seen
+    for entry in entries:
+        texts = {}
+        for tag, raw in entry.texts.items():
+            text = normalise(raw)
+            if not any(c.isalnum() for c in text):
+                dropped["no letters or digits"] += 1
+            elif len(text) > max_chars:
+                dropped["too long"] += 1
+            else:
+                texts[tag] = text
+        # The split is part of the key: a text that stands in a train and a test file must be found as a leak.
+        key = (entry.split, *texts.items())
+        if not texts:
+            continue
+        if key in seen:
+            dropped["duplicate"] += 1
+            continue
+        seen.add(key)
+        yield Entry(texts, entry.corpus, entry.id, entry.split)

@@ -1,0 +1,196 @@
+"""`prepare`: corpora in, a split and checked `Dataset` out. Nothing is cached on disk."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from eclectus import languages, registry
+from eclectus.config import DataConfig
+from eclectus.corpora import splits
+from eclectus.corpora.base import Corpus, Entry
+from eclectus.corpora.clean import clean
+from eclectus.errors import ConfigError, DataError, nearest
+from eclectus.segment import Segment
+
+SplitName = Literal["train", "dev", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "dev", "test")
+
+
+class Dataset:
+    """The text of a run, in three splits that share no text.
+
+    Args:
+        config: languages, caps and sizes.
+        entries: split -> entries, in seeded order.
+        report: what `describe` returns beside the counts.
+    """
+
+    def __init__(self, config: DataConfig, entries: dict[SplitName, list[Entry]], report: dict[str, Any]) -> None:
+        self.languages = list(config.languages)
+        self._config = config
+        self._entries = entries
+        self._report = report
+        self._allowed = {tag: self._capped(tag, cap) for tag, cap in config.max_pairs.items()}
+        self._cache: dict[tuple[str, str, str], list[Segment]] = {}
+
+    def pairs(self, split: SplitName, source_lang: str, target_lang: str) -> list[Segment]:
+        """Return the segments of a direction, with references.
+
+        Training text honours `max_pairs`: a pair uses only the entries that each capped language is allowed, the
+        same ones in both directions. Dev and test hold at most `config.dev` and `config.test` segments, each source
+        once, ordered so that every beginning of the list holds the corpora in the same proportions.
+        """
+        key = (split, source_lang, target_lang)
+        if key not in self._cache:
+            self._cache[key] = self._make_pairs(*key)
+        return self._cache[key]
+
+    def monolingual(self, split: SplitName, lang: str) -> list[str]:
+        """Return every distinct text of one language in a split; `max_pairs` does not bound it."""
+        return list(dict.fromkeys(e.texts[lang] for e in self._entries[split] if lang in e.texts))
+
+    def check(self, directions: Sequence[languages.Direction]) -> None:
+        """Make sure that each direction can be selected and tested.
+
+        Raises:
+            DataError: a direction without dev or test segments.
+        """
+        for source, target in directions:
+            for split in ("dev", "test"):
+                if not self.pairs(split, source, target):
+                    n = len(self.pairs("train", source, target))
+                    raise DataError(
+                        f"data: direction '{languages.direction(source, target)}' has no {split} segments "
+                        f"({n} for training); add a corpus that holds {languages.name(source)} and "
+                        f"{languages.name(target)}, or take the direction out"
+                    )
+
+    @property
+    def counts(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Entries by language, corpus and split: `counts["gl"]["cldr"]["train"]`."""
+        found: dict[str, dict[str, dict[str, int]]] = {tag: {} for tag in self.languages}
+        for split in SPLITS:
+            for entry in self._entries[split]:
+                for tag in entry.texts:
+                    found[tag].setdefault(entry.corpus, dict.fromkeys(SPLITS, 0))[split] += 1
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the report prints: counts, texts dropped by corpus and reason, signatures, caps."""
+        return {
+            "languages": self.languages,
+            "counts": self.counts,
+            "max_pairs": self._config.max_pairs,
+            **self._report,
+        }
+
+    def _capped(self, tag: str, cap: int) -> set[int]:
+        """Positions of the training entries whose text in `tag` may be used in pairs.
+
+        Entries that pair with the pivot come first, so that the cap is what the pivot's direction has.
+        """
+        pivot = next(other for other in self.languages if other != tag)
+        usable = [i for i, e in enumerate(self._entries["train"]) if tag in e.texts and len(e.texts) > 1]
+        with_pivot, others, seen = [], [], set()
+        for i in usable:
+            entry = self._entries["train"][i]
+            texts = (entry.texts.get(pivot), entry.texts[tag])
+            if splits.pair_fits(entry, (pivot, tag), self._config.max_ratio) and texts not in seen:
+                seen.add(texts)
+                with_pivot.append(i)
+            else:
+                others.append(i)
+        return set([*with_pivot, *others][:cap])
+
+    def _make_pairs(self, split: SplitName, source_lang: str, target_lang: str) -> list[Segment]:
+        pair = (source_lang, target_lang)
+        allowed = [self._allowed[tag] for tag in pair if tag in self._allowed] if split == "train" else []
+        entries = [
+            entry
+            for i, entry in enumerate(self._entries[split])
+            if all(i in positions for positions in allowed) and splits.pair_fits(entry, pair, self._config.max_ratio)
+        ]
+        if split != "train" and any(e.split == split for e in entries):
+            # The user's own dev or test text of a direction is all of it; nothing drawn is mixed in.
+            entries = [e for e in entries if e.split == split]
+        attributes = {entry.corpus: {"corpus": entry.corpus} for entry in entries}
+        found: dict[tuple[str, ...], Segment] = {}
+        for entry in entries:
+            source, reference = entry.texts[source_lang], entry.texts[target_lang]
+            key = (source, reference) if split == "train" else (source,)
+            found.setdefault(
+                key, Segment(source, source_lang, target_lang, reference, entry.id, attributes[entry.corpus])
+            )
+        segments = list(found.values())
+        return segments if split == "train" else _spread(segments)[: getattr(self._config, split)]
+
+
+def prepare(config: DataConfig, seed: int) -> Dataset:
+    """Read, clean, deduplicate and split the corpora of a run.
+
+    Args:
+        config: the `data` part of a run.
+        seed: of the split and of made-up phrases, `config.split_seed`; the same seed gives the same text.
+
+    Raises:
+        ConfigError: an unknown language, corpus or option.
+        DataError: a corpus that cannot be read, or splits of the user's own that share text.
+    """
+    languages.check(config.languages)
+    for tag in config.max_pairs:
+        if tag not in config.languages:
+            raise ConfigError(f"data.max_pairs: '{tag}' is not among data.languages{nearest(tag, config.languages)}")
+    corpora = [_corpus(config, index, seed) for index in range(len(config.corpora))]
+    entries: list[Entry] = []
+    dropped: dict[str, Counter[str]] = defaultdict(Counter)
+    seen: set[tuple[object, ...]] = set()
+    for corpus in corpora:
+        entries.extend(clean(corpus.entries(), config.max_chars, corpus.dropped, seen))
+        dropped[corpus.label] += corpus.dropped
+    for tag in config.languages:
+        if not any(tag in entry.texts for entry in entries):
+            raise DataError(f"data: no corpus holds any {languages.name(tag)} text; add one, or take '{tag}' out")
+    left_out: Counter[str] = Counter()
+    sizes = {"dev": config.dev, "test": config.test}
+    names = splits.split(
+        entries,
+        config.languages,
+        sizes,
+        max_ratio=config.max_ratio,
+        seed=seed,
+        allow_leaks=config.allow_leaks,
+        dropped=left_out,
+    )
+    parts: dict[SplitName, list[Entry]] = {name: [] for name in SPLITS}
+    for entry, name in zip(entries, names, strict=True):
+        if name is not None:
+            parts[name].append(entry)  # type: ignore[index]
+    for part in parts.values():
+        # A user's file keeps its order among itself: its ids are numbered lines, the hash is for the rest.
+        part.sort(key=lambda e: "" if e.split != "auto" else splits.order(seed, splits.source_key(e, config.languages)))
+    report = {
+        "dropped": {label: dict(counter) for label, counter in dropped.items()} | {"split": dict(left_out)},
+        "signatures": [corpus.signature for corpus in corpora],
+    }
+    return Dataset(config, parts, report)
+
+
+def _corpus(config: DataConfig, index: int, seed: int) -> Corpus:
+    component = config.corpora[index]
+    kind = registry.find("corpora", component.type, Corpus)  # type: ignore[type-abstract]
+    options = registry.parse_options(f"data.corpora.{index}", kind.Options, component.options)
+    return kind(options, config.languages, seed)
+
+
+def _spread(segments: Sequence[Segment]) -> list[Segment]:
+    """Order segments so that every beginning of the list holds the corpora in the same proportions."""
+    totals = Counter(s.attributes["corpus"] for s in segments)
+    seen: Counter[str] = Counter()
+    placed = []
+    for segment in segments:
+        corpus = segment.attributes["corpus"]
+        placed.append(((seen[corpus] + 0.5) / totals[corpus], corpus, segment))
+        seen[corpus] += 1
+    return [segment for _, _, segment in sorted(placed, key=lambda item: item[:2])]

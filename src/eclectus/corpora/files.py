@@ -1,0 +1,60 @@
+"""The user's own files: reading lines with errors that name the place."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from eclectus.errors import DataError, nearest
+
+
+def read_lines(kind: str, path: Path) -> list[str]:
+    """Return the lines of a UTF-8 file (with or without a byte order mark), without their ends.
+
+    Args:
+        kind: corpus type, for the errors.
+        path: the file; a relative one stands in the folder that the run is started in.
+
+    Raises:
+        DataError: no such file, an empty one, or bytes that are not UTF-8.
+    """
+    try:
+        data = path.expanduser().read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{kind}: no file '{path}' (looked in {Path.cwd()}); check data.corpora.path") from error
+    except OSError as error:
+        raise DataError(f"{kind}: cannot read '{path}' ({error.strerror}); check data.corpora.path") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        guess = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "LATIN1"
+        raise DataError(
+            f"{kind}: '{path}' is not UTF-8 (byte {error.start}, line {line}); "
+            f"convert it, for example with `iconv -f {guess} -t UTF-8`"
+        ) from error
+    if not text.strip():
+        raise DataError(f"{kind}: '{path}' is empty; give it one text or pair of texts a line")
+    # Not str.splitlines: U+2028 and its like are characters of a text, not ends of a line.
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def signature(kind: str, path: Path, lines: int) -> str:
+    """Return path, number of lines and the beginning of the content's SHA-256."""
+    digest = hashlib.sha256(path.expanduser().read_bytes()).hexdigest()[:12]
+    return f"{kind}|path:{path}|lines:{lines}|sha256:{digest}"
+
+
+def check_languages(kind: str, path: Path, tags: Sequence[str], languages: Sequence[str], unused: str) -> None:
+    """Make sure that the languages of a file are the run's, each once.
+
+    Raises:
+        DataError: a language that the run does not have, or one that stands twice.
+    """
+    for index, tag in enumerate(tags):
+        if tag not in languages:
+            hint = nearest(tag, languages)
+            raise DataError(f"{kind}: '{path}' has '{tag}', which is not in data.languages{hint}; {unused}")
+        if tag in tags[:index]:
+            raise DataError(f"{kind}: '{path}' has '{tag}' twice; name each language once")

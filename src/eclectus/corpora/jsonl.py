@@ -1,0 +1,95 @@
+"""The user's own text: a file with one JSON object a line, languages under their keys, parallel or monolingual."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field
+
+from eclectus import registry
+from eclectus.corpora import files
+from eclectus.corpora.base import Corpus, Entry, Split
+from eclectus.errors import DataError
+
+
+class Jsonl(Corpus):
+    """One JSON object a line; a missing, null or empty value is a missing translation."""
+
+    class Options(registry.Options):
+        path: Path
+        fields: dict[str, str] = Field(
+            default_factory=dict, description="language -> key; without it the language tags are the keys"
+        )
+        split: Split = Field("auto", description="auto lets the run split; train, dev and test are kept")
+
+    options: Options
+
+    @property
+    def label(self) -> str:
+        """The file's name."""
+        return self.options.path.name
+
+    @property
+    def signature(self) -> str:
+        """For example `jsonl|path:en-gl.jsonl|lines:1200|sha256:0123456789ab`."""
+        return files.signature(self.name, self.options.path, len(self._lines))
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return files.read_lines(self.name, self.options.path)
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield one entry for each line that holds text.
+
+        Raises:
+            DataError: an unreadable file, an unknown language, a line that is no JSON object, a value that is no
+                text, or a file without any of the keys.
+        """
+        path = self.options.path
+        keys = self.options.fields or {tag: tag for tag in self.languages}
+        files.check_languages(self.name, path, list(keys), self.languages, "take it out of 'fields'")
+        found = False
+        for number, line in enumerate(self._lines, start=1):
+            if not line.strip():
+                continue
+            values = self._object(number, line)
+            texts = {tag: self._text(number, key, values.get(key)) for tag, key in keys.items()}
+            texts = {tag: text for tag, text in texts.items() if text.strip()}
+            if texts:
+                found = True
+                yield Entry(texts, self.label, f"{self.label}:{number}", self.options.split)
+            else:
+                self.dropped["no text"] += 1
+        if not found:
+            raise DataError(
+                f"{self.name}: no line of '{path}' has text under any of the keys {', '.join(keys.values())}; "
+                "name them with fields: {en: source, es: target}"
+            )
+
+    def _object(self, number: int, line: str) -> dict[str, object]:
+        try:
+            values = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{self.name}: '{self.options.path}' line {number} is not JSON ({error.msg}, column {error.colno}); "
+                "write one object a line"
+            ) from error
+        if not isinstance(values, dict):
+            raise DataError(
+                f"{self.name}: '{self.options.path}' line {number} is not an object; "
+                'write one a line, such as {"en": "…", "es": "…"}'
+            )
+        return values
+
+    def _text(self, number: int, key: str, value: object) -> str:
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            raise DataError(
+                f"{self.name}: '{self.options.path}' line {number}: '{key}' holds {type(value).__name__} "
+                "instead of text; write it in quotes"
+            )
+        return value

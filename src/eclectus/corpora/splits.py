@@ -1,0 +1,217 @@
+"""Splitting by source sentence, and the check that nothing held out stands in the training text.
+
+The unit is the *source group*: all entries with the same normalised text in the pivot language (or in the first
+language they have). Groups are put in an order by a seeded hash of that text, so a sentence keeps its place when
+packages are added, and dev and test are drawn from the front of that order until every pair of languages has its share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from eclectus.corpora.base import Entry
+from eclectus.corpora.clean import normalise_key, ratio_fits, words
+from eclectus.errors import DataError
+
+SHARE = {"test": 0.15, "dev": 0.1}
+"""Of a pair's text in one corpus at most this share is held out, so that training keeps the bulk."""
+
+NAME_WORDS = 3
+"""Longer texts that are equal in both languages are untranslated; shorter ones may be names."""
+
+Pair = tuple[str, str]
+
+
+@dataclass
+class _Group:
+    """Entries that share a source text."""
+
+    members: list[int]
+    order: str
+    tier: int
+    keys: set[str]
+
+
+def split(
+    entries: Sequence[Entry],
+    languages: Sequence[str],
+    sizes: Mapping[str, int],
+    *,
+    max_ratio: float,
+    seed: int,
+    allow_leaks: bool,
+    dropped: Counter[str],
+) -> list[str | None]:
+    """Decide on a split for every entry.
+
+    Args:
+        entries: cleaned entries; a split other than "auto" is kept.
+        languages: the run's tags, the pivot first.
+        sizes: {"dev": n, "test": n} segments wanted per pair of languages.
+        max_ratio: as in `pair_fits`.
+        seed: `data.split_seed`.
+        allow_leaks: do not refuse splits of the user's own that share text.
+        dropped: entries that leave the training text for the sake of dev and test are counted here.
+
+    Returns:
+        "train", "dev" or "test" for each entry, or None for one that is left out.
+
+    Raises:
+        DataError: splits that the user fixed share text.
+    """
+    keys = [frozenset(normalise_key(text) for text in entry.texts.values()) for entry in entries]
+    fixed = _fixed(entries, keys, allow_leaks)
+    result: list[str | None] = [None if e.split == "auto" else e.split for e in entries]
+    held = fixed["dev"] | fixed["test"]
+    auto = [i for i, e in enumerate(entries) if e.split == "auto" and not (held and keys[i] & held)]
+    groups = _groups(entries, keys, auto, languages, seed)
+    pairs = {i: [p for p in combinations(languages, 2) if pair_fits(entries[i], p, max_ratio)] for i in auto}
+    needs = _needs(entries, pairs, sizes, _fixed_pairs(entries, languages))
+    # A group that stands in the user's own training text can no longer be held out.
+    open_groups = [g for g in groups if not g.keys & fixed["train"]]
+    chosen: dict[str, set[str]] = {"test": set(), "dev": set()}
+    for name in ("test", "dev"):
+        taken = _draw(open_groups, entries, pairs, needs[name], chosen["test"] if name == "dev" else set())
+        gone = {group.order for group in taken}
+        open_groups = [group for group in open_groups if group.order not in gone]
+        for group in taken:
+            chosen[name] |= group.keys
+            for i in group.members:
+                result[i] = name
+    held |= chosen["test"] | chosen["dev"]
+    for i, entry in enumerate(entries):
+        if entry.split == "auto" and result[i] is None:
+            if keys[i] & held:
+                dropped["shares text with dev or test"] += 1
+            else:
+                result[i] = "train"
+    return result
+
+
+def pair_fits(entry: Entry, pair: Pair, max_ratio: float) -> bool:
+    """Tell whether an entry gives a usable pair: both texts, of like length, not an untranslated copy."""
+    first, second = entry.texts.get(pair[0]), entry.texts.get(pair[1])
+    if first is None or second is None:
+        return False
+    if first == second and words(first) > NAME_WORDS:
+        return False
+    return ratio_fits(first, second, max_ratio)
+
+
+def order(seed: int, text: str) -> str:
+    """Return a text's place in the seeded order, equal on every machine and in every process."""
+    return hashlib.sha256(f"{seed}\x00{text}".encode()).hexdigest()
+
+
+def source_key(entry: Entry, languages: Sequence[str]) -> str:
+    """Return the normalised source text: the pivot's, or that of the first language the entry has."""
+    tag = next(tag for tag in languages if tag in entry.texts)
+    return f"{tag}\x00{normalise_key(entry.texts[tag])}"
+
+
+def _fixed(entries: Sequence[Entry], keys: Sequence[frozenset[str]], allow_leaks: bool) -> dict[str, set[str]]:
+    """Collect the texts of the user's own splits and refuse those that share any."""
+    fixed: dict[str, set[str]] = {name: set() for name in ("train", "dev", "test")}
+    for entry, own in zip(entries, keys, strict=True):
+        if entry.split != "auto":
+            fixed[entry.split] |= own
+    if allow_leaks:
+        return fixed
+    for first, second in (("train", "test"), ("train", "dev"), ("dev", "test")):
+        shared = fixed[first] & fixed[second]
+        leaks = [e for e, own in zip(entries, keys, strict=True) if e.split == second and own & shared]
+        if leaks:
+            example = next(t for t in leaks[0].texts.values() if normalise_key(t) in shared)
+            raise DataError(
+                f"data: {len(leaks)} {second} entries of '{leaks[0].corpus}' also stand in {first}, for example "
+                f"'{example}' ({leaks[0].id}); remove them from {first}, or set data.allow_leaks: true"
+            )
+    return fixed
+
+
+def _fixed_pairs(entries: Iterable[Entry], languages: Sequence[str]) -> dict[str, set[Pair]]:
+    """Pairs of languages for which the user gave dev or test text: nothing else is drawn for those."""
+    found: dict[str, set[Pair]] = {"dev": set(), "test": set()}
+    for entry in entries:
+        if entry.split in found:
+            found[entry.split].update(combinations([tag for tag in languages if tag in entry.texts], 2))
+    return found
+
+
+def _groups(
+    entries: Sequence[Entry],
+    keys: Sequence[frozenset[str]],
+    auto: Sequence[int],
+    languages: Sequence[str],
+    seed: int,
+) -> list[_Group]:
+    """Group entries by source text, in seeded order, whole sentences before short ones.
+
+    A word such as "May" in the test set would take every other entry with that word in any language out of training,
+    and says little about translation; so texts of three words and more are drawn first, single words last.
+    """
+    found: dict[str, _Group] = {}
+    for i in auto:
+        source = source_key(entries[i], languages)
+        counts = [words(entries[i].texts[tag]) for tag in languages if tag in entries[i].texts]
+        tier = 0 if counts[0] >= 3 and min(counts) >= 2 else 1 if counts[0] >= 2 else 2
+        group = found.setdefault(source, _Group([], order(seed, source), tier, set()))
+        group.members.append(i)
+        group.tier = max(group.tier, tier)
+        group.keys |= keys[i]
+    return sorted(found.values(), key=lambda group: (group.tier, group.order))
+
+
+def _needs(
+    entries: Sequence[Entry],
+    pairs: Mapping[int, Sequence[Pair]],
+    sizes: Mapping[str, int],
+    settled: Mapping[str, set[Pair]],
+) -> dict[str, dict[tuple[str, Pair], int]]:
+    """How many segments each corpus gives to each pair: equal parts, bounded by `SHARE` of what it has."""
+    available: dict[Pair, Counter[str]] = defaultdict(Counter)
+    for i, own in pairs.items():
+        for pair in own:
+            available[pair][entries[i].corpus] += 1
+    needs: dict[str, dict[tuple[str, Pair], int]] = {"test": {}, "dev": {}}
+    for name, need in needs.items():
+        for pair, counts in available.items():
+            left = 0 if pair in settled[name] else sizes[name]
+            # The smallest corpus first: what it cannot give is shared by the others.
+            smallest_first = sorted(counts.items(), key=lambda item: (item[1], item[0]))
+            for rank, (corpus, count) in enumerate(smallest_first):
+                # At least one where there are three, so that a tiny corpus can be tested at all.
+                most = max(int(SHARE[name] * count), 1 if count >= 3 else 0)
+                part = min(most, -(-left // (len(smallest_first) - rank)))
+                left -= part
+                if part:
+                    need[corpus, pair] = part
+    return needs
+
+
+def _draw(
+    groups: Sequence[_Group],
+    entries: Sequence[Entry],
+    pairs: Mapping[int, Sequence[Pair]],
+    need: dict[tuple[str, Pair], int],
+    forbidden: set[str],
+) -> list[_Group]:
+    """Take groups in order while some pair of languages still needs them."""
+    taken = []
+    for group in groups:
+        if not need:
+            break
+        slots = [(entries[i].corpus, pair) for i in group.members for pair in pairs[i]]
+        if not any(slot in need for slot in slots) or (forbidden and group.keys & forbidden):
+            continue
+        taken.append(group)
+        for slot in slots:
+            if slot in need:
+                need[slot] -= 1
+                if need[slot] == 0:
+                    del need[slot]
+    return taken

@@ -1,0 +1,1 @@
+"""Held-out evaluation: corpus metrics, diagnostics, significance, and the report that shows them."""

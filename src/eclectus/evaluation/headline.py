@@ -1,0 +1,126 @@
+"""What the numbers say, in plain words: one sentence or two for each group, good news and bad alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from eclectus.evaluation.formats import count, listing, number, p_value, percent, signed
+from eclectus.evaluation.statistics import NAMES
+
+if TYPE_CHECKING:
+    from eclectus.evaluation.metrics import DirectionScores
+    from eclectus.evaluation.results import Comparison, Group, Results, System
+
+Verdict = Literal["better", "worse", "same", "mixed", "none"]
+
+LENGTH_SHIFT = 0.10
+RATE_RISE = 0.01
+
+
+def headline(results: Results) -> list[str]:
+    """Return one paragraph for each group, in the order of the groups."""
+    return [_group(results, group) for group in results.groups]
+
+
+def verdict(results: Results, group: Group) -> Verdict:
+    """Judge the system against the base on a group's mean, at the 5 % level.
+
+    `better` or `worse`: BLEU and chrF++ agree, or one of them is undecided; `mixed`: they contradict each
+    other; `same`: neither is decided; `none`: there is nothing to compare.
+    """
+    found = {c.verdict for c in _against_base(results, group).values()}
+    if not found:
+        return "none"
+    if {"better", "worse"} <= found:
+        return "mixed"
+    return "better" if "better" in found else "worse" if "worse" in found else "same"
+
+
+def warnings(before: DirectionScores, after: DirectionScores) -> list[str]:
+    """Name what got worse that BLEU and chrF++ may not show."""
+    found = []
+    if abs(after.length_ratio - 1) > abs(before.length_ratio - 1) + LENGTH_SHIFT:
+        found.append(f"length ratio {number(before.length_ratio, 2)} → {number(after.length_ratio, 2)}")
+    for name, label in (("repetition", "repetition"), ("copy", "copies"), ("empty", "empty output")):
+        if getattr(after, name) > getattr(before, name) + RATE_RISE:
+            found.append(f"{label} {percent(getattr(before, name))} → {percent(getattr(after, name))}")
+    return found
+
+
+def _against_base(results: Results, group: Group) -> dict[str, Comparison]:
+    base, main = results.first("base"), results.first("system")
+    if base is None or main is None:
+        return {}
+    found = {metric: results.comparison(group.name, main.name, base.name, metric) for metric in NAMES}
+    return {metric: comparison for metric, comparison in found.items() if comparison is not None}
+
+
+def _group(results: Results, group: Group) -> str:
+    base, main = results.first("base"), results.first("system")
+    changes = _against_base(results, group)
+    opening = f"{group.label} ({count(len(group.directions), 'direction')})"
+    if base is None or main is None or not changes:
+        return f"{opening}: {_plain(results, group)}"
+    before, after = results.group_scores(group, base.name), results.group_scores(group, main.name)
+    assert before is not None and after is not None  # there is a comparison only where both cover the group
+    words = {
+        "better": "",
+        "worse": "worse than the base: ",
+        "same": "no significant change: ",
+        "mixed": "BLEU and chrF++ disagree: ",
+    }[verdict(results, group)]
+    bleu, chrf = changes["bleu"], changes["chrf"]
+    parts = [
+        f"BLEU {number(before.bleu)} → {number(after.bleu)} ({signed(bleu.difference)}, 95 % interval "
+        f"{signed(bleu.low)} to {signed(bleu.high)}, {p_value(bleu.p, results.resamples)})",
+        f"chrF++ {number(before.chrf)} → {number(after.chrf)} ({signed(chrf.difference)}, "
+        f"{signed(chrf.low)} to {signed(chrf.high)})",
+    ]
+    if before.off_target is not None and after.off_target is not None:
+        parts.append(f"off-target {percent(before.off_target)} → {percent(after.off_target)}")
+    sentences = [f"{opening}: {words}{'; '.join(parts)}."]
+    sentences += _oracles(results, group, after)
+    sentences += _controls(results, group, main)
+    if bad := warnings(before, after):
+        sentences.append(f"Watch out: {listing(bad)}.")
+    return " ".join(sentences)
+
+
+def _plain(results: Results, group: Group) -> str:
+    """Scores without a comparison, for an evaluation of one system."""
+    said = []
+    for system in results.systems:
+        scores = results.group_scores(group, system.name)
+        if scores is not None:
+            off = "" if scores.off_target is None else f", off-target {percent(scores.off_target)}"
+            said.append(f"{system.label}: BLEU {number(scores.bleu)}, chrF++ {number(scores.chrf)}{off}")
+    return "; ".join(said) + "." if said else "no system translated all of it."
+
+
+def _oracles(results: Results, group: Group, after: DirectionScores) -> list[str]:
+    said = []
+    for system in results.systems:
+        scores = results.group_scores(group, system.name) if system.role == "oracle" else None
+        if scores is not None:
+            gap = scores.bleu - after.bleu
+            place = f"{number(gap)} above" if gap > 0.05 else f"{number(-gap)} below" if gap < -0.05 else "equal"
+            said.append(f"{_capital(system.label)}: {number(scores.bleu)} BLEU, {place}.")
+    return said
+
+
+def _controls(results: Results, group: Group, main: System) -> list[str]:
+    by_verdict: dict[str, list[str]] = {"better": [], "same": [], "worse": []}
+    for system in results.systems:
+        found = results.comparison(group.name, main.name, system.name, "bleu") if system.role == "control" else None
+        if found is not None:
+            detail = signed(found.difference)
+            if found.verdict == "same":
+                detail += f", {signed(found.low)} to {signed(found.high)}"
+            by_verdict[found.verdict].append(f"{system.label} ({detail})")
+    openings = {"better": "ahead of", "same": "not clearly different from", "worse": "behind"}
+    said = [f"{openings[kind]} {listing(names)}" for kind, names in by_verdict.items() if names]
+    return [f"Against the controls, in BLEU: {'; '.join(said)}."] if said else []
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

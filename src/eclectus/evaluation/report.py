@@ -1,0 +1,263 @@
+"""`report.html`: one file that shows a run, from its folder; no script, nothing fetched."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+from markupsafe import Markup
+
+from eclectus.errors import RunError
+from eclectus.evaluation import curves, examples, formats, logs, plots, translations
+from eclectus.evaluation.headline import Verdict, verdict
+from eclectus.evaluation.metrics import DirectionScores
+from eclectus.evaluation.results import FILE, Comparison, Group, Results, System
+
+REPORT = "report.html"
+SAMPLED = 6
+_LIGHTS: dict[Verdict, tuple[str, str]] = {
+    "better": ("good", "Better than the base"),
+    "worse": ("bad", "Worse than the base"),
+    "mixed": ("warn", "BLEU and chrF++ disagree"),
+    "same": ("even", "No significant change"),
+    "none": ("even", "Nothing to compare with"),
+}
+
+_APART = re.compile(r"(?<=\d) (?=%)|(?<=\bp) (?=[=≤])|(?<=[=≤]) |(?<=→) ")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A system in the tables of a group: its means, its distance from the base, the main system's lead on it."""
+
+    system: System
+    scores: DirectionScores
+    base: Mapping[str, Comparison]
+    lead: Comparison | None
+
+
+@dataclass(frozen=True)
+class Section:
+    """A group as the page shows it."""
+
+    group: Group
+    light: str
+    verdict: str
+    sentence: str
+    rows: list[Row]
+    figure: plots.Plot | None
+    examples: examples.GroupExamples | None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A plain table."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]] = field(default_factory=list)
+
+
+def write(run: Path) -> Path:
+    """Write `report.html` into a run folder from whatever is there; a run that is still going may have little.
+
+    Args:
+        run: the folder of a run.
+
+    Returns:
+        The path of the report.
+
+    Raises:
+        RunError: the folder is no run, or one of its files is damaged.
+    """
+    run = Path(run)
+    if not any((run / name).is_file() for name in (FILE, "metrics.jsonl", "config.yaml")):
+        reason = f"holds no {FILE}, metrics.jsonl or config.yaml" if run.is_dir() else "is no folder"
+        raise RunError(f"report: '{run}' {reason}; name the folder that `eclectus train` wrote")
+    page = _environment().get_template(REPORT).render(_context(run))
+    path = run / REPORT
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(page, encoding="utf-8")
+    os.replace(temporary, path)
+    return path
+
+
+def grids(described: Mapping[str, Any]) -> list[Grid]:
+    """Turn nested counts into tables.
+
+    Single values make one table of names and values. Under each other key the innermost names are the columns and
+    the way to them is the row, so that `{"counts": {"gl": {"cldr": {"train": 9}}}}` has a row `gl · cldr`.
+    """
+    single = [[key, _cell(v)] for key, v in described.items() if not isinstance(v, Mapping) and _cell(v)]
+    found = [Grid("overview", ["", ""], single)] if single else []
+    for title, part in described.items():
+        leaves = _leaves(part) if isinstance(part, Mapping) else []
+        flat = [[path[0], _cell(value)] for path, value in leaves if len(path) == 1 and _cell(value)]
+        deep: dict[str, dict[str, str]] = {}
+        for path, value in leaves:
+            if len(path) > 1:
+                deep.setdefault(" · ".join(path[:-1]), {})[path[-1]] = _cell(value)
+        columns = list(dict.fromkeys(column for row in deep.values() for column in row))
+        rows = [[name, *(row.get(column, "") for column in columns)] for name, row in deep.items()]
+        found += [Grid(title, ["", ""], flat)] if flat else []
+        found += [Grid(title, ["", *columns], rows)] if rows else []
+    return found
+
+
+def _leaves(part: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    found: list[tuple[tuple[str, ...], Any]] = []
+    for key, value in part.items():
+        here = (*path, str(key))
+        found += _leaves(value, here) if isinstance(value, Mapping) else [(here, value)]
+    return found
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("eclectus.evaluation", ""),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    for function in (formats.number, formats.signed, formats.percent, formats.p_value, formats.count):
+        environment.filters[function.__name__] = function
+    environment.filters |= {"duration": formats.duration, "interval": lambda c: formats.interval(c.low, c.high)}
+    environment.filters["unbroken"] = lambda text: _APART.sub("\u00a0", text)
+    environment.filters["svg"] = lambda plot: Markup(plot.svg)  # made by plots.py, which escapes text
+    return environment
+
+
+def _context(run: Path) -> dict[str, Any]:
+    """Everything that the template names."""
+    results = Results.load(run) if (run / FILE).exists() else None
+    config = _text(run / "config.yaml")
+    settings = _settings(config)
+    records = logs.metrics(run)
+    labels = _labels(results)
+    base, main = (results.first("base"), results.first("system")) if results else (None, None)
+    texts = translations.read(run)
+    return {
+        "results": results,
+        "title": results.title if results else settings.get("title", run.resolve().name),
+        "seed": results.seed if results else settings.get("seed"),
+        "languages": results.languages if results else settings.get("data", {}).get("languages", []),
+        "base": base,
+        "main": main,
+        "sections": _sections(results, texts) if results else [],
+        "corpora": _corpora(results) if results else [],
+        "plots": curves.main_curves(records, labels),
+        "supervised": curves.supervised_curves(records, labels),
+        "more": curves.more_curves(records, labels),
+        "steps": max((r["step"] for r in records if r.get("kind") == "step"), default=None),
+        "sampled": _sampled(run),
+        "data": grids(_json(run / "data.json")),
+        "config": config,
+        "labels": labels,
+    }
+
+
+def _labels(results: Results | None) -> curves.Labels:
+    if results is None:
+        return curves.Labels()
+    return curves.Labels({g.name: g.label for g in results.groups}, {s.name: s.label for s in results.systems})
+
+
+def _sections(results: Results, texts: list[translations.Translation]) -> list[Section]:
+    base, main = results.first("base"), results.first("system")
+    before = base.name if base and main else None
+    shown = main or base or (results.systems[0] if results.systems else None)
+    sentences = results.headline or [""] * len(results.groups)
+    found = []
+    for i, (group, sentence) in enumerate(zip(results.groups, sentences, strict=False)):
+        light, words = _LIGHTS[verdict(results, group)]
+        rows = _rows(results, group)
+        behind = [
+            row.system.label
+            for row in rows
+            if row.lead and row.lead.verdict == "worse" and row.system.role == "control"
+        ]
+        if light == "good" and behind:
+            light, words = "warn", f"Better than the base, behind {formats.listing(behind)}"
+        chosen = examples.choose(texts, group, before, shown.name, results.seed) if shown else None
+        found.append(Section(group, light, words, sentence, rows, _figure(i, group, rows), chosen))
+    return found
+
+
+def _rows(results: Results, group: Group) -> list[Row]:
+    base, main = results.first("base"), results.first("system")
+    found = []
+    for system in results.systems:
+        scores = results.group_scores(group, system.name)
+        if scores is None:
+            continue
+        pairs = {
+            m: results.comparison(group.name, system.name, base.name, m) if base else None for m in ("bleu", "chrf")
+        }
+        lead = results.comparison(group.name, main.name, system.name, "bleu") if main else None
+        found.append(Row(system, scores, {m: c for m, c in pairs.items() if c is not None}, lead))
+    return found
+
+
+def _figure(i: int, group: Group, rows: list[Row]) -> plots.Plot | None:
+    """Distances from the base with their intervals, worth drawing from two systems on."""
+    compared = [row for row in rows if row.base]
+    if len(compared) < 2:
+        return None
+    series = {
+        name: [(c.difference, c.low, c.high) if (c := row.base.get(metric)) else None for row in compared]
+        for metric, name in (("bleu", "BLEU"), ("chrf", "chrF++"))
+    }
+    title = f"{group.label}: difference from the base, 95 % intervals"
+    return plots.intervals(f"gain-{i}", title, [row.system.label for row in compared], series)
+
+
+def _corpora(results: Results) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """(direction, corpus, scores by system), where a direction has more than one corpus."""
+    return [
+        (direction, corpus, by_system)
+        for direction, parts in results.by_corpus.items()
+        if len(parts) > 1
+        for corpus, by_system in parts.items()
+    ]
+
+
+def _sampled(run: Path) -> list[logs.Record]:
+    """The first and the last samples of each task: what the policy said then and what it says now."""
+    by_task: dict[str, list[logs.Record]] = {}
+    for record in logs.samples(run):
+        if record.get("samples"):
+            by_task.setdefault(str(record.get("task", "")), []).append(record)
+    half = SAMPLED // 2
+    kept = [part if len(part) <= SAMPLED else part[:half] + part[-half:] for part in by_task.values()]
+    return [record for part in kept for record in part]
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+
+def _settings(config: str) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(config)
+    except yaml.YAMLError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return _settings(_text(path))  # JSON is YAML
+
+
+def _cell(value: Any) -> str:
+    if value is None or isinstance(value, Mapping):
+        return ""
+    if isinstance(value, list):
+        return ", ".join(_cell(v) for v in value)
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

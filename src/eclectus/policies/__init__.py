@@ -1,0 +1,1 @@
+"""Policies: translation models behind one interface."""

@@ -1,0 +1,169 @@
+"""`Policy`: what training, rewards and evaluation know of a translation model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from eclectus.errors import ModelError, nearest
+from eclectus.rollouts.base import Rollouts, Sampling, Stepper
+from eclectus.rollouts.native import Drawn, draw
+from eclectus.segment import Segment
+
+P = TypeVar("P", bound="Policy")
+
+
+class Policy(ABC):
+    """A translation model that can be sampled from and differentiated.
+
+    Encoder-decoder and decoder-only models differ behind this line only. Sources are tokenised to lists of ids first
+    (`tokenize_sources`) so that nothing is tokenised twice in a step.
+    """
+
+    model: torch.nn.Module
+    languages: Sequence[str]
+    start_id: int
+    end_id: int
+    pad_id: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(self.model.parameters()).device
+
+    def check_languages(self, languages: Sequence[str]) -> None:
+        """Raise `ModelError` for a language the model cannot translate into or from."""
+        for language in languages:
+            if language not in self.languages:
+                raise ModelError(
+                    f"model: it has no language '{language}'{nearest(language, self.languages)}"
+                    " (train a model of your own with policy.new to add a language)"
+                )
+
+    @abstractmethod
+    def tokenize_sources(self, segments: Sequence[Segment]) -> list[list[int]]:
+        """Token ids of each source with its language tags, end-of-sequence included."""
+
+    @abstractmethod
+    def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of target texts, end-of-sequence included."""
+
+    @abstractmethod
+    def detokenize(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        """Text of each list of token ids; special tokens are left out."""
+
+    @abstractmethod
+    def stepper(self, sources: Sequence[Sequence[int]], samples: int, max_length: int) -> Stepper:
+        """A decoder for `samples` rows of each source, each source encoded once; call under inference mode."""
+
+    @abstractmethod
+    def token_logprobs(
+        self,
+        sources: Sequence[Sequence[int]],
+        tokens: torch.Tensor,
+        mask: torch.Tensor,
+        temperature: float = 1.0,
+    ) -> torch.Tensor:
+        """Log-probability of each token given its source and prefix, with gradient.
+
+        Args:
+            sources: B lists of token ids.
+            tokens, mask: [B, G, T]; only masked-in positions are projected onto the vocabulary.
+            temperature: as in sampling.
+
+        Returns:
+            float32 [B, G, T], 0 where the mask is false.
+        """
+
+    @abstractmethod
+    def smoothed_loss(
+        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], label_smoothing: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Supervised loss of a batch.
+
+        Returns:
+            (sum over tokens of label-smoothed cross-entropy with gradient, sum of plain negative log-likelihood).
+        """
+
+    @abstractmethod
+    def copy(self: P) -> P:
+        """A frozen copy without gradients, in evaluation mode."""
+
+    @abstractmethod
+    def save(self, path: Path) -> None:
+        """Write weights, configuration and tokenizer as a folder that plain transformers loads."""
+
+    def sample(
+        self, segments: Sequence[Segment], samples: int, sampling: Sampling, generator: torch.Generator
+    ) -> Rollouts:
+        """Draw `samples` translations of each segment; see `Rollouts` for shapes."""
+        drawn = self._draw(self.tokenize_sources(segments), samples, sampling, generator)
+        texts = self._texts(drawn)
+        grouped = [texts[i : i + samples] for i in range(0, len(texts), samples)]
+        # Cloned out of inference mode: the trainer uses these tensors beside tensors that carry gradient.
+        return Rollouts(
+            drawn.tokens.clone(), drawn.logprobs.clone(), drawn.mask.clone(), drawn.finished.clone(), grouped
+        )
+
+    def translate(self, segments: Sequence[Segment], max_length: int = 96, batch: int = 128) -> list[str]:
+        """Greedy translations, one for each segment, equal sources translated once."""
+        return [text for text, _ in self._greedy(segments, max_length, batch, with_entropy=False)]
+
+    def translate_with_entropy(
+        self, segments: Sequence[Segment], max_length: int = 96, batch: int = 128
+    ) -> tuple[list[str], list[float]]:
+        """Greedy translations and, for each, the mean entropy (nats) of the distributions it was chosen from."""
+        pairs = self._greedy(segments, max_length, batch, with_entropy=True)
+        return [text for text, _ in pairs], [entropy for _, entropy in pairs]
+
+    def _greedy(
+        self, segments: Sequence[Segment], max_length: int, batch: int, *, with_entropy: bool
+    ) -> list[tuple[str, float]]:
+        keys = [(s.source, s.source_lang, s.target_lang) for s in segments]
+        todo = list(dict(zip(keys, segments, strict=True)).values())
+        ids = self.tokenize_sources(todo)
+        # Sources of like length together, so that little is padded and a batch ends together.
+        order = sorted(range(len(todo)), key=lambda i: (len(ids[i]), i))
+        found: dict[tuple[str, str, str], tuple[str, float]] = {}
+        sampling = Sampling(temperature=0.0, max_length=max_length)
+        for first in range(0, len(order), batch):
+            rows = order[first : first + batch]
+            drawn = self._draw([ids[i] for i in rows], 1, sampling, None, with_entropy=with_entropy)
+            for i, text, entropy in zip(rows, self._texts(drawn), drawn.entropy.flatten().tolist(), strict=True):
+                segment = todo[i]
+                found[segment.source, segment.source_lang, segment.target_lang] = (text, entropy)
+        return [found[key] for key in keys]
+
+    def _draw(
+        self,
+        sources: list[list[int]],
+        samples: int,
+        sampling: Sampling,
+        generator: torch.Generator | None,
+        *,
+        with_entropy: bool = False,
+    ) -> Drawn:
+        # Dropout is off in every log-probability.
+        self.model.eval()
+        with torch.inference_mode():
+            return draw(
+                self.stepper(sources, samples, sampling.max_length),
+                len(sources),
+                samples,
+                sampling,
+                start=self.start_id,
+                end=self.end_id,
+                pad=self.pad_id,
+                generator=generator,
+                with_entropy=with_entropy,
+                device=self.device,
+            )
+
+    def _texts(self, drawn: Drawn) -> list[str]:
+        rows = drawn.tokens.flatten(0, 1).tolist()
+        lengths = drawn.mask.sum(dim=-1).flatten().tolist()
+        return self.detokenize([row[:n] for row, n in zip(rows, lengths, strict=True)])

@@ -1,0 +1,64 @@
+"""A key/value cache that is allocated once and filled in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, EncoderDecoderCache
+
+
+class FilledLayer(DynamicLayer):
+    """One layer: [rows, heads, capacity, width], of which the first `filled` positions are in use.
+
+    The dynamic layer of transformers copies everything it holds at each step.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self.capacity = capacity
+        self.filled = 0
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        rows, heads, _, width = key_states.shape
+        self.dtype, self.device = key_states.dtype, key_states.device
+        self.keys = key_states.new_empty(rows, heads, self.capacity, width)
+        self.values = value_states.new_empty(rows, heads, self.capacity, value_states.shape[-1])
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        end = self.filled + key_states.shape[-2]
+        self.keys[:, :, self.filled : end] = key_states
+        self.values[:, :, self.filled : end] = value_states
+        self.filled = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def get_seq_length(self) -> int:
+        return self.filled
+
+    def select(self, rows: torch.Tensor) -> None:
+        """Keep these rows; only the filled part is copied."""
+        for name in ("keys", "values"):
+            old = getattr(self, name)
+            new = old.new_empty(len(rows), *old.shape[1:])
+            new[:, :, : self.filled] = old[:, :, : self.filled].index_select(0, rows)
+            setattr(self, name, new)
+
+
+def shared_source_cache(layers: int, capacity: int) -> EncoderDecoderCache:
+    """A cache for `layers` decoder layers: self-attention for each sample, cross-attention once for each source."""
+    own = Cache(layers=[FilledLayer(capacity) for _ in range(layers)])
+    return EncoderDecoderCache(own, DynamicCache())
+
+
+def keep_sources(cache: EncoderDecoderCache, sources: torch.Tensor, samples: int) -> None:
+    """Drop all but these sources (int64 indices), with their `samples` rows each."""
+    rows = (sources[:, None] * samples + torch.arange(samples, device=sources.device)).reshape(-1)
+    for layer in cache.self_attention_cache.layers:
+        layer.select(rows)  # type: ignore[attr-defined]
+    for layer in cache.cross_attention_cache.layers:
+        layer.keys, layer.values = layer.keys[sources], layer.values[sources]

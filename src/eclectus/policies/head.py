@@ -1,0 +1,110 @@
+"""The vocabulary head in pieces: log-probabilities and losses that never hold the whole [tokens, vocabulary] tensor.
+
+On a small model most of a step's time goes into this tensor being written and read again. Both functions work through
+a few hundred tokens at a time, which stay in the processor's cache, and are exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.nn.functional import linear
+
+_PIECE_ELEMENTS = 2_000_000
+"""Elements of the largest logits tensor that is held at once."""
+
+
+def _pieces(tokens: int, vocabulary: int) -> list[slice]:
+    size = max(64, _PIECE_ELEMENTS // vocabulary)
+    return [slice(first, min(first + size, tokens)) for first in range(0, tokens, size)]
+
+
+class _TokenLogprobs(torch.autograd.Function):
+    """Backward makes each piece of logits again: one more matrix product instead of gigabytes kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor, temperature: float
+    ) -> torch.Tensor:
+        result = hidden.new_empty(len(labels), dtype=torch.float32)
+        for part in _pieces(len(labels), len(head)):
+            logits = (linear(hidden[part], head) + bias).float() / temperature
+            result[part] = logits.gather(1, labels[part, None]).squeeze(1) - torch.logsumexp(logits, dim=-1)
+        ctx.save_for_backward(hidden, head, bias, labels)
+        ctx.temperature = temperature
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        hidden, head, bias, labels = ctx.saved_tensors
+        scale = grads[0] / ctx.temperature
+        grad_hidden, grad_head = torch.empty_like(hidden), torch.zeros_like(head)
+        for part in _pieces(len(labels), len(head)):
+            logits = (linear(hidden[part], head) + bias).float() / ctx.temperature
+            # d log p(y) / d logit = [y] - p, times the incoming gradient.
+            slope = torch.softmax(logits, dim=-1).mul_(-scale[part, None])
+            slope.scatter_add_(1, labels[part, None], scale[part, None])
+            slope = slope.to(head.dtype)
+            grad_hidden[part] = slope @ head
+            grad_head.addmm_(slope.T, hidden[part])
+        return grad_hidden, grad_head, None, None, None
+
+
+def token_logprobs(
+    hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """log softmax((hidden @ head.T + bias) / temperature)[labels].
+
+    Args:
+        hidden: [N, d], with gradient; head: [V, d], with gradient; bias: [V], without.
+        labels: int64 [N].
+
+    Returns:
+        float32 [N].
+    """
+    result: torch.Tensor = _TokenLogprobs.apply(hidden, head, bias, labels, temperature)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _SmoothedCrossEntropy(torch.autograd.Function):
+    """The gradient is made in the forward pass, while the logits are at hand: it is only scaled later."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor, smoothing: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        loss = torch.zeros((), device=hidden.device)
+        plain = torch.zeros((), device=hidden.device)
+        grad_hidden, grad_head = torch.empty_like(hidden), torch.zeros_like(head)
+        for part in _pieces(len(labels), len(head)):
+            logits = (linear(hidden[part], head) + bias).float()
+            normaliser = torch.logsumexp(logits, dim=-1)
+            likelihood = normaliser - logits.gather(1, labels[part, None]).squeeze(1)
+            uniform = normaliser - logits.mean(dim=-1)
+            plain += likelihood.sum()
+            loss += ((1 - smoothing) * likelihood + smoothing * uniform).sum()
+            slope = logits.sub_(normaliser[:, None]).exp_().sub_(smoothing / len(head))
+            slope.scatter_add_(1, labels[part, None], slope.new_full((len(slope), 1), smoothing - 1))
+            slope = slope.to(head.dtype)
+            grad_hidden[part] = slope @ head
+            grad_head.addmm_(slope.T, hidden[part])
+        ctx.save_for_backward(grad_hidden, grad_head)
+        ctx.mark_non_differentiable(plain)
+        return loss, plain
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        grad_hidden, grad_head = ctx.saved_tensors
+        return grad_hidden * grads[0], grad_head * grads[0], None, None, None
+
+
+def smoothed_cross_entropy(
+    hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor, smoothing: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Sums over N tokens: (label-smoothed cross-entropy with gradient, plain negative log-likelihood).
+
+    Label smoothing as in Szegedy et al. 2016, section 7: the target is (1 - s) on the label plus s / V everywhere.
+    Shapes as in `token_logprobs`; `bias` is finite.
+    """
+    return _SmoothedCrossEntropy.apply(hidden, head, bias, labels, smoothing)  # type: ignore[no-untyped-call, no-any-return]

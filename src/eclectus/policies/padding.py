@@ -1,0 +1,16 @@
+"""Lists of token ids as one padded tensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+
+def pad_rows(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pad lists of ids on the right: ids int64 [B, 1, T] and mask bool [B, 1, T]."""
+    width = max(len(row) for row in rows)
+    ids = torch.tensor([[*row, *([pad] * (width - len(row)))] for row in rows], dtype=torch.int64)
+    lengths = torch.tensor([len(row) for row in rows])
+    mask = torch.arange(width)[None] < lengths[:, None]
+    return ids[:, None].to(device), mask[:, None].to(device)

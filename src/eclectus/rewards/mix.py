@@ -1,0 +1,56 @@
+"""A weighted mix of BLEU, chrF and exact match: how near one text is to another (used by `pivot` and `round_trip`)."""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from eclectus.rewards.base import Reward
+from eclectus.rewards.bleu import Bleu
+from eclectus.rewards.chrf import ChrF
+from eclectus.rewards.exact import Exact
+
+
+class MixOptions(Reward.Options):
+    """Weights of the three measures; they are divided by their sum. chrF alone is easily cheated, see there."""
+
+    bleu: float = Field(0.5, ge=0)
+    chrf: float = Field(0.5, ge=0)
+    exact: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> MixOptions:
+        if self.bleu + self.chrf + self.exact <= 0:
+            raise ValueError("bleu, chrf and exact are all 0; give one of them a weight")
+        return self
+
+
+class Mix:
+    """Similarity of two texts in one language, in [0, 1].
+
+    Args:
+        options: the weights.
+    """
+
+    def __init__(self, options: MixOptions) -> None:
+        weights = (options.bleu, options.chrf, options.exact)
+        total = sum(weights)
+        self._parts = [w / total for w in weights]
+        self._bleu, self._chrf, self._exact = Bleu(), ChrF(), Exact()
+
+    @property
+    def signature(self) -> str:
+        """The weights, for example `bleu:0.5|chrf:0.5`."""
+        names = ("bleu", "chrf", "exact")
+        return "|".join(f"{name}:{part:.3g}" for name, part in zip(names, self._parts, strict=True) if part)
+
+    def score(self, text: str, reference: str, language: str) -> float:
+        """Return the weighted mean of BLEU, chrF and exact match of `text` against `reference`."""
+        bleu, chrf, exact = self._parts
+        value = 0.0
+        if bleu:
+            value += bleu * self._bleu.score(text, reference, language)
+        if chrf:
+            value += chrf * self._chrf.score(text, reference)
+        if exact:
+            value += exact * self._exact.score(text, reference)
+        return value

@@ -1,0 +1,112 @@
+"""Our own sampler: exact at plain temperature, log-probabilities captured while sampling.
+
+Each source is encoded once, whatever its number of samples. Sources of which every sample has ended leave the batch.
+All randomness is drawn before the first step, one uniform number for each (position, source, sample), so a sample
+does not depend on which other sources are in the batch.
+
+Left out on purpose: top-k, top-p and beam search. Truncated sampling makes the policy that is sampled differ from the
+one that is trained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from eclectus.rollouts.base import Sampling, Stepper
+
+
+@dataclass
+class Drawn:
+    """Token-level result of `draw`; shapes as in `Rollouts`, and the mean entropy per token in nats, [B, G]."""
+
+    tokens: torch.Tensor
+    logprobs: torch.Tensor
+    mask: torch.Tensor
+    finished: torch.Tensor
+    entropy: torch.Tensor
+
+
+@torch.inference_mode()
+def draw(
+    stepper: Stepper,
+    sources: int,
+    samples: int,
+    sampling: Sampling,
+    *,
+    start: int,
+    end: int,
+    pad: int,
+    generator: torch.Generator | None = None,
+    with_entropy: bool = False,
+    device: torch.device | str = "cpu",
+) -> Drawn:
+    """Draw `samples` token sequences for each of `sources` sources.
+
+    Args:
+        stepper: the policy's decoder, holding `sources * samples` rows.
+        start, end, pad: token ids; `end` is recorded and ends a row.
+        generator: source of the uniform numbers; required unless `sampling.temperature` is 0 (greedy).
+        with_entropy: also measure the entropy of each distribution met on the way (0 otherwise).
+
+    Returns:
+        tokens, log-probabilities and mask [B, G, T], finished and entropy [B, G], on `device`.
+    """
+    length = sampling.max_length
+    greedy = sampling.temperature == 0
+    if not greedy and generator is None:
+        raise ValueError("sampling needs a generator; give one seeded from (run seed, step, purpose)")
+    # Drawn on the CPU so that a seed means the same samples on every device.
+    uniform = None if greedy else torch.rand(length, sources, samples, generator=generator, dtype=torch.float64)
+    tokens = torch.full((sources, samples, length), pad, dtype=torch.int64, device=device)
+    logprobs = torch.zeros(sources, samples, length, device=device)
+    mask = torch.zeros(sources, samples, length, dtype=torch.bool, device=device)
+    entropy = torch.zeros(sources, samples, device=device)
+    done = torch.zeros(sources, samples, dtype=torch.bool, device=device)
+    active = torch.arange(sources, device=device)
+    last = torch.full((sources * samples,), start, dtype=torch.int64, device=device)
+    used = 0
+    for position in range(length):
+        logits = stepper.step(last).float()
+        if greedy:
+            scores = torch.log_softmax(logits, dim=-1)
+            chosen = scores.argmax(dim=-1)
+        else:
+            scores = torch.log_softmax(logits / sampling.temperature, dim=-1)
+            chosen = _inverse_cdf(scores, uniform[position, active.cpu()].reshape(-1).to(device))  # type: ignore[index]
+        used = position + 1
+        running = ~done[active]
+        picked = scores.gather(1, chosen[:, None]).view(-1, samples)
+        chosen = chosen.view(-1, samples)
+        tokens[active, :, position] = torch.where(running, chosen, pad)
+        logprobs[active, :, position] = torch.where(running, picked, 0.0)
+        mask[active, :, position] = running
+        if with_entropy:
+            surprise = -(scores.exp() * scores.clamp(min=-1e4)).sum(dim=-1).view(-1, samples)
+            entropy[active] += torch.where(running, surprise, 0.0)
+        done[active] |= chosen == end
+        open_sources = ~done[active].all(dim=1)
+        if not open_sources.any():
+            break
+        if not open_sources.all():
+            index = open_sources.nonzero().squeeze(1)
+            stepper.keep(index)
+            active, chosen = active[index], chosen[index]
+        last = chosen.reshape(-1)
+    mask = mask[..., :used]
+    return Drawn(tokens[..., :used], logprobs[..., :used], mask, done, entropy / mask.sum(dim=-1).clamp(min=1))
+
+
+def _inverse_cdf(logprobs: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """Sample one index per row: the first whose cumulative probability exceeds `uniform`.
+
+    One random number and one cumulative sum per row; drawing a random number for each word of the vocabulary, as
+    `torch.multinomial` does, costs several times more. A token of probability zero can never be the first to exceed.
+    """
+    cumulative = logprobs.exp().cumsum(dim=-1)
+    total = cumulative[:, -1:]
+    threshold = (uniform[:, None] * total).to(cumulative.dtype)
+    # Rounding may lift the threshold to the total itself, which nothing exceeds.
+    threshold = torch.minimum(threshold, torch.nextafter(total, torch.zeros_like(total)))
+    return torch.searchsorted(cumulative, threshold, right=True).squeeze(1)

@@ -1,0 +1,1 @@
+"""Training: supervised, reinforcement, checkpoints and the run that ties them together."""

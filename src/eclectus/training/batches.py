@@ -1,0 +1,96 @@
+"""Batches of sentence pairs for supervised training: directions by temperature, lengths together, a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eclectus.policies.base import Policy
+from eclectus.seeds import rng
+from eclectus.segment import Segment
+
+_POOL_BATCHES = 32
+"""Batches that are drawn, sorted by length and shuffled together; more means less padding, less mixing."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Token ids of a source (with tags) and its target (with end-of-sequence)."""
+
+    source: list[int]
+    target: list[int]
+
+
+class PairBatches:
+    """An endless, restorable stream of token-budgeted batches.
+
+    Pool `k` of batches depends on the seed and `k` alone, so position `n` is found again without replaying the run.
+
+    Args:
+        policy: tokenises the pairs.
+        pairs: training pairs by direction; empty directions are left out.
+        batch_tokens: target tokens in one batch, padding included.
+        temperature: a direction is drawn in proportion to size ** (1 / temperature).
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        pairs: dict[str, Sequence[Segment]],
+        batch_tokens: int,
+        temperature: float,
+        seed: int,
+    ) -> None:
+        self._pairs = {d: _tokenize(policy, rows) for d, rows in sorted(pairs.items()) if rows}
+        self._directions = list(self._pairs)
+        self._weights = [len(rows) ** (1 / temperature) for rows in self._pairs.values()]
+        self._budget = batch_tokens
+        self._seed = seed
+        total = sum(len(p.target) for rows in self._pairs.values() for p in rows)
+        count = sum(len(rows) for rows in self._pairs.values())
+        self._pool_size = max(1, _POOL_BATCHES * batch_tokens * count // total)
+        self._pool_number = 0
+        self._pool: list[list[Pair]] = []
+        self._offset = 0
+
+    def __len__(self) -> int:
+        """Number of training pairs."""
+        return sum(len(rows) for rows in self._pairs.values())
+
+    def next(self) -> list[Pair]:
+        """The next batch."""
+        if self._offset == len(self._pool):
+            self._pool = self._draw(self._pool_number)
+            self._pool_number += 1
+            self._offset = 0
+        self._offset += 1
+        return self._pool[self._offset - 1]
+
+    def state_dict(self) -> dict[str, int]:
+        return {"pool": self._pool_number, "offset": self._offset}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self._pool_number, self._offset = state["pool"], state["offset"]
+        self._pool = self._draw(self._pool_number - 1) if self._pool_number else []
+
+    def _draw(self, number: int) -> list[list[Pair]]:
+        random = rng(self._seed, "pairs", number)
+        chosen = [
+            random.choice(self._pairs[direction])
+            for direction in random.choices(self._directions, self._weights, k=self._pool_size)
+        ]
+        chosen.sort(key=lambda p: (len(p.target), len(p.source)))
+        batches: list[list[Pair]] = [[]]
+        for pair in chosen:
+            # Sorted upwards, so the pair at hand is the longest of its batch.
+            if batches[-1] and (len(batches[-1]) + 1) * len(pair.target) > self._budget:
+                batches.append([])
+            batches[-1].append(pair)
+        random.shuffle(batches)
+        return batches
+
+
+def _tokenize(policy: Policy, segments: Sequence[Segment]) -> list[Pair]:
+    sources = policy.tokenize_sources(segments)
+    targets = policy.tokenize_targets([segment.reference or "" for segment in segments])
+    return [Pair(source, target) for source, target in zip(sources, targets, strict=True)]

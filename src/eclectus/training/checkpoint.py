@@ -1,0 +1,117 @@
+"""Checkpoints: safetensors and JSON, written under a temporary name and renamed, so that none is ever half there."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from eclectus.errors import RunError
+
+
+@dataclass
+class Checkpoint:
+    """What a trainer needs to go on: tensors by group ("model", "best", "optimizer") and plain values."""
+
+    tensors: dict[str, dict[str, torch.Tensor]]
+    state: dict[str, Any]
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old or the new content, never half of it."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def save(folder: Path, step: int, checkpoint: Checkpoint) -> None:
+    """Write `folder/step-N` and remove the older ones.
+
+    Raises:
+        RunError: the disk is full or not writable; the checkpoint before stays.
+    """
+    final = folder / f"step-{step:07d}"
+    temporary = folder / f".step-{step:07d}.tmp"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for name, group in checkpoint.tensors.items():
+            save_file(
+                {k: v.detach().contiguous().cpu() for k, v in group.items()},
+                temporary / f"{name}.safetensors",
+            )
+        write_atomic(temporary / "state.json", json.dumps(checkpoint.state))
+        if final.exists():
+            shutil.rmtree(final)
+        temporary.rename(final)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise RunError(
+            f"checkpoint: cannot write '{final}' ({error}); free some space and continue with --resume"
+        ) from error
+    for old in sorted(folder.glob("step-*")):
+        if old != final:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def latest(folder: Path) -> Checkpoint | None:
+    """Read the newest checkpoint below `folder`, or None.
+
+    Raises:
+        RunError: its files are damaged.
+    """
+    found = sorted(folder.glob("step-*"))
+    if not found:
+        return None
+    try:
+        tensors = {file.stem: load_file(file) for file in sorted(found[-1].glob("*.safetensors"))}
+        state = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise RunError(f"checkpoint: '{found[-1]}' is damaged ({error}); remove that folder to start again") from error
+    return Checkpoint(tensors, state)
+
+
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of the trainable parameters by name; tied ones appear once."""
+    return {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
+
+
+def load_weights(model: torch.nn.Module, values: dict[str, torch.Tensor]) -> None:
+    """Put back what `weights` took."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in values:
+                parameter.copy_(values[name])
+
+
+def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimizer's tensors, named `<parameter>|<key>`."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {
+        f"{names[parameter]}|{key}": value
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
+        if torch.is_tensor(value)
+    }
+
+
+def load_optimizer_tensors(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, values: dict[str, torch.Tensor]
+) -> None:
+    """Put back what `optimizer_tensors` took."""
+    parameters = dict(model.named_parameters())
+    for key, value in values.items():
+        name, _, field = key.rpartition("|")
+        parameter = parameters[name]
+        # The step counter stays where the optimizer wants it, on the CPU.
+        optimizer.state[parameter][field] = value.clone() if field == "step" else value.to(parameter.device).clone()

@@ -1,0 +1,48 @@
+"""The stop rule: a run ends when its reward rises while a metric that is not rewarded falls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass
+class _Best:
+    chrf: float
+    reward: float
+
+
+class Guard:
+    """Watches, for each task, dev chrF++ against references beside the dev reward.
+
+    Args:
+        fall: points of chrF++ below its best, at a higher reward, that count as being gamed.
+    """
+
+    def __init__(self, fall: float) -> None:
+        self._fall = fall
+        self._best: dict[str, _Best] = {}
+
+    def check(self, chrf: Mapping[str, float], reward: Mapping[str, float]) -> str | None:
+        """Return why the run should stop, or None.
+
+        Args:
+            chrf, reward: dev values by task.
+        """
+        for task, value in chrf.items():
+            best = self._best.get(task)
+            if best is None or value > best.chrf:
+                self._best[task] = _Best(value, reward[task])
+            elif value < best.chrf - self._fall and reward[task] > best.reward:
+                return (
+                    f"task '{task}': the reward rose from {best.reward:.3f} to {reward[task]:.3f} while dev chrF++ fell"
+                    f" from {best.chrf:.1f} to {value:.1f}, so the reward is being gamed; the best checkpoint is kept"
+                )
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {task: asdict(best) for task, best in self._best.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._best = {task: _Best(**best) for task, best in state.items()}

@@ -1,0 +1,314 @@
+"""Online reinforcement learning: sample, reward, update, and look at held-out text every so often."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from eclectus.algorithms.base import Algorithm
+from eclectus.algorithms.losses import StepSize
+from eclectus.config import ReinforceConfig
+from eclectus.policies.base import Policy
+from eclectus.rewards.language import identify
+from eclectus.rollouts.base import Rollouts, Sampling
+from eclectus.seeds import derive
+from eclectus.segment import Segment
+from eclectus.training import checkpoint as ckpt
+from eclectus.training.guard import Guard
+from eclectus.training.optimizer import adamw, scheduled, update
+from eclectus.training.supervised import Trained
+from eclectus.training.tasks import PromptStream, Task
+from eclectus.training.tracking import Tracker
+from eclectus.training.update import Update, accumulate
+from eclectus.training.validation import DevSet
+
+_KL_EVERY = 10
+"""Steps between two measurements of KL on tasks that have no KL term; it costs a pass of the starting policy."""
+
+
+@dataclass
+class StepRewards:
+    """Rewards of one step: values [B, G] as given, scaled [B, G] as used; NaN where not judged."""
+
+    values: torch.Tensor
+    scaled: torch.Tensor
+    parts: list[dict[str, list[float | None]]]
+
+
+class Reinforcer:
+    """One reinforcement-learning run of a policy.
+
+    Args:
+        policy: trained in place; its weights at construction are the starting policy.
+        reference: frozen copy of the starting policy, for KL.
+        tasks: see `tasks.build_tasks`.
+        dev: dev segments with references of every direction of the tasks.
+        languages: the run's languages, for off-target counts.
+        folder: where checkpoints go.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        reference: Policy,
+        algorithm: Algorithm,
+        config: ReinforceConfig,
+        tasks: Sequence[Task],
+        dev: DevSet,
+        *,
+        languages: Sequence[str],
+        seed: int,
+        folder: Path,
+        tracker: Tracker,
+        stage: str = "reinforce",
+        dev_max_length: int = 96,
+    ) -> None:
+        self.policy, self.reference, self.algorithm = policy, reference, algorithm
+        self.config, self.tasks, self.dev = config, list(tasks), dev
+        self.languages, self.seed, self.folder = list(languages), seed, folder
+        self.tracker, self.stage, self.dev_max_length = tracker, stage, dev_max_length
+        self.optimizer = adamw(policy.model, config.learning_rate)
+        self.prompts = PromptStream(self.tasks, config.segments, config.direction_temperature, seed)
+        self.guard = Guard(config.stop_fall)
+        self.sampling = Sampling(config.temperature, config.max_length)
+        self.step, self.seconds = 0, 0.0
+        self.best, self.best_step = float("-inf"), 0
+        self.best_weights = ckpt.weights(policy.model)
+
+    def train(self, resume: bool = False) -> Trained:
+        """Train to the end, to the stop rule or to the user's interrupt; leaves the policy at its best checkpoint."""
+        if resume:
+            self._load()
+        reason, complete = "all steps done", True
+        with self.tracker.progress(self.stage, self.config.steps, self.step):
+            if self.step == 0:
+                self._evaluate()
+            while self.step < self.config.steps:
+                started = time.monotonic()
+                self.step += 1
+                self._advance()
+                gamed = None
+                if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
+                    gamed = self._evaluate()
+                self.seconds += time.monotonic() - started
+                if self.step % self.config.checkpoint_every == 0 or self.tracker.stop_requested:
+                    self._save()
+                if self.tracker.stop_requested:
+                    reason, complete = "stopped by the user", False
+                    break
+                if gamed:
+                    reason = gamed
+                    self.tracker.say(f"[yellow]stopped early: {gamed}")
+                    break
+        if complete:
+            ckpt.load_weights(self.policy.model, self.best_weights)
+        return Trained(self.step, self.best_step, self.best, self.seconds, complete, reason)
+
+    def _advance(self) -> None:
+        """One step."""
+        started = time.monotonic()
+        batch = self.prompts.next(self.step)
+        owners = [task for task, _ in batch]
+        segments = [segment for _, segment in batch]
+        generator = torch.Generator().manual_seed(derive(self.seed, self.stage, "sample", self.step))
+        rollouts = self.policy.sample(segments, self.config.samples, self.sampling, generator)
+        sampled = time.monotonic()
+        rewards = self._reward(owners, segments, rollouts)
+        rewarded = time.monotonic()
+        advantages = self.algorithm.advantages(rewards.scaled).to(self.policy.device)
+        judged = ~rewards.scaled.isnan()
+        lengths = rollouts.mask.sum(dim=-1).cpu()
+        work = Update(
+            sources=self.policy.tokenize_sources(segments),
+            rollouts=rollouts,
+            advantages=advantages,
+            kl_weights=[self.tasks[i].config.kl for i in owners],
+            mle_weights=[self.tasks[i].config.mle for i in owners],
+            references=[s.reference if self.tasks[i].config.mle > 0 else None for i, s in batch],
+            size=StepSize(float(judged.sum().clamp(min=1)), float((lengths * judged).sum().clamp(min=1))),
+            temperature=self.config.temperature,
+            measure_kl=self.step % _KL_EVERY == 1,
+        )
+        sums = accumulate(self.policy, self.reference, self.algorithm, work, self.config.micro_batch_tokens)
+        floor = 0.1 if self.config.decay else 1.0
+        rate = scheduled(self.config.learning_rate, self.step, self.config.steps, self.config.warmup, floor)
+        norm = update(self.optimizer, rate, self.config.max_grad_norm)
+        ended = time.monotonic()
+        values = self._step_metrics(owners, segments, rollouts, rewards)
+        count = rollouts.finished.numel()
+        tokens = int(lengths.sum())
+        values |= {
+            **sums,
+            "zero_signal": float((advantages.abs().amax(dim=1) == 0).float().mean()),
+            "grad_norm": norm,
+            "learning_rate": rate,
+            "samples_per_second": count / (ended - started),
+            "tokens_per_second": tokens / (ended - started),
+            "seconds_sampling": sampled - started,
+            "seconds_reward": rewarded - sampled,
+            "seconds_update": ended - rewarded,
+            "seconds": self.seconds + ended - started,
+        }
+        self.tracker.log("step", self.stage, self.step, values)
+        self.tracker.advance(
+            self.step,
+            f"reward {values['reward']:.3f}  dev {max(self.best, 0):.1f}  off-target {values['off_target']:.1%}"
+            f"  {values['samples_per_second']:.0f} samples/s",
+        )
+        if self.step % self.config.samples_every == 0 or self.step == 1:
+            self._show_samples(owners, segments, rollouts, rewards)
+
+    def _reward(self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts) -> StepRewards:
+        values = torch.full(rollouts.finished.shape, math.nan)
+        scaled = values.clone()
+        parts: list[dict[str, list[float | None]]] = [{} for _ in segments]
+        for index, task in enumerate(self.tasks):
+            rows = [row for row, owner in enumerate(owners) if owner == index]
+            if not rows:
+                continue
+            scores = task.reward.score_groups([segments[r] for r in rows], [rollouts.texts[r] for r in rows])
+            for place, row in enumerate(rows):
+                group = torch.tensor([math.nan if s is None else s for s in scores.total[place]])
+                # A translation that was cut by the length limit never ended: that is the worst there is.
+                values[row] = torch.where(rollouts.finished[row].cpu(), group, torch.zeros_like(group))
+                parts[row] = {name: part[place] for name, part in scores.parts.items()}
+        for row, (owner, segment) in enumerate(zip(owners, segments, strict=True)):
+            normaliser = self.tasks[owner].normaliser
+            known = [None if math.isnan(v) else v for v in values[row].tolist()]
+            if normaliser is not None:
+                normaliser.update(segment.direction, known)
+                known = normaliser.scale(segment.direction, known)
+            scaled[row] = torch.tensor([math.nan if v is None else v for v in known])
+        return StepRewards(values, scaled, parts)
+
+    def _step_metrics(
+        self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts, rewards: StepRewards
+    ) -> dict[str, float]:
+        values = {"reward": _nan_mean(rewards.values)}
+        for index, task in enumerate(self.tasks):
+            rows = [row for row, owner in enumerate(owners) if owner == index]
+            if not rows:
+                continue
+            values[f"reward/{task.name}"] = _nan_mean(rewards.values[rows])
+            for name in rewards.parts[rows[0]]:
+                known = [v for row in rows for v in rewards.parts[row][name] if v is not None]
+                if known:
+                    values[f"parts/{task.name}/{name}"] = sum(known) / len(known)
+        # One sample of each source is enough to see a drift, and keeps language identification out of the step's time.
+        found = identify([group[0] for group in rollouts.texts], self.languages)
+        off = [lang not in (None, s.target_lang) for (lang, _), s in zip(found, segments, strict=True)]
+        tokens = rollouts.mask.sum()
+        values["off_target"] = sum(off) / len(off)
+        values["entropy"] = float(-(rollouts.logprobs * rollouts.mask).sum() / tokens)
+        values["length"] = float(tokens / rollouts.finished.numel())
+        values["unfinished"] = float((~rollouts.finished).float().mean())
+        return values
+
+    def _evaluate(self) -> str | None:
+        """Score the dev set, keep the weights if they are the best, and ask the stop rule."""
+        outputs = self.dev.translate(self.policy, self.dev_max_length)
+        values: dict[str, float] = {}
+        chrf, reward, weighted = {}, {}, []
+        for task in self.tasks:
+            scores = self.dev.score(outputs, task.directions)
+            reward[task.name], chrf[task.name] = self._dev_reward(task, outputs), scores.chrf
+            values |= scores.named(task.name) | {f"reward/{task.name}": reward[task.name]}
+            value = scores.chrf if task.config.select_by == "reference" else 100 * reward[task.name]
+            weighted.append((value, len(task.directions)))
+        score = sum(value * n for value, n in weighted) / sum(n for _, n in weighted)
+        selected = score > self.best
+        if selected:
+            self.best, self.best_step, self.best_weights = score, self.step, ckpt.weights(self.policy.model)
+        self.tracker.log(
+            "dev",
+            self.stage,
+            self.step,
+            {"score": score, **values, "selected": selected, "seconds": self.seconds},
+        )
+        return self.guard.check(chrf, reward)
+
+    def _dev_reward(self, task: Task, outputs: dict[str, list[str]]) -> float:
+        segments, groups = [], []
+        for direction in task.directions:
+            for segment, text in zip(self.dev.segments[direction], outputs[direction], strict=True):
+                seen = segment.reference if task.config.references else None
+                segments.append(Segment(segment.source, segment.source_lang, segment.target_lang, seen, segment.id))
+                groups.append([text])
+        totals = [row[0] for row in task.reward.score_groups(segments, groups).total if row[0] is not None]
+        return sum(totals) / len(totals) if totals else 0.0
+
+    def _show_samples(
+        self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts, rewards: StepRewards
+    ) -> None:
+        rows = []
+        for index, task in enumerate(self.tasks):
+            row = next((r for r, owner in enumerate(owners) if owner == index), None)
+            if row is None:
+                continue
+            samples = [
+                {
+                    "text": text,
+                    "reward": None if math.isnan(value) else round(value, 4),
+                    "parts": {name: part[g] for name, part in rewards.parts[row].items()},
+                }
+                for g, (text, value) in enumerate(zip(rollouts.texts[row], rewards.values[row].tolist(), strict=True))
+            ]
+            segment = segments[row]
+            rows.append(
+                {
+                    "task": task.name,
+                    "direction": segment.direction,
+                    "source": segment.source,
+                    "samples": samples,
+                }
+            )
+        self.tracker.samples(self.stage, self.step, rows)
+
+    def _save(self) -> None:
+        # Rewards may keep translations they have made; after a checkpoint every run starts with none, so that a resumed
+        # one asks for the same batches as one that was never interrupted.
+        for task in self.tasks:
+            task.reward.reset()
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "best_step": self.best_step,
+            "prompts": self.prompts.state_dict(),
+            "guard": self.guard.state_dict(),
+            "normalisers": {t.name: t.normaliser.state_dict() for t in self.tasks if t.normaliser is not None},
+        }
+        tensors = {
+            "model": ckpt.weights(self.policy.model),
+            "best": self.best_weights,
+            "optimizer": ckpt.optimizer_tensors(self.policy.model, self.optimizer),
+        }
+        ckpt.save(self.folder, self.step, ckpt.Checkpoint(tensors, state))
+
+    def _load(self) -> None:
+        found = ckpt.latest(self.folder)
+        if found is None:
+            self.tracker.forget_after(self.stage, -1)
+            return
+        state = found.state
+        ckpt.load_weights(self.policy.model, found.tensors["model"])
+        ckpt.load_optimizer_tensors(self.policy.model, self.optimizer, found.tensors["optimizer"])
+        self.best_weights = found.tensors["best"]
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.best, self.best_step = state["best"], state["best_step"]
+        self.prompts.load_state_dict(state["prompts"])
+        self.guard.load_state_dict(state["guard"])
+        for task in self.tasks:
+            if task.normaliser is not None:
+                task.normaliser.load_state_dict(state["normalisers"][task.name])
+        self.tracker.forget_after(self.stage, self.step)
+
+
+def _nan_mean(values: torch.Tensor) -> float:
+    known = values[~values.isnan()]
+    return float(known.mean()) if len(known) else 0.0

@@ -1,0 +1,251 @@
+"""One run from text to report: prepare, train, evaluate, write; a resumed run skips what is done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from eclectus import config as cfg
+from eclectus import registry
+from eclectus.algorithms.base import Algorithm
+from eclectus.config import ReinforceConfig, RunConfig, SupervisedConfig
+from eclectus.corpora.dataset import Dataset, prepare
+from eclectus.corpora.seen import SeenText
+from eclectus.errors import RunError
+from eclectus.evaluation import report
+from eclectus.evaluation.results import Results, System
+from eclectus.languages import Direction, direction, expand_directions
+from eclectus.policies.base import Policy
+from eclectus.policies.load import load_policy, new_policy, resolve_device
+from eclectus.rewards.base import RewardContext
+from eclectus.seeds import derive
+from eclectus.segment import Segment
+from eclectus.training import checkpoint as ckpt
+from eclectus.training.model_card import write_card
+from eclectus.training.reinforce import Reinforcer
+from eclectus.training.supervised import Trained, train_supervised
+from eclectus.training.tasks import Task, build_tasks
+from eclectus.training.testbench import TestBench, groups, test_segments
+from eclectus.training.tracking import Tracker
+from eclectus.training.validation import DevSet
+
+
+class Interrupted(RunError):
+    """The user stopped the run; everything is saved."""
+
+    exit_code = 130
+
+
+@dataclass
+class Run:
+    """What the stages of a run share.
+
+    Args:
+        base: the frozen starting policy of reinforcement learning; None until it is known.
+    """
+
+    config: RunConfig
+    folder: Path
+    dataset: Dataset
+    tracker: Tracker
+    resume: bool
+    base: Policy | None = field(default=None)
+
+    @property
+    def languages(self) -> list[str]:
+        return self.dataset.languages
+
+    def pairs(self, patterns: Sequence[str]) -> dict[str, list[Segment]]:
+        """Training pairs by direction."""
+        expanded = expand_directions(patterns, self.languages)
+        return {direction(s, t): self.dataset.pairs("train", s, t) for s, t in expanded}
+
+    def dev(self, directions: Sequence[Direction]) -> DevSet:
+        """The slice of the dev set that is translated at each evaluation."""
+        self.dataset.check(directions)
+        limit = self.config.evaluation.dev_segments
+        rows = {direction(s, t): self.dataset.pairs("dev", s, t)[:limit] for s, t in directions}
+        return DevSet(rows, self.languages)
+
+    def translate(self, segments: Sequence[Segment]) -> list[str]:
+        """Greedy translations by the starting policy, for rewards and controls."""
+        if self.base is None:
+            raise RuntimeError("the starting policy is not trained yet")
+        return self.base.translate(segments, self.config.evaluation.max_length)
+
+    def stage(self, name: str, policy: Policy, train: Callable[[Path], Trained]) -> Trained:
+        """Run one training stage, or take over its result where it is complete; leaves `policy` at its best weights.
+
+        Raises:
+            Interrupted: the user stopped it; the checkpoint is written.
+        """
+        folder, record = self.folder / "checkpoints" / name, self.folder / "stages" / f"{name}.json"
+        if self.resume and record.exists():
+            finished = ckpt.latest(folder)
+            if finished is None:
+                raise RunError(f"resume: '{folder}' is missing although the stage was finished; start a new run")
+            ckpt.load_weights(policy.model, finished.tensors["best"])
+            return Trained(**json.loads(record.read_text(encoding="utf-8")))
+        trained = train(folder)
+        if not trained.complete:
+            raise Interrupted(
+                f"stopped after step {trained.steps} of '{name}', all saved; continue with"
+                f" `eclectus train --resume {self.folder}`"
+            )
+        record.parent.mkdir(exist_ok=True)
+        ckpt.write_atomic(record, json.dumps(asdict(trained)))
+        return trained
+
+
+def start(config: RunConfig, folder: Path, console: Console | None = None) -> Results:
+    """Run a configuration in a new folder.
+
+    Raises:
+        RunError: the folder exists and is not empty, or cannot be written.
+        Interrupted: the user pressed Ctrl-C; `resume` goes on.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"output: '{folder}' exists; choose another --output, or continue that run with --resume")
+        folder.mkdir(parents=True, exist_ok=True)
+        ckpt.write_atomic(folder / "config.yaml", cfg.dump(config))
+    except OSError as error:
+        raise RunError(f"output: cannot write to '{folder}' ({error}); choose another --output") from error
+    return _execute(config, folder, console, resume=False)
+
+
+def resume(folder: Path, console: Console | None = None) -> Results:
+    """Go on with an interrupted run, to the same result as if it had not been interrupted.
+
+    Raises:
+        RunError: the folder is no run.
+    """
+    path = folder / "config.yaml"
+    if not path.exists():
+        raise RunError(f"resume: '{folder}' is no run (it has no config.yaml); give the folder of a run")
+    return _execute(cfg.load(path), folder, console, resume=True)
+
+
+def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume: bool) -> Results:
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    device = resolve_device(config.device)
+    tracker = Tracker(folder, console)
+    tracker.say("[bold]1[/] preparing the text")
+    dataset = prepare(config.data, config.data.split_seed)
+    ckpt.write_atomic(folder / "data.json", json.dumps(dataset.describe(), ensure_ascii=False, indent=1))
+    run = Run(config, folder, dataset, tracker, resume)
+    policy, seen = _first_policy(run)
+    policy.model.to(device)
+    policy.check_languages(dataset.languages)
+    directions = expand_directions(config.evaluation.directions, dataset.languages)
+    dataset.check(directions)
+    bench = TestBench(folder, test_segments(dataset, directions, seen), config.evaluation, resume=resume)
+    # Built before any training, so that a mistake in a reward shows now and not after an hour.
+    tasks = _tasks(run, config.reinforce) if config.reinforce is not None else []
+    algorithm = _algorithm(config.reinforce) if config.reinforce is not None else None
+    if config.supervised is not None:
+        tracker.say("[bold]2[/] supervised training")
+        supervised = _supervised(run, policy, config.supervised)
+    run.base = policy.copy()
+    if config.reinforce is None or algorithm is None:
+        systems = [System(name="supervised", label="supervised", role="system", **cost(supervised))]
+        bench.add("supervised", policy)
+    else:
+        systems = [System(name="base", label="start", role="base", description="the model before RL")]
+        bench.add("base", run.base)
+        tracker.say("[bold]3[/] reinforcement learning")
+        trained = reinforce(run, policy, algorithm, config.reinforce, tasks, "reinforce")
+        label = f"RL ({config.reinforce.algorithm.type.upper()})"
+        systems.append(System(name="rl", label=label, role="system", description=trained.reason, **cost(trained)))
+        bench.add("rl", policy)
+        from eclectus.training.controls import run_controls
+
+        systems += run_controls(run, tasks, bench, trained)
+    tracker.say("[bold]4[/] scoring the test set and writing the report")
+    results = bench.results(config, dataset.languages, systems, groups(config, directions))
+    policy.save(folder / "model")
+    results.save(folder)
+    bench.write_translations()
+    write_card(folder / "model", config, dataset, results, [task.reward.signature for task in tasks])
+    report.write(folder)
+    return results
+
+
+def cost(trained: Trained) -> dict[str, float | int]:
+    """Seconds and steps, as `System` takes them."""
+    return {"seconds": round(trained.seconds, 1), "steps": trained.steps}
+
+
+def reinforce(
+    run: Run, policy: Policy, algorithm: Algorithm, config: ReinforceConfig, tasks: Sequence[Task], stage: str
+) -> Trained:
+    """One reinforcement-learning stage from the run's starting policy."""
+    assert run.base is not None
+    reference = run.base
+    wanted = [pair for task in tasks for pair in expand_directions(task.directions, run.languages)]
+    dev = run.dev(list(dict.fromkeys(wanted)))
+
+    def train(folder: Path) -> Trained:
+        reinforcer = Reinforcer(
+            policy,
+            reference,
+            algorithm,
+            config,
+            tasks,
+            dev,
+            languages=run.languages,
+            seed=derive(run.config.seed, stage),
+            folder=folder,
+            tracker=run.tracker,
+            stage=stage,
+            dev_max_length=run.config.evaluation.max_length,
+        )
+        return reinforcer.train(resume=run.resume)
+
+    return run.stage(stage, policy, train)
+
+
+def _supervised(run: Run, policy: Policy, config: SupervisedConfig) -> Trained:
+    directions = expand_directions(config.directions, run.languages)
+    pairs, dev = run.pairs(config.directions), run.dev(directions)
+
+    def train(folder: Path) -> Trained:
+        return train_supervised(
+            policy,
+            config,
+            pairs,
+            dev,
+            seed=run.config.seed,
+            folder=folder,
+            tracker=run.tracker,
+            max_length=run.config.evaluation.max_length,
+            resume=run.resume,
+        )
+
+    return run.stage("supervised", policy, train)
+
+
+def _first_policy(run: Run) -> tuple[Policy, SeenText | None]:
+    config = run.config
+    if config.policy.new is None:
+        return load_policy(config.policy.path)
+    texts = [text for language in run.languages for text in run.dataset.monolingual("train", language)]
+    return new_policy(config.policy.new, texts, run.languages, derive(config.seed, "weights")), None
+
+
+def _tasks(run: Run, config: ReinforceConfig) -> list[Task]:
+    texts = {language: run.dataset.monolingual("train", language) for language in run.languages}
+    context = RewardContext(languages=run.languages, translate=run.translate, target_texts=texts)
+    return build_tasks(config.tasks, run.dataset, context)
+
+
+def _algorithm(config: ReinforceConfig) -> Algorithm:
+    kind = registry.find("algorithms", config.algorithm.type, Algorithm)  # type: ignore[type-abstract]
+    options = registry.parse_options("reinforce.algorithm", kind.Options, config.algorithm.options)
+    return kind(options)

@@ -1,0 +1,182 @@
+"""Supervised training: maximum likelihood with label smoothing, the best checkpoint by dev chrF++ kept.
+
+It makes the starting policy of a run, and it is the control that reinforcement learning has to beat.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from eclectus.config import SupervisedConfig
+from eclectus.policies.base import Policy
+from eclectus.seeds import derive
+from eclectus.segment import Segment
+from eclectus.training import checkpoint as ckpt
+from eclectus.training.batches import PairBatches
+from eclectus.training.optimizer import adamw, scheduled, update
+from eclectus.training.tracking import Tracker
+from eclectus.training.validation import DevSet
+
+
+@dataclass
+class Trained:
+    """How a training ended.
+
+    Args:
+        steps: updates made; best_step: the update whose weights were kept.
+        score: dev score of the kept weights.
+        seconds: time spent training, dev evaluations included.
+        complete: false where the user stopped it; a checkpoint is there.
+        reason: why it ended, in words.
+    """
+
+    steps: int
+    best_step: int
+    score: float
+    seconds: float
+    complete: bool
+    reason: str
+
+
+def train_supervised(
+    policy: Policy,
+    config: SupervisedConfig,
+    pairs: Mapping[str, Sequence[Segment]],
+    dev: DevSet,
+    *,
+    seed: int,
+    folder: Path,
+    tracker: Tracker,
+    stage: str = "supervised",
+    max_length: int = 96,
+    seconds: float | None = None,
+    keep_best: bool = True,
+    resume: bool = False,
+) -> Trained:
+    """Train `policy` in place and leave it at its best dev checkpoint.
+
+    Args:
+        pairs: training segments with references by direction.
+        dev: what the checkpoint is chosen by.
+        folder: where checkpoints go.
+        seconds: stop after this much training time instead of `config.steps` (for controls of equal time; such a
+            training is not repeatable to the bit, because machines differ in speed).
+        keep_best: False keeps the last weights.
+        resume: continue from the checkpoint in `folder`, to the same result as an uninterrupted run.
+    """
+    model = policy.model
+    optimizer = adamw(model, config.learning_rate)
+    batches = PairBatches(
+        policy,
+        {d: list(s) for d, s in pairs.items()},
+        config.batch_tokens,
+        config.temperature,
+        derive(seed, stage),
+    )
+    step, best, best_step, spent, stale = 0, float("-inf"), 0, 0.0, 0
+    best_weights = ckpt.weights(model)
+    found = ckpt.latest(folder) if resume else None
+    if found is not None:
+        state = found.state
+        ckpt.load_weights(model, found.tensors["model"])
+        ckpt.load_optimizer_tensors(model, optimizer, found.tensors["optimizer"])
+        best_weights = found.tensors["best"]
+        batches.load_state_dict(state["batches"])
+        step, best, best_step = state["step"], state["best"], state["best_step"]
+        spent, stale = state["seconds"], state["stale"]
+        tracker.forget_after(stage, step)
+
+    def save() -> None:
+        tensors = {
+            "model": ckpt.weights(model),
+            "best": best_weights,
+            "optimizer": ckpt.optimizer_tensors(model, optimizer),
+        }
+        state = {
+            "step": step,
+            "best": best,
+            "best_step": best_step,
+            "stale": stale,
+            "seconds": spent,
+            "batches": batches.state_dict(),
+        }
+        ckpt.save(folder, step, ckpt.Checkpoint(tensors, state))
+
+    reason = "all steps done"
+    tokens, loss_sum, window = 0, 0.0, time.monotonic()
+    with tracker.progress(stage, config.steps, step):
+        while step < config.steps:
+            started = time.monotonic()
+            step += 1
+            batch = batches.next()
+            count = sum(len(pair.target) for pair in batch)
+            # Dropout's noise belongs to the step, so that a resumed run draws the same.
+            torch.manual_seed(derive(seed, stage, "dropout", step))
+            model.train()
+            with torch.autocast(policy.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                loss, likelihood = policy.smoothed_loss(
+                    [pair.source for pair in batch], [pair.target for pair in batch], config.label_smoothing
+                )
+            (loss / count).backward()
+            # A training of given time does not know its number of steps: its learning rate follows the clock.
+            total = config.steps if seconds is None else max(step, round(step * seconds / max(spent, 1e-9)))
+            rate = scheduled(config.learning_rate, step, total, config.warmup, floor=0.05)
+            norm = update(optimizer, rate, config.max_grad_norm)
+            model.eval()
+            tokens, loss_sum = tokens + count, loss_sum + float(likelihood)
+            last = step == config.steps or (seconds is not None and spent + time.monotonic() - started >= seconds)
+            if step % 20 == 0 or last:
+                speed = tokens / (time.monotonic() - window)
+                tracker.log(
+                    "supervised",
+                    stage,
+                    step,
+                    {
+                        "loss": loss_sum / tokens,
+                        "grad_norm": norm,
+                        "learning_rate": rate,
+                        "tokens_per_second": speed,
+                        "seconds": spent,
+                    },
+                )
+                tracker.advance(step, f"loss {loss_sum / tokens:.3f}  dev {max(best, 0):.1f}  {speed:.0f} tok/s")
+                tokens, loss_sum, window = 0, 0.0, time.monotonic()
+            evaluated = step % config.evaluate_every == 0 or last
+            if evaluated:
+                scores = dev.score(dev.translate(policy, max_length))
+                selected = scores.chrf > best
+                if selected:
+                    best, best_step, stale, best_weights = scores.chrf, step, 0, ckpt.weights(model)
+                else:
+                    stale += 1
+                tracker.log(
+                    "dev",
+                    stage,
+                    step,
+                    {
+                        "score": scores.chrf,
+                        **scores.named("supervised"),
+                        "selected": selected,
+                        "seconds": spent + time.monotonic() - started,
+                    },
+                )
+                window = time.monotonic()
+            spent += time.monotonic() - started
+            if evaluated or tracker.stop_requested:
+                save()
+            if tracker.stop_requested:
+                return Trained(step, best_step, best, spent, complete=False, reason="stopped by the user")
+            if last:
+                reason = "all steps done" if step == config.steps else "time used up"
+                break
+            if stale >= config.patience:
+                reason = f"no better dev score in {stale} evaluations"
+                break
+    if keep_best:
+        ckpt.load_weights(model, best_weights)
+    return Trained(step, best_step, best, spent, complete=True, reason=reason)

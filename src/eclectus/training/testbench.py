@@ -1,0 +1,136 @@
+"""The test set: each system translates it once, the translations are kept, the scores come at the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from eclectus.config import EvaluationConfig, RunConfig
+from eclectus.corpora.dataset import Dataset
+from eclectus.corpora.seen import SeenText
+from eclectus.errors import DataError
+from eclectus.evaluation import results as results_module
+from eclectus.evaluation import translations
+from eclectus.evaluation.results import Group, Results, System
+from eclectus.languages import Direction, direction, expand_directions
+from eclectus.policies.base import Policy
+from eclectus.segment import Segment
+from eclectus.training.checkpoint import write_atomic
+
+Outputs = dict[str, list[str]]
+
+
+def test_segments(
+    dataset: Dataset, directions: Sequence[Direction], seen: SeenText | None
+) -> dict[str, list[Segment]]:
+    """Test segments by direction, without those that the loaded model met in its own training.
+
+    Raises:
+        DataError: a direction has none left.
+    """
+    found: dict[str, list[Segment]] = {}
+    for source, target in directions:
+        rows = dataset.pairs("test", source, target)
+        fresh = [s for s in rows if seen is None or (s.source not in seen and (s.reference or "") not in seen)]
+        if not fresh:
+            raise DataError(
+                f"data: all {len(rows)} test segments of {source}-{target} stand in the text that the model was trained"
+                " on, so they can prove nothing; add text it has not seen, or take the direction out of evaluation"
+            )
+        found[direction(source, target)] = fresh
+    return found
+
+
+def groups(config: RunConfig, directions: Sequence[Direction]) -> list[Group]:
+    """One group of test directions for each task, in the tasks' order."""
+    names = [direction(*pair) for pair in directions]
+    found = []
+    for task in config.reinforce.tasks if config.reinforce is not None else []:
+        own = [direction(*pair) for pair in expand_directions(task.directions, config.data.languages)]
+        tested = [name for name in own if name in names]
+        if tested:
+            found.append(Group(name=task.name, label=task.name, directions=tested, description=task.description))
+    return found
+
+
+class TestBench:
+    """Collects what each system makes of the test set.
+
+    Args:
+        folder: the run folder; translations are kept in `outputs/<system>.json`.
+        segments: test segments by direction.
+        resume: take over translations that are there already.
+    """
+
+    __test__ = False  # not a test, whatever pytest makes of the name
+
+    def __init__(
+        self, folder: Path, segments: Mapping[str, Sequence[Segment]], config: EvaluationConfig, *, resume: bool = False
+    ) -> None:
+        self.folder, self.config, self._resume = folder, config, resume
+        self.segments = {name: list(rows) for name, rows in segments.items()}
+        self._outputs: dict[str, Outputs] = {}
+        self._entropies: dict[str, dict[str, list[float]]] = {}
+
+    def add(self, system: str, policy: Policy) -> None:
+        """Translate the whole test set with `policy`."""
+        if self._kept(system):
+            return
+        flat = [segment for rows in self.segments.values() for segment in rows]
+        if self.config.beams > 1:
+            texts, entropies = policy.beam_search(flat, self.config.beams, self.config.max_length), None
+        else:
+            texts, entropies = policy.translate_with_entropy(flat, self.config.max_length)
+        self._keep(system, _split(self.segments, texts), _split(self.segments, entropies) if entropies else {})
+
+    def add_outputs(self, system: str, outputs: Outputs) -> None:
+        """Take translations of some directions, made elsewhere."""
+        self._keep(system, outputs, {})
+
+    def has(self, system: str) -> bool:
+        """Whether a resumed run has this system's translations already."""
+        return self._kept(system)
+
+    def results(
+        self, config: RunConfig, languages: Sequence[str], systems: Sequence[System], tested: Sequence[Group]
+    ) -> Results:
+        """Score everything that was collected."""
+        return results_module.build(
+            config.title,
+            config.seed,
+            languages,
+            self.segments,
+            self._outputs,
+            systems=systems,
+            groups=tested,
+            entropies=self._entropies,
+            resamples=self.config.resamples,
+        )
+
+    def write_translations(self) -> None:
+        """Write `translations.jsonl`."""
+        translations.write(self.folder, self.segments, self._outputs)
+
+    def _keep(self, system: str, outputs: Outputs, entropies: dict[str, list[float]]) -> None:
+        self._outputs[system], self._entropies[system] = outputs, entropies
+        path = self.folder / "outputs" / f"{system}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps({"outputs": outputs, "entropies": entropies}, ensure_ascii=False))
+
+    def _kept(self, system: str) -> bool:
+        path = self.folder / "outputs" / f"{system}.json"
+        if system in self._outputs:
+            return True
+        if not (self._resume and path.exists()):
+            return False
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        self._outputs[system], self._entropies[system] = kept["outputs"], kept["entropies"]
+        return True
+
+
+def _split(segments: Mapping[str, Sequence[Any]], values: Sequence[Any]) -> dict[str, list[Any]]:
+    """Cut one flat list into the directions it was made from."""
+    remaining = iter(values)
+    return {name: [next(remaining) for _ in rows] for name, rows in segments.items()}

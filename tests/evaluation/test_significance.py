@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import random
+import time
+
+import fake_run
+import numpy as np
+import pytest
+from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.significance import PairedTest
+
+from eclectus.evaluation.significance import compare, paired_bootstrap, resample
+from eclectus.evaluation.statistics import Extractor, Statistics
+
+SEGMENTS = fake_run.segments(80)
+
+
+def translate(direction: str, rate: float, salt: str) -> list[str]:
+    rng = random.Random(salt)
+    return [fake_run.spoil(segment, rate, 0.0, rng) for segment in SEGMENTS[direction]]
+
+
+def statistics(direction: str, rate: float, salt: str = "") -> Statistics:
+    references = [segment.reference or "" for segment in SEGMENTS[direction]]
+    return Extractor(references, direction[-2:])(translate(direction, rate, salt))
+
+
+@pytest.mark.parametrize("rate", [0.20, 0.22, 0.26])
+def test_agrees_with_sacrebleu(rate: float) -> None:
+    texts = {"base": translate("es-fr", 0.2, "a"), "system": translate("es-fr", rate, "b")}
+    references = [[segment.reference for segment in SEGMENTS["es-fr"]]]
+    named = {"bleu": BLEU(), "chrf": CHRF(word_order=2)}
+    _, theirs = PairedTest(list(texts.items()), named, references, test_type="bs", n_samples=1000)()
+    for metric, name in (("bleu", "BLEU"), ("chrf", "chrF2++")):
+        (base, system) = theirs[next(key for key in theirs if key.lower().startswith(metric))]
+        mine = paired_bootstrap(
+            {"es-fr": statistics("es-fr", rate, "b")}, {"es-fr": statistics("es-fr", 0.2, "a")}, metric
+        )
+        assert mine.difference == pytest.approx(system.score - base.score, abs=1e-9), name
+        if mine.p < 0.2:  # away from 0 theirs counts one tail only
+            assert mine.p / 2 == pytest.approx(system.p_value, abs=0.03)
+        else:
+            assert system.p_value > 0.1
+
+
+def test_identical_systems_do_not_differ() -> None:
+    same = {direction: statistics(direction, 0.2) for direction in fake_run.ZERO}
+    found = paired_bootstrap(same, same, "bleu", 200)
+    assert (found.difference, found.low, found.high, found.p) == (0, 0, 0, 1)
+
+
+def test_equal_systems_are_rarely_told_apart() -> None:
+    """Under the null hypothesis p is below 0.2 about one time in five; the interval covers 0 as often as it says."""
+    found = [
+        paired_bootstrap(
+            {"es-fr": statistics("es-fr", 0.2, f"a{i}")}, {"es-fr": statistics("es-fr", 0.2, f"b{i}")}, "chrf", 200
+        )
+        for i in range(40)
+    ]
+    assert 1 <= sum(f.p < 0.2 for f in found) <= 18
+    assert sum(f.low <= 0 <= f.high for f in found) >= 34
+
+
+@pytest.mark.parametrize("metric", ["bleu", "chrf"])
+def test_a_planted_difference_is_found(metric: str) -> None:
+    good = {d: statistics(d, 0.05) for d in fake_run.ZERO}
+    bad = {d: statistics(d, 0.30) for d in fake_run.ZERO}
+    found = paired_bootstrap(good, bad, metric)
+    assert 0 < found.low < found.difference < found.high
+    assert found.p == pytest.approx(2 / 1001)
+    back = paired_bootstrap(bad, good, metric)
+    assert (back.difference, back.low, back.high) == pytest.approx((-found.difference, -found.high, -found.low))
+
+
+def test_a_group_is_the_mean_of_its_directions() -> None:
+    good = {d: statistics(d, 0.05) for d in fake_run.ZERO}
+    bad = {d: statistics(d, 0.30) for d in fake_run.ZERO}
+    whole = paired_bootstrap(good, bad, "bleu")
+    parts = [paired_bootstrap({d: good[d]}, {d: bad[d]}, "bleu") for d in fake_run.ZERO]
+    assert whole.difference == pytest.approx(np.mean([part.difference for part in parts]))
+    widths = [part.high - part.low for part in parts]
+    assert whole.high - whole.low == pytest.approx(np.sqrt(np.sum(np.square(widths))) / len(widths), rel=0.2)
+
+
+def test_p_and_interval_agree() -> None:
+    for i in range(20):
+        found = paired_bootstrap(
+            {"es-fr": statistics("es-fr", 0.2 + i / 300, "a")}, {"es-fr": statistics("es-fr", 0.2, "b")}, "bleu"
+        )
+        outside = not found.low <= 0 <= found.high
+        assert (found.p < 0.05) is outside or found.p == pytest.approx(0.05, abs=0.005)
+
+
+def test_same_seed_same_interval() -> None:
+    a, b = statistics("es-fr", 0.1), statistics("es-fr", 0.2)
+    first, again, other = (paired_bootstrap({"es-fr": a}, {"es-fr": b}, "bleu", 200, seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first.difference == other.difference and first.low != other.low
+
+
+def test_only_paired_samples_are_compared() -> None:
+    a, b = statistics("es-fr", 0.1), statistics("es-fr", 0.2)
+    with pytest.raises(ValueError, match="same seed"):
+        compare([resample(a, "es-fr", 100, seed=1)], [resample(b, "es-fr", 100, seed=2)], "bleu")
+    with pytest.raises(ValueError, match="same directions"):
+        compare([resample(a, "es-fr", 100)], [resample(b, "es-de", 100)], "bleu")
+    with pytest.raises(ValueError, match="no direction"):
+        compare([], [], "bleu")
+
+
+def test_twenty_directions_take_seconds() -> None:
+    rng = np.random.default_rng(0)
+    one, two = (Statistics(rng.integers(1, 9, (200, 10)) * 1.0, rng.integers(1, 9, (200, 24)) * 1.0) for _ in range(2))
+    begin = time.perf_counter()
+    paired_bootstrap({f"d{i}": one for i in range(20)}, {f"d{i}": two for i in range(20)}, "bleu", 1000)
+    assert time.perf_counter() - begin < 3
