@@ -106,12 +106,16 @@ class RewardConfig(Model):
     terms: list[RewardTermConfig] = Field(min_length=1)
     gates: list[Component] = Field(default_factory=list)
     normalise: Literal["none", "direction"] = "direction"
+    unfinished: float | None = Field(
+        0.0, ge=0, le=1, description="reward of a translation that the length limit cut; null: judged like any other"
+    )
 
 
 class TaskConfig(Model):
     """What a share of the prompts is for: directions, whether references may be seen, and what is rewarded."""
 
     name: str
+    description: str = ""
     directions: list[str] = Field(min_length=1)
     references: bool = Field(False, description="False: only source-side text is used and references are withheld")
     share: float = Field(1.0, gt=0, description="share of the prompts in each step, relative to the other tasks")
@@ -187,6 +191,8 @@ class RunConfig(Model):
     def _something_to_do(self) -> RunConfig:
         if self.policy.new is not None and self.supervised is None:
             raise ValueError("policy.new starts from random weights, add a 'supervised' part that trains it first")
+        if self.supervised is None and self.reinforce is None:
+            raise ValueError("nothing to do, add a 'supervised' or a 'reinforce' part")
         if self.controls and self.reinforce is None:
             raise ValueError("controls stand beside reinforcement learning, add a 'reinforce' part or drop them")
         return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from collections.abc import Iterator
 from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -93,23 +94,14 @@ def _keys_beside(model: type[BaseModel], path: tuple[int | str, ...]) -> list[st
     """The known keys of the object in which the last part of `path` stands."""
     current: type[BaseModel] = model
     for part in path[:-1]:
-        if not (isinstance(part, str) and part in current.model_fields):
-            continue
-        nested = [t for t in _models(current.model_fields[part].annotation)]
-        if len(nested) == 1:
-            current = nested[0]
-        elif nested:  # a discriminated union: the next part of the path is the tag
-            tag = path[path.index(part) + 1 : path.index(part) + 3]
-            current = next((m for m in nested if _tag(m) in tag), current)
+        if isinstance(part, str) and part in current.model_fields:
+            current = next(_models(current.model_fields[part].annotation), current)
     return list(current.model_fields)
 
 
-def _models(annotation: object) -> list[type[BaseModel]]:
+def _models(annotation: object) -> Iterator[type[BaseModel]]:
+    """Models inside an annotation such as `list[Model] | None`."""
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return [annotation]
-    arguments = getattr(annotation, "__args__", ())
-    return [model for argument in arguments for model in _models(argument)]
-
-
-def _tag(model: type[BaseModel]) -> object:
-    return model.model_fields["type"].default if "type" in model.model_fields else None
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from _models(argument)

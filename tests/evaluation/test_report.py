@@ -89,7 +89,7 @@ def test_figures_take_colours_from_the_page(run: Path) -> None:
     figures = re.findall(r"<svg.*?</svg>", (run / "report.html").read_text(encoding="utf-8"), flags=re.S)
     for figure in figures:
         assert 'viewBox="' in figure and "<metadata" not in figure
-        assert not re.search(r"#0[123]0", figure) and "var(--c1)" in figure
+        assert not re.search(r"#0[123]0", figure) and "var(--c" in figure
         assert not re.search(r'<svg[^>]* width="', figure)
 
 
@@ -97,7 +97,6 @@ def test_figures_take_colours_from_the_page(run: Path) -> None:
     "kept",
     [
         ["config.yaml"],
-        ["metrics.jsonl"],
         ["evaluation.json"],
         ["metrics.jsonl", "samples.jsonl", "config.yaml", "data.json"],
         ["evaluation.json", "translations.jsonl"],
@@ -181,13 +180,47 @@ def test_smoothing_keeps_length_and_mean() -> None:
     assert curves.smooth([1, 2], 1) == [1, 2]
 
 
-def test_controls_are_dashed_and_groups_keep_their_colour() -> None:
-    records = [
-        {"kind": "dev", "step": s, "chrf/low": s, "control": control} for s in (1, 2) for control in (None, "constant")
+def dev(stage: str, step: int, **values: float) -> dict:
+    return {"kind": "dev", "stage": stage, "step": step, "seconds": step * 2.0, **values}
+
+
+def test_groups_keep_their_colour() -> None:
+    labels = Labels({"zero": "Zero", "low": "Low"})
+    both, one = (
+        [dev("reinforce", s, **values) for s in (1, 2)] for values in ({"chrf/low": 1, "chrf/zero": 2}, {"chrf/low": 1})
+    )
+    assert curves.main_curves(both, labels)[0].legend == [("Low", 2, False), ("Zero", 1, False)]
+    assert curves.main_curves(one, labels)[0].legend == [("Low", 2, False)]
+
+
+def test_controls_stand_beside_the_run_and_not_in_it() -> None:
+    records = [dev(stage, s, **{"chrf/low": s}) for s in (1, 2) for stage in ("reinforce", "constant_reward", "other")]
+    records += [{"kind": "step", "stage": "constant_reward", "step": 1, "kl": 0.1}]
+    labels = Labels({"low": "Low"}, {"constant_reward": "constant reward"})
+    (plot,) = curves.main_curves(records, labels)
+    assert plot.legend == [("Low", 1, False)]
+    (beside,) = curves.control_curves(records, labels)
+    assert beside.legend == [("this run", 1, False), ("constant reward", 2, True), ("other", 3, True)]
+    assert "stroke-dasharray" in beside.svg and "seconds of training" in beside.svg
+    assert curves.control_curves(records[:1], labels) == []
+
+
+def test_samples_of_controls_are_left_out(tmp_path: Path) -> None:
+    rows = [
+        {
+            "stage": stage,
+            "step": 1,
+            "task": "t",
+            "direction": "en-es",
+            "source": "a",
+            "samples": [{"text": stage + "!"}],
+        }
+        for stage in ("reinforce", "constant_reward")
     ]
-    (plot,) = curves.main_curves(records, Labels({"zero": "Zero", "low": "Low"}, {"constant": "Constant reward"}))
-    assert plot.legend == [("Low", 2, False), ("Low, Constant reward", 2, True)]
-    assert "stroke-dasharray" in plot.svg
+    (tmp_path / "samples.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    (tmp_path / "config.yaml").write_text("title: t", encoding="utf-8")
+    page = Page(report.write(tmp_path))
+    assert "reinforce!" in page.text and "constant_reward!" not in page.text
 
 
 @pytest.mark.parametrize(
@@ -206,6 +239,11 @@ def test_changed_words_are_marked(before: str, after: str, left: str, right: str
 
 def test_characters_are_marked_where_there_are_no_spaces() -> None:
     assert examples.mark("我喜欢猫", "我喜欢狗", characters=True) == ("我喜欢<del>猫</del>", "我喜欢<ins>狗</ins>")
+
+
+def test_long_texts_are_compared_word_by_word() -> None:
+    left, right = examples.mark("a b " * 150 + "old", "a b " * 150 + "new")
+    assert left.endswith("b <del>old</del>") and right.endswith("b <ins>new</ins>") and right.count("<ins>") == 1
 
 
 def test_marks_give_the_texts_back(run: Path) -> None:

@@ -14,18 +14,19 @@ from eclectus.evaluation.metrics import DirectionScores, score
 from eclectus.evaluation.results import Group, Results, System, build
 from eclectus.segment import Segment
 
+WORDS = ["red", "blue", "green", "old", "new", "big"]
 TWO = [System(name="base", label="base", role="base"), System(name="rl", label="reinforced", role="system")]
 
 
 def tiny(base: list[str], rl: list[str], references: list[str] | None = None) -> Results:
-    references = references or [f"the {word} cat sat on the mat today" for word in "red blue green old new big".split()]
+    references = references or [f"the {word} cat sat on the mat today" for word in WORDS]
     segments = {"es-en": [Segment("x", "es", "en", r, f"s{i}") for i, r in enumerate(references)]}
     outputs = {"base": {"es-en": base}, "rl": {"es-en": rl}}
     return build("tiny", 1, [], segments, outputs, systems=TWO, resamples=100)
 
 
-GOOD = [f"the {word} cat sat on the mat today" for word in "red blue green old new big".split()]
-BAD = [f"a {word} dog lay under the tree" for word in "red blue green old new big".split()]
+GOOD = [f"the {word} cat sat on the mat today" for word in WORDS]
+BAD = [f"a {word} dog lay under the tree" for word in WORDS]
 
 
 def test_scores_are_those_of_score(known_words: None, results: Results) -> None:
@@ -60,6 +61,8 @@ def test_a_direction_that_one_system_lacks_drops_the_group_mean_only(known_words
     assert [group.name for group in found.groups] == ["low-resource"]
     assert found.comparison("low-resource", "rl", "base", "bleu") is None
     assert found.comparison("en-ca", "rl", "base", "bleu", "direction") is not None
+    assert found.group_scores(found.groups[0], "rl") is None
+    assert found.group_scores(found.groups[0], "base") is not None
     assert verdict(found, found.groups[0]) == "none"
 
 
@@ -102,6 +105,7 @@ def test_one_signature_for_all_that_share_it(known_words: None, results: Results
     segments = {"en-zh": [Segment("a", "en", "zh", "猫")], "en-es": [Segment("a", "en", "es", "gato")]}
     found = build("t", 1, [], segments, {"rl": {"en-zh": ["猫"], "en-es": ["gato"]}}, systems=TWO[1:], resamples=100)
     assert "tok:zh" in found.signatures["BLEU (en-zh)"] and "tok:13a" in found.signatures["BLEU (en-es)"]
+    assert found.signatures["Language identification"] == "none"
     assert "chrF++" in found.signatures
     assert found.versions["sacrebleu"] and found.versions["python"]
 
@@ -132,7 +136,10 @@ def test_headline_tells_all_of_a_group(results: Results) -> None:
     assert before is not None and after is not None
     assert sentence.startswith(f"Zero-shot (6 directions): BLEU {before.bleu:.1f} → {after.bleu:.1f} (+")
     assert "95 % interval" in sentence and "p ≤ 0.01" in sentence and "off-target" in sentence
-    assert "Pivot through English:" in sentence and "ahead of constant reward (+" in sentence
+    pivot = results.group_scores(results.groups[0], "pivot")
+    assert pivot is not None and pivot.bleu > after.bleu
+    assert f"Pivot through English: {pivot.bleu:.1f} BLEU, {pivot.bleu - after.bleu:.1f} above." in sentence
+    assert "ahead of constant reward (+" in sentence
     assert len(results.headline) == len(results.groups)
 
 
@@ -187,13 +194,22 @@ def test_tables_fit_100_columns(results: Results) -> None:
 
 def test_tables_of_one_system() -> None:
     segments = {f"es-{t}": [Segment("x", "es", t, r) for r in GOOD] for t in ("en", "fr")}
-    outputs = {"rl": {direction: GOOD for direction in segments}}
+    outputs = {"rl": dict.fromkeys(segments, GOOD)}
     groups = [Group(name="a[b]", label="[red]A", directions=list(segments))]
     found = build("t", 1, [], segments, outputs, systems=TWO[1:], groups=groups, resamples=100)
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     tables.show(found, console)
     text = console.export_text()
     assert "100.0" in text and "es-fr" in text and "[red]A" in text
+
+
+def test_scores_of_one_direction() -> None:
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    scores = DirectionScores(1200, 34.56, 50, 0.25, None, 0, 1.02, 0, 0.004, 0)
+    tables.show_scores("my [model], en-es", scores, {"bleu": "tok:13a"}, console)
+    text = console.export_text()
+    assert "my [model], en-es" in text and "34.6" in text and "1,200" in text and "0.4 %" in text
+    assert "BLEU|tok:13a" in text
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import torch
 
+from eclectus import registry
 from eclectus.algorithms.losses import LossInputs
-from eclectus.registry import Options
 
 
 class Algorithm(ABC):
@@ -18,14 +18,14 @@ class Algorithm(ABC):
     the KL and likelihood terms of the tasks itself.
     """
 
-    class Options(Options):
+    class Options(registry.Options):
         """No options."""
 
     reference: ClassVar[str] = ""
     """The paper that the algorithm is from."""
 
-    def __init__(self, options: Options | None = None) -> None:
-        self.options = options if options is not None else type(self).Options()
+    def __init__(self, options: registry.Options | None = None) -> None:
+        self.options: registry.Options = options if options is not None else type(self).Options()
 
     @property
     def name(self) -> str:

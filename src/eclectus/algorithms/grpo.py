@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 from pydantic import Field
 
+from eclectus import registry
 from eclectus.algorithms.advantages import group_mean, group_standardised
 from eclectus.algorithms.base import Algorithm
 from eclectus.algorithms.losses import LossInputs, clipped_surrogate
-from eclectus.registry import Options
 
 
 class Grpo(Algorithm):
@@ -22,7 +22,7 @@ class Grpo(Algorithm):
 
     reference = "Shao et al. 2024, DeepSeekMath (arXiv:2402.03300)"
 
-    class Options(Options):
+    class Options(registry.Options):
         """Defaults: advantages not divided by the group's deviation and a constant length (Dr. GRPO, arXiv:2503.20783),
         because dividing makes a spread of 0.2 chrF weigh as much as one of 20; the higher upper clip is DAPO's
         (arXiv:2503.14476)."""

@@ -54,6 +54,9 @@ class SeenText:
     def __len__(self) -> int:
         return len(self._hashes)
 
+    def __or__(self, other: SeenText) -> SeenText:
+        return SeenText(np.union1d(self._hashes, other._hashes))
+
     def __contains__(self, text: str) -> bool:
         value = np.uint32(_hash(text))
         place = int(np.searchsorted(self._hashes, value))

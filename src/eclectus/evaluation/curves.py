@@ -1,4 +1,7 @@
-"""The learning curves of a run, from its `metrics.jsonl`."""
+"""The learning curves of a run, from its `metrics.jsonl`.
+
+All stages write to one file: `reinforce` and `supervised` are the run itself, every other stage is a control.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,40 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from eclectus.evaluation.logs import Record
-from eclectus.evaluation.plots import Line, Plot, lines
+from eclectus.evaluation.plots import COLOURS, Line, Plot, lines
 
-POINTS = 400
-_SINGLE = (
+REINFORCE, SUPERVISED = "reinforce", "supervised"
+_POINTS = 400  # of a curve; more make the page heavy and show nothing
+_STEP = (
     ("kl", "KL to the starting policy, nats per token"),
     ("entropy", "Entropy of the policy, nats per token"),
     ("off_target", "Off-target samples in training"),
+    ("unfinished", "Samples cut by the length limit"),
+    ("length", "Tokens of a sample"),
     ("length_ratio", "Length of samples by length of references"),
     ("zero_signal", "Sources whose samples all got one reward"),
     ("samples_per_second", "Samples per second"),
 )
-_MORE = (
+_STEP_MORE = (
     ("tokens_per_second", "Tokens per second"),
     ("loss", "Loss of the update"),
     ("grad_norm", "Norm of the gradient"),
     ("learning_rate", "Learning rate"),
 )
-_SHARES = frozenset({"off_target", "zero_signal"})
-_FROM_ZERO = frozenset({"samples_per_second", "tokens_per_second", "kl", "entropy"})
+_DEV = (
+    ("chrf", "Held-out dev chrF++"),
+    ("reward", "Held-out dev reward"),
+    ("off_target", "Held-out dev off-target rate"),
+    ("length_ratio", "Held-out dev length ratio"),
+)
+_DEV_MORE = (
+    ("bleu", "Held-out dev BLEU"),
+    ("repetition", "Held-out dev repetition"),
+    ("copy", "Held-out dev copies"),
+    ("empty", "Held-out dev empty output"),
+)
+_SHARES = frozenset({"off_target", "zero_signal", "unfinished", "repetition", "copy", "empty"})
+_FROM_ZERO = frozenset({"samples_per_second", "tokens_per_second", "kl", "entropy", "length"})
 
 
 @dataclass(frozen=True)
@@ -43,37 +61,57 @@ def main_curves(records: Sequence[Record], labels: Labels) -> list[Plot]:
         records: the lines of `metrics.jsonl`.
         labels: names for people; the order of the groups gives their colours.
     """
-    steps = [r for r in records if r.get("kind") == "step"]
-    dev = [r for r in records if r.get("kind") == "dev" and r.get("stage", "reinforce") == "reinforce"]
-    mark = _selected(dev)
+    steps, dev = _of(records, "step", REINFORCE), _of(records, "dev", REINFORCE)
+    chrf, *others = [_family(f"dev-{key}", title, dev, f"{key}/", labels) for key, title in _DEV]
     drawn = [
-        _family("dev-chrf", "Held-out dev chrF++", dev, "chrf/", labels, mark=mark) or _score("dev-score", dev, labels),
-        _family("reward", "Reward in training", steps, "reward/", labels, smooth=True)
-        or _single("reward", "Reward in training", steps, labels),
-        _family("dev-reward", "Held-out dev reward", dev, "reward/", labels, mark=mark),
-        _family("dev-off", "Held-out dev off-target rate", dev, "off_target/", labels, mark=mark, percent=True),
-        *(_single(key, title, steps, labels) for key, title in _SINGLE),
+        chrf or _single("dev-score", "Held-out dev score", dev, "score", smoothed=False),
+        _family("step-reward", "Reward in training", steps, "reward/", labels, smoothed=True)
+        or _single("step-reward", "Reward in training", steps, "reward"),
+        *others,
+        *(_single(f"step-{key}", title, steps, key) for key, title in _STEP),
     ]
     return [plot for plot in drawn if plot is not None]
 
 
 def supervised_curves(records: Sequence[Record], labels: Labels) -> list[Plot]:
-    """Draw loss, held-out chrF++ and speed of supervised training; [] where there was none."""
-    steps = [r for r in records if r.get("kind") == "supervised"]
-    dev = [r for r in records if r.get("kind") == "dev" and r.get("stage") == "supervised"]
+    """Draw loss, held-out chrF++ and speed of the run's own supervised training; [] where there was none."""
+    steps, dev = _of(records, "supervised", SUPERVISED), _of(records, "dev", SUPERVISED)
     drawn = [
-        _single("supervised-loss", "Training loss", steps, labels, key="loss"),
-        _family("supervised-chrf", "Held-out dev chrF++", dev, "chrf/", labels, mark=_selected(dev))
-        or _score("supervised-score", dev, labels),
-        _single("supervised-speed", "Target tokens per second", steps, labels, key="tokens_per_second"),
+        _single("supervised-loss", "Training loss", steps, "loss"),
+        _family("supervised-chrf", "Held-out dev chrF++", dev, "chrf/", labels)
+        or _single("supervised-score", "Held-out dev score", dev, "score", smoothed=False),
+        _single("supervised-speed", "Target tokens per second", steps, "tokens_per_second"),
     ]
     return [plot for plot in drawn if plot is not None]
 
 
+def control_curves(records: Sequence[Record], labels: Labels) -> list[Plot]:
+    """Draw held-out chrF++ of the run beside its controls over training time, one figure for each group.
+
+    Time and not steps, because an update of one stage is not worth an update of another.
+    """
+    dev = [r for r in records if r.get("kind") == "dev" and isinstance(r.get("seconds"), int | float)]
+    stages = [s for s in dict.fromkeys(str(r.get("stage")) for r in dev) if s not in (REINFORCE, SUPERVISED)]
+    own = _of(dev, "dev", REINFORCE)
+    drawn = []
+    for i, key in enumerate(_keys(own, "chrf/")):
+        group = key.removeprefix("chrf/")
+        found = [_line("this run", own, key, across="seconds")]
+        for colour, stage in enumerate(stages, 1):
+            part = [r for r in dev if r.get("stage") == stage]
+            label = labels.systems.get(stage, stage.replace("_", " "))
+            found.append(_line(label, part, key, across="seconds", colour=colour, dashed=True))
+        curves = [line for line in found if line is not None]
+        if len(curves) > 1:
+            title = f"Held-out dev chrF++: {labels.groups.get(group, group)}"
+            drawn.append(lines(f"control-{i}", title, curves, across="seconds of training"))
+    return drawn
+
+
 def more_curves(records: Sequence[Record], labels: Labels) -> list[Plot]:
     """Draw the parts of each task's reward, and what only the engineer of a run wants to see."""
-    steps = [r for r in records if r.get("kind") == "step"]
-    tasks = sorted({key.split("/")[1] for r in steps for key in r if key.startswith("parts/") and key.count("/") > 1})
+    steps, dev = _of(records, "step", REINFORCE), _of(records, "dev", REINFORCE)
+    tasks = dict.fromkeys(key.split("/")[1] for key in _keys(steps, "parts/") if key.count("/") > 1)
     drawn = [
         _family(
             f"parts-{i}",
@@ -81,11 +119,12 @@ def more_curves(records: Sequence[Record], labels: Labels) -> list[Plot]:
             steps,
             f"parts/{task}/",
             Labels(),
-            smooth=True,
+            smoothed=True,
         )
         for i, task in enumerate(tasks)
     ]
-    drawn += [_single(key, title, steps, labels) for key, title in _MORE]
+    drawn += [_family(f"dev-{key}", title, dev, f"{key}/", labels) for key, title in _DEV_MORE]
+    drawn += [_single(f"step-{key}", title, steps, key) for key, title in _STEP_MORE]
     return [plot for plot in drawn if plot is not None]
 
 
@@ -96,61 +135,53 @@ def smooth(values: Sequence[float], width: int) -> list[float]:
     return [sum(window) / len(window) for window in windows]
 
 
-def _selected(dev: Sequence[Record]) -> float | None:
+def _of(records: Sequence[Record], kind: str, stage: str) -> list[Record]:
+    return [r for r in records if r.get("kind") == kind and r.get("stage", stage) == stage]
+
+
+def _keys(records: Sequence[Record], prefix: str) -> list[str]:
+    return list(dict.fromkeys(key for record in records for key in record if key.startswith(prefix)))
+
+
+def _selected(records: Sequence[Record]) -> float | None:
     """The step of the checkpoint that was kept: the last that was the best so far."""
-    steps = [r["step"] for r in dev if r.get("selected") and not r.get("control")]
+    steps = [r["step"] for r in records if r.get("selected")]
     return steps[-1] if steps else None
 
 
 def _family(
-    key: str,
-    title: str,
-    records: Sequence[Record],
-    prefix: str,
-    labels: Labels,
-    *,
-    smooth: bool = False,
-    percent: bool = False,
-    mark: float | None = None,
+    key: str, title: str, records: Sequence[Record], prefix: str, labels: Labels, *, smoothed: bool = False
 ) -> Plot | None:
-    """One curve for each key that begins with `prefix`, and dashed ones for the controls."""
-    names = list(dict.fromkeys(k for r in records for k in r if k.startswith(prefix)))
+    """One curve for each key that begins with `prefix`."""
     known = list(labels.groups)  # a group keeps its colour from figure to figure
     found = []
-    for control in _controls(records):
-        own = [r for r in records if r.get("control") == control]
-        for i, name in enumerate(names):
-            part = name.removeprefix(prefix)
-            colour = known.index(part) if part in known else i
-            label = labels.groups.get(part, part) + (f", {labels.systems.get(control, control)}" if control else "")
-            line = _line(label, own, name, colour=colour, smoothed=smooth, dashed=control is not None)
-            found += [line] if line else []
-    note = "Dotted: the checkpoint that was kept." if mark is not None else ""
-    return lines(key, title, found, percent=percent, mark=mark, note=note) if found else None
+    for i, name in enumerate(_keys(records, prefix)):
+        part = name.removeprefix(prefix)
+        colour = known.index(part) if part in known else i
+        label = labels.groups.get(part, part)
+        found.append(_line(label, records, name, colour=colour, smoothed=smoothed, dashed=colour >= COLOURS))
+    return _plot(key, title, [line for line in found if line is not None], records, prefix.rstrip("/"))
 
 
-def _single(name: str, title: str, records: Sequence[Record], labels: Labels, key: str | None = None) -> Plot | None:
-    """The curve of one value, and dashed ones for the controls."""
-    key = key or name
-    found = []
-    for i, control in enumerate(_controls(records)):
-        own = [r for r in records if r.get("control") == control]
-        label = labels.systems.get(control, control) if control else ""
-        line = _line(label, own, key, colour=i, smoothed=True, dashed=control is not None)
-        found += [line] if line else []
-    return lines(f"step-{name}", title, found, percent=key in _SHARES, from_zero=key in _FROM_ZERO) if found else None
+def _single(key: str, title: str, records: Sequence[Record], name: str, *, smoothed: bool = True) -> Plot | None:
+    """The curve of one value."""
+    line = _line("", records, name, smoothed=smoothed)
+    return _plot(key, title, [line] if line else [], records, name)
 
 
-def _score(key: str, dev: Sequence[Record], labels: Labels) -> Plot | None:
-    mark = _selected(dev)
-    line = _line("", [r for r in dev if not r.get("control")], "score")
-    return lines(key, "Held-out dev score", [line], mark=mark) if line else None
-
-
-def _controls(records: Sequence[Record]) -> list[str | None]:
-    """None for the run itself, then the controls that wrote to the same file."""
-    names = list(dict.fromkeys(r["control"] for r in records if r.get("control")))
-    return [None, *names]
+def _plot(key: str, title: str, found: list[Line], records: Sequence[Record], name: str) -> Plot | None:
+    if not found:
+        return None
+    mark = _selected(records)
+    return lines(
+        key,
+        title,
+        found,
+        percent=name in _SHARES,
+        from_zero=name in _FROM_ZERO,
+        mark=mark,
+        note="Dotted: the checkpoint that was kept." if mark is not None else "",
+    )
 
 
 def _line(
@@ -158,16 +189,17 @@ def _line(
     records: Sequence[Record],
     key: str,
     *,
+    across: str = "step",
     colour: int = 0,
     smoothed: bool = False,
     dashed: bool = False,
 ) -> Line | None:
-    points = [(r["step"], v) for r in records if isinstance(v := r.get(key), int | float) and math.isfinite(v)]
+    """The finite numbers under `key`, thinned to `_POINTS`; None where there are none."""
+    points = [(r[across], v) for r in records if isinstance(v := r.get(key), int | float) and math.isfinite(v)]
     if not points:
         return None
-    stride = math.ceil(len(points) / POINTS)
+    stride = math.ceil(len(points) / _POINTS)
     values = [float(v) for _, v in points]
     means = smooth(values, max(1, len(values) // 25)) if smoothed else values
-    raw = values[::stride] if smoothed and len(values) >= 50 and not dashed else []
-    xs = [step for step, _ in points][::stride]
-    return Line(label, xs, means[::stride], raw, colour, dashed, dots=not smoothed)
+    raw = values[::stride] if smoothed and len(values) >= 50 else []
+    return Line(label, [x for x, _ in points][::stride], means[::stride], raw, colour, dashed, dots=not smoothed)

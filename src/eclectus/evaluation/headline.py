@@ -58,7 +58,7 @@ def _against_base(results: Results, group: Group) -> dict[str, Comparison]:
 def _group(results: Results, group: Group) -> str:
     base, main = results.first("base"), results.first("system")
     changes = _against_base(results, group)
-    opening = f"{group.label} ({count(len(group.directions), 'direction')})"
+    opening = f"{_capital(group.label)} ({count(len(group.directions), 'direction')})"
     if base is None or main is None or not changes:
         return f"{opening}: {_plain(results, group)}"
     before, after = results.group_scores(group, base.name), results.group_scores(group, main.name)

@@ -18,7 +18,7 @@ def read(path: Path) -> list[Record]:
     if not path.exists():
         return []
     found = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             record = json.loads(line)
         except ValueError:
@@ -43,9 +43,9 @@ def latest(records: Iterable[Record], *keys: str) -> list[Record]:
 
 def metrics(run: Path) -> list[Record]:
     """Read `metrics.jsonl`, each step once."""
-    return latest(read(run / "metrics.jsonl"), "kind", "stage", "control", "step")
+    return latest(read(run / "metrics.jsonl"), "kind", "stage", "step")
 
 
 def samples(run: Path) -> list[Record]:
     """Read `samples.jsonl`, each source of a step once."""
-    return latest(read(run / "samples.jsonl"), "step", "task", "direction", "source")
+    return latest(read(run / "samples.jsonl"), "stage", "step", "task", "direction", "source")

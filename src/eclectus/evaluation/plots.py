@@ -49,7 +49,7 @@ class Line:
 
     Args:
         label: its name in the legend.
-        xs: steps.
+        xs: steps or seconds.
         ys: values; `raw` holds them before smoothing where they were smoothed.
         colour: 0 to 5.
         dashed: for controls.
@@ -83,10 +83,11 @@ def lines(
     *,
     percent: bool = False,
     from_zero: bool = False,
+    across: str = "step",
     mark: float | None = None,
     note: str = "",
 ) -> Plot:
-    """Draw curves over steps.
+    """Draw curves over steps or seconds.
 
     Args:
         key: unique on the page; it keeps the ids of the figures apart.
@@ -94,6 +95,7 @@ def lines(
         curves: the curves.
         percent: values are shares, shown as per cent.
         from_zero: the axis begins at 0, for values whose size matters more than their wobble.
+        across: what the horizontal axis counts.
         mark: step of the chosen checkpoint, drawn as a vertical line.
         note: one sentence under the figure.
     """
@@ -114,7 +116,7 @@ def lines(
             )
         if mark is not None:
             axes.axvline(mark, color=_INK, linewidth=0.8, linestyle=(0, (1, 2)))
-        axes.set_xlabel("step")
+        axes.set_xlabel(across)
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=_TICKS, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=_TICKS))
         if percent or from_zero:

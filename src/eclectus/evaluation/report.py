@@ -20,7 +20,8 @@ from eclectus.evaluation.metrics import DirectionScores
 from eclectus.evaluation.results import FILE, Comparison, Group, Results, System
 
 REPORT = "report.html"
-SAMPLED = 6
+_SAMPLED = 6  # sources of each task in the table of samples
+_SAMPLES = 4  # samples of each source
 _LIGHTS: dict[Verdict, tuple[str, str]] = {
     "better": ("good", "Better than the base"),
     "worse": ("bad", "Worse than the base"),
@@ -50,6 +51,8 @@ class Section:
     light: str
     verdict: str
     sentence: str
+    before: DirectionScores | None
+    after: DirectionScores | None
     rows: list[Row]
     figure: plots.Plot | None
     examples: examples.GroupExamples | None
@@ -154,8 +157,11 @@ def _context(run: Path) -> dict[str, Any]:
         "corpora": _corpora(results) if results else [],
         "plots": curves.main_curves(records, labels),
         "supervised": curves.supervised_curves(records, labels),
+        "beside": curves.control_curves(records, labels),
         "more": curves.more_curves(records, labels),
-        "steps": max((r["step"] for r in records if r.get("kind") == "step"), default=None),
+        "steps": max(
+            (r["step"] for r in records if r.get("stage", curves.REINFORCE) == curves.REINFORCE), default=None
+        ),
         "sampled": _sampled(run),
         "data": grids(_json(run / "data.json")),
         "config": config,
@@ -186,7 +192,19 @@ def _sections(results: Results, texts: list[translations.Translation]) -> list[S
         if light == "good" and behind:
             light, words = "warn", f"Better than the base, behind {formats.listing(behind)}"
         chosen = examples.choose(texts, group, before, shown.name, results.seed) if shown else None
-        found.append(Section(group, light, words, sentence, rows, _figure(i, group, rows), chosen))
+        found.append(
+            Section(
+                group,
+                light,
+                words,
+                sentence,
+                before=results.group_scores(group, base.name) if base else None,
+                after=results.group_scores(group, main.name) if main else None,
+                rows=rows,
+                figure=_figure(i, group, rows),
+                examples=chosen,
+            )
+        )
     return found
 
 
@@ -228,14 +246,21 @@ def _corpora(results: Results) -> list[tuple[str, str, Mapping[str, Any]]]:
     ]
 
 
-def _sampled(run: Path) -> list[logs.Record]:
+def _sampled(run: Path) -> list[dict[str, Any]]:
     """The first and the last samples of each task: what the policy said then and what it says now."""
-    by_task: dict[str, list[logs.Record]] = {}
+    by_task: dict[str, list[dict[str, Any]]] = {}
     for record in logs.samples(run):
-        if record.get("samples"):
-            by_task.setdefault(str(record.get("task", "")), []).append(record)
-    half = SAMPLED // 2
-    kept = [part if len(part) <= SAMPLED else part[:half] + part[-half:] for part in by_task.values()]
+        if record.get("stage", curves.REINFORCE) != curves.REINFORCE:
+            continue
+        said = [
+            {"text": str(s.get("text", "")), "reward": s.get("reward"), "parts": s.get("parts") or {}}
+            for s in (record.get("samples") or [])[:_SAMPLES]
+        ]
+        shown: dict[str, Any] = {key: str(record.get(key, "")) for key in ("task", "direction", "source")}
+        if said:
+            by_task.setdefault(shown["task"], []).append(shown | {"step": record["step"], "samples": said})
+    half = _SAMPLED // 2
+    kept = [part if len(part) <= _SAMPLED else part[:half] + part[-half:] for part in by_task.values()]
     return [record for part in kept for record in part]
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -15,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from eclectus.errors import RunError
 from eclectus.evaluation.headline import headline
 from eclectus.evaluation.metrics import DirectionScores, Scorer
+from eclectus.evaluation.provenance import fold, identification, versions
 from eclectus.evaluation.significance import Resampled, compare, resample
 from eclectus.evaluation.statistics import NAMES, Statistics
 from eclectus.segment import Segment
 
 FILE = "evaluation.json"
-_PACKAGES = ("eclectus", "sacrebleu", "py3langid", "numpy", "torch", "transformers", "tokenizers")
 
 
 class Part(BaseModel):
@@ -122,7 +120,7 @@ class Results(Part):
         for name in (field.name for field in fields(DirectionScores) if field.name != "n"):
             values = [value for value in (getattr(part, name) for part in there) if value is not None]
             means[name] = sum(values) / len(values) if values else None
-        return DirectionScores(n=sum(part.n for part in there), **means)  # type: ignore[arg-type]
+        return DirectionScores(n=sum(part.n for part in there), **means)
 
     def comparison(self, scope: str, system: str, against: str, metric: str, kind: str = "group") -> Comparison | None:
         """Return the comparison of `system` with `against`, where it was made."""
@@ -219,26 +217,13 @@ def build(
         by_corpus=by_corpus,
         comparisons=_comparisons(systems, groups, list(segments), drawn),
         noise=noise,
-        signatures=_fold(signatures)
-        | {
-            "Bootstrap": f"paired|bs:{resamples}|seed:{seed}|two-sided",
-            "Language identification": f"py3langid|of:{','.join(languages)}|version:{version('py3langid')}",
-        },
+        signatures=fold(signatures)
+        | {"Bootstrap": f"paired|bs:{resamples}|seed:{seed}|two-sided"}
+        | {"Language identification": identification(languages)},
         versions=versions(),
         notes=list(notes),
     )
     return results.model_copy(update={"headline": headline(results)})
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide the numbers, without importing them."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def _corpora(segments: Sequence[Segment], statistics: Statistics) -> dict[str, CorpusScores]:
@@ -279,11 +264,11 @@ def _comparisons(
                 result = compare([drawn[a] for a, _ in keys], [drawn[b] for _, b in keys], metric)
                 found.append(
                     Comparison(
-                        kind=kind,  # type: ignore[arg-type]
+                        kind=kind,
                         scope=scope,
                         system=system.name,
                         against=against.name,
-                        metric=metric,  # type: ignore[arg-type]
+                        metric=metric,
                         difference=result.difference,
                         low=result.low,
                         high=result.high,
@@ -291,16 +276,3 @@ def _comparisons(
                     )
                 )
     return found
-
-
-def _fold(signatures: Mapping[str, str]) -> dict[str, str]:
-    """Write a signature once for all the directions that share it."""
-    shared: dict[tuple[str, str], list[str]] = {}
-    for key, signature in signatures.items():
-        metric, _, direction = key.partition(" ")
-        shared.setdefault((metric, signature), []).append(direction)
-    alone = {metric: sum(m == metric for m, _ in shared) == 1 for metric, _ in shared}
-    return {
-        metric if alone[metric] else f"{metric} ({', '.join(directions)})": signature
-        for (metric, signature), directions in shared.items()
-    }

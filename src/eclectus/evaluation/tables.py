@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -11,7 +13,9 @@ from rich.text import Text
 
 from eclectus.evaluation import results as contract
 from eclectus.evaluation.formats import MISSING, count, interval, number, percent, signed
+from eclectus.evaluation.metrics import DirectionScores
 from eclectus.evaluation.results import Comparison, Results
+from eclectus.evaluation.statistics import NAMES
 
 _COLOURS = {"better": "green", "worse": "red", "same": "dim"}
 _ROLES = {"base": "", "system": "bold cyan", "control": "", "oracle": "italic"}
@@ -36,9 +40,34 @@ def show(results: Results, console: Console | None = None, directions: bool = Tr
         console.print(Text(note, style="dim"))
 
 
+def show_scores(
+    title: str, scores: DirectionScores, signatures: Mapping[str, str], console: Console | None = None
+) -> None:
+    """Print the scores of one system on one direction, with the signatures that say how they were made."""
+    console = console or Console()
+    table = _table(title)
+    for name in ("n", "BLEU", "chrF++", "exact", "off-target", "judged", "length", "repetition", "copy", "empty"):
+        table.add_column(name, justify="right", no_wrap=True)
+    shares = (scores.exact, scores.off_target, scores.judged)
+    faults = (scores.repetition, scores.copy, scores.empty)
+    table.add_row(
+        f"{scores.n:,}",
+        number(scores.bleu),
+        number(scores.chrf),
+        *map(percent, shares),
+        number(scores.length_ratio, 2),
+        *map(percent, faults),
+    )
+    console.print(table)
+    for metric, signature in signatures.items():
+        console.print(Text(f"{NAMES.get(metric, metric)}|{signature}", style="dim"))
+
+
 def group_table(results: Results, group: contract.Group) -> Table:
     """Return the means over a group: a row for each system, with its distance from the base."""
-    table = _table(f"{group.label} · mean over {count(len(group.directions), 'direction')}")
+    table = _table(
+        f"{group.label[:1].upper()}{group.label[1:]} · mean over {count(len(group.directions), 'direction')}"
+    )
     table.add_column("System", min_width=20)
     for name in ("BLEU", "Δ base, 95 %", "chrF++", "Δ base, 95 %", "off-target", "length"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -92,9 +121,8 @@ def direction_table(results: Results) -> Table:
 
 def _table(title: str) -> Table:
     return Table(
-        title=title,
+        title=Text(title, style="bold"),
         title_justify="left",
-        title_style="bold",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,

@@ -64,7 +64,9 @@ def read(run: Path) -> list[Translation]:
     if not path.exists():
         return []
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if not line:
+            continue
         try:
             values = json.loads(line)
             found.append(Translation(*(values[name] for name in Translation._fields)))

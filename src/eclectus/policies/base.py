@@ -90,8 +90,12 @@ class Policy(ABC):
         """
 
     @abstractmethod
-    def copy(self: P) -> P:
-        """A frozen copy without gradients, in evaluation mode."""
+    def copy(self: P, trainable: bool = False) -> P:
+        """A copy in evaluation mode; frozen unless `trainable`."""
+
+    @abstractmethod
+    def beam_search(self, segments: Sequence[Segment], beams: int, max_length: int) -> list[str]:
+        """Translations by beam search, one for each segment."""
 
     @abstractmethod
     def save(self, path: Path) -> None:

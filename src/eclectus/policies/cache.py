@@ -14,6 +14,9 @@ class FilledLayer(DynamicLayer):
     The dynamic layer of transformers copies everything it holds at each step.
     """
 
+    keys: Any
+    values: Any
+
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self.capacity = capacity
@@ -58,7 +61,9 @@ def shared_source_cache(layers: int, capacity: int) -> EncoderDecoderCache:
 def keep_sources(cache: EncoderDecoderCache, sources: torch.Tensor, samples: int) -> None:
     """Drop all but these sources (int64 indices), with their `samples` rows each."""
     rows = (sources[:, None] * samples + torch.arange(samples, device=sources.device)).reshape(-1)
-    for layer in cache.self_attention_cache.layers:
-        layer.select(rows)  # type: ignore[attr-defined]
-    for layer in cache.cross_attention_cache.layers:
+    own: Any = cache.self_attention_cache.layers
+    cross: Any = cache.cross_attention_cache.layers
+    for layer in own:
+        layer.select(rows)
+    for layer in cross:
         layer.keys, layer.values = layer.keys[sources], layer.values[sources]

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch.nn.functional import linear
 from transformers import GenerationConfig, MarianConfig, MarianMTModel, PreTrainedTokenizerFast
+from transformers import logging as transformers_logging
 
 from eclectus.config import NewModelConfig
 from eclectus.errors import ModelError
@@ -27,6 +28,9 @@ from eclectus.segment import Segment
 
 _TAG = re.compile(r">>(.+)<<")
 
+# Its bars and advice would run through our own progress display.
+transformers_logging.disable_progress_bar()
+
 
 class Seq2SeqPolicy(Policy):
     """A Marian encoder-decoder: the source opens with the tag of the target language.
@@ -36,9 +40,11 @@ class Seq2SeqPolicy(Policy):
     """
 
     def __init__(self, model: MarianMTModel, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.model: MarianMTModel = model
+        # Any: the library's own annotations do not describe a generating encoder-decoder.
+        self.model: Any = model
         self.model.set_attn_implementation(ATTENTION)
         self.model.eval()
+        self._trainable = [parameter.requires_grad for parameter in model.parameters()]
         self.tokenizer = tokenizer
         vocabulary = tokenizer.get_vocab()
         self._tags = {m.group(1): i for token, i in sorted(vocabulary.items()) if (m := _TAG.fullmatch(token))}
@@ -48,9 +54,9 @@ class Seq2SeqPolicy(Policy):
                 " use a multilingual Marian model, or train one with policy.new"
             )
         self.languages = list(self._tags)
-        self.start_id = int(model.config.decoder_start_token_id)
-        self.end_id = int(model.config.eos_token_id)
-        self.pad_id = int(model.config.pad_token_id)
+        self.start_id: int = self.model.config.decoder_start_token_id
+        self.end_id: int = self.model.config.eos_token_id
+        self.pad_id: int = self.model.config.pad_token_id
         if len(tokenizer) > model.config.vocab_size:
             raise ModelError(
                 f"model: the tokenizer has {len(tokenizer)} tokens but the weights only {model.config.vocab_size};"
@@ -168,10 +174,42 @@ class Seq2SeqPolicy(Policy):
         head, bias = self._head.to(states.dtype), self.model.final_logits_bias.squeeze(0)
         return smoothed_cross_entropy(states, head, bias, labels, label_smoothing)
 
-    def copy(self) -> Seq2SeqPolicy:
+    def copy(self, trainable: bool = False) -> Seq2SeqPolicy:
         twin = copy.copy(self)
-        twin.model = copy.deepcopy(self.model).eval().requires_grad_(False)
+        twin.model = copy.deepcopy(self.model).eval()
+        if trainable:
+            for own, other in zip(twin.model.parameters(), self._trainable, strict=True):
+                own.requires_grad_(other)
+        else:
+            twin.model.requires_grad_(False)
         return twin
+
+    def beam_search(self, segments: Sequence[Segment], beams: int, max_length: int) -> list[str]:
+        ids = self.tokenize_sources(segments)
+        order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
+        found: dict[int, str] = {}
+        # The library's search builds its own masks, which only its own attention understands.
+        self.model.set_attn_implementation("sdpa")
+        try:
+            for first in range(0, len(order), 32):
+                rows = order[first : first + 32]
+                inputs, mask = pad_rows([ids[i] for i in rows], self.pad_id, self.device)
+                tokens = self.model.generate(
+                    input_ids=inputs.squeeze(1),
+                    attention_mask=mask.squeeze(1),
+                    num_beams=beams,
+                    do_sample=False,
+                    # One more than ours: the library counts the start token.
+                    max_length=max_length + 1,
+                    suppress_tokens=self._never,
+                    decoder_start_token_id=self.start_id,
+                    eos_token_id=self.end_id,
+                    pad_token_id=self.pad_id,
+                )
+                found.update(zip(rows, self.detokenize(tokens.tolist()), strict=True))
+        finally:
+            self.model.set_attn_implementation(ATTENTION)
+        return [found[i] for i in range(len(ids))]
 
     def save(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)

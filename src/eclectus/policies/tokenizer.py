@@ -48,6 +48,7 @@ def train_tokenizer(texts: Iterable[str], languages: Sequence[str], vocabulary: 
         texts,
         trainers.BpeTrainer(
             vocab_size=vocabulary,
+            initial_alphabet=list("0123456789"),  # little text may lack a digit
             special_tokens=[PAD, END, UNKNOWN, *(tag(language) for language in languages)],
             show_progress=False,
         ),

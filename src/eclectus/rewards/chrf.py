@@ -69,7 +69,7 @@ class ChrF(Reward):
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge each hypothesis against its segment's reference; DataError where there is none."""
         references = [reference_of(segment, self.name) for segment in segments]
-        if not self.options.words:  # fastchrf (Rust, all cores) knows characters only
+        if references and not self.options.words:  # fastchrf (Rust, all cores) knows characters only
             try:
                 return self._fast(hypotheses, references)
             except UnicodeEncodeError:  # a lone surrogate
@@ -78,7 +78,7 @@ class ChrF(Reward):
 
     def _fast(self, hypotheses: Sequence[str], references: Sequence[str]) -> list[Score]:
         groups: dict[str, list[int]] = {}
-        for i, reference in enumerate(references):
+        for i, (_, reference) in enumerate(zip(hypotheses, references, strict=True)):
             groups.setdefault(reference, []).append(i)
         fold = str.lower if self.options.lowercase else str
         scores: list[Score] = [None] * len(references)

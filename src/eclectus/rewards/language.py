@@ -40,7 +40,7 @@ class Language(Reward):
     many of them names of languages and places), beside English; the first number is the share of right texts that are
     called off target, the second that of English texts that are:
 
-    | bytes | es fr de | es fr de it pt nl pl | es ca gl pt fr | cs sk sl hr sr | zh ja ko th vi hi ne mr | 70 languages |
+    | bytes | es fr de | es fr de it pt nl pl | es ca gl pt fr | cs sk sl hr sr | zh ja ko th vi hi ne mr | 70 of them |
     |---|---|---|---|---|---|---|
     | 10-15 | 0.6 %, 43 % | 0.7 %, 37 % | 0.6 %, 42 % | 1.1 %, 47 % | 0.1 %, 80 % | 0.3 %, 33 % |
     | 16-20 | 0.1 %, 63 % | 0.3 %, 58 % | 0.3 %, 61 % | 0.7 %, 70 % | 0.0 %, 94 % | 0.1 %, 48 % |

@@ -33,8 +33,8 @@ class Length(Reward):
     Example:
         >>> from eclectus.segment import Segment
         >>> segment = Segment("die schwarze Katze schläft hier", "de", "en", reference="the black cat sleeps here")
-        >>> [round(x, 2) for x in Length()([segment] * 3, ["a black cat is sleeping here", "cat", "so " * 40])]
-        [1.0, 0.17, 0.0]
+        >>> [round(x, 2) for x in Length()([segment] * 3, ["a black cat is sleeping here", "a black cat", "so " * 40])]
+        [1.0, 0.57, 0.0]
 
     How it is cheated: any text of the right length scores 1. It is a gate, not a measure of quality.
     """

@@ -20,7 +20,7 @@ class Nonempty(Reward):
 
     Example:
         >>> from eclectus.segment import Segment
-        >>> Nonempty()([Segment("Ja", "de", "en")] * 3, ["Yes", "  ", "\\u200b"])
+        >>> Nonempty()([Segment("Ja", "de", "en")] * 3, ["Yes", "  ", "\u200b"])
         [1.0, 0.0, 0.0]
 
     How it is cheated: a single full stop is text. Gate with `length` too.

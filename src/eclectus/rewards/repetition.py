@@ -22,9 +22,10 @@ class Repetition(Reward):
     $$r = 1 - \frac{\max(0, \rho(y) - \rho_0)}{1 - \rho_0}, \qquad
       \rho(y) = \max\Big(1 - \frac{|\text{distinct n-grams}|}{|\text{n-grams}|}, \text{loops}, \text{run}\Big)$$
 
-    with n-grams of words (of twice as many characters in scripts without spaces); *loops* the share of characters in character loops
-    such as "hahaha", their first unit not counted; *run* the share of words in the longest run of one word or phrase;
-    and rho_0 the larger rho of source and reference. Range [0, 1]. Never abstains; an empty text repeats nothing: 1.
+    with n-grams of words (of twice as many characters in scripts without spaces); *loops* the share of characters in
+    character loops such as "hahaha"; *run* the share of words in the longest run of one word or phrase said three times
+    or more, the first time not counted in either; and rho_0 the larger rho of source and reference. Range [0, 1]. Never
+    abstains; an empty text repeats nothing: 1.
 
     Source: seq-rep-n of Welleck et al. 2020, https://arxiv.org/abs/1908.04319 (equation 9).
 
@@ -32,7 +33,7 @@ class Repetition(Reward):
         >>> from eclectus.segment import Segment
         >>> segment = Segment("el gato duerme", "es", "en")
         >>> [round(x, 2) for x in Repetition()([segment] * 3, ["the cat sleeps", "the the the the cat", "hahahaha"])]
-        [1.0, 0.4, 0.25]
+        [1.0, 0.37, 0.25]
 
     How it is cheated: repeating a thought in other words, or a phrase twice with a change in every third word. Two
     copies of one phrase are what natural text has too: they cost up to half, not all; gate with `length`.
@@ -83,7 +84,7 @@ def _loops(text: str) -> float:
 
 
 def _run(words: list[str]) -> float:
-    """The share of words in the longest run of a phrase of 1 to 16 words said three times or more."""
+    """The share of words in the longest run of a phrase said three times or more, without its first time."""
     longest = 0
     for period in range(1, min(_LONG_LOOP_WORDS, len(words) // 3) + 1):
         run = 0

@@ -96,7 +96,7 @@ def load_weights(model: torch.nn.Module, values: dict[str, torch.Tensor]) -> Non
 
 def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """The optimizer's tensors, named `<parameter>|<key>`."""
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[Any, str] = {parameter: name for name, parameter in model.named_parameters()}
     return {
         f"{names[parameter]}|{key}": value
         for parameter, state in optimizer.state.items()

@@ -174,8 +174,10 @@ class Reinforcer:
             scores = task.reward.score_groups([segments[r] for r in rows], [rollouts.texts[r] for r in rows])
             for place, row in enumerate(rows):
                 group = torch.tensor([math.nan if s is None else s for s in scores.total[place]])
-                # A translation that was cut by the length limit never ended: that is the worst there is.
-                values[row] = torch.where(rollouts.finished[row].cpu(), group, torch.zeros_like(group))
+                unfinished = task.config.reward.unfinished
+                if unfinished is not None:
+                    group = torch.where(rollouts.finished[row].cpu(), group, unfinished)
+                values[row] = group
                 parts[row] = {name: part[place] for name, part in scores.parts.items()}
         for row, (owner, segment) in enumerate(zip(owners, segments, strict=True)):
             normaliser = self.tasks[owner].normaliser

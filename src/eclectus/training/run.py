@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from rich.console import Console
@@ -35,7 +36,7 @@ from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
 
 
-class Interrupted(RunError):
+class InterruptedRunError(RunError):
     """The user stopped the run; everything is saved."""
 
     exit_code = 130
@@ -82,7 +83,7 @@ class Run:
         """Run one training stage, or take over its result where it is complete; leaves `policy` at its best weights.
 
         Raises:
-            Interrupted: the user stopped it; the checkpoint is written.
+            InterruptedRunError: the user stopped it; the checkpoint is written.
         """
         folder, record = self.folder / "checkpoints" / name, self.folder / "stages" / f"{name}.json"
         if self.resume and record.exists():
@@ -93,7 +94,7 @@ class Run:
             return Trained(**json.loads(record.read_text(encoding="utf-8")))
         trained = train(folder)
         if not trained.complete:
-            raise Interrupted(
+            raise InterruptedRunError(
                 f"stopped after step {trained.steps} of '{name}', all saved; continue with"
                 f" `eclectus train --resume {self.folder}`"
             )
@@ -107,7 +108,7 @@ def start(config: RunConfig, folder: Path, console: Console | None = None) -> Re
 
     Raises:
         RunError: the folder exists and is not empty, or cannot be written.
-        Interrupted: the user pressed Ctrl-C; `resume` goes on.
+        InterruptedRunError: the user pressed Ctrl-C; `resume` goes on.
     """
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -147,20 +148,22 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     dataset.check(directions)
     bench = TestBench(folder, test_segments(dataset, directions, seen), config.evaluation, resume=resume)
     # Built before any training, so that a mistake in a reward shows now and not after an hour.
-    tasks = _tasks(run, config.reinforce) if config.reinforce is not None else []
-    algorithm = _algorithm(config.reinforce) if config.reinforce is not None else None
+    tasks: list[Task] = []
+    if config.reinforce is not None:
+        _algorithm(config.reinforce)
+        tasks = _tasks(run, config.reinforce)
     if config.supervised is not None:
         tracker.say("[bold]2[/] supervised training")
         supervised = _supervised(run, policy, config.supervised)
     run.base = policy.copy()
-    if config.reinforce is None or algorithm is None:
+    if config.reinforce is None:
         systems = [System(name="supervised", label="supervised", role="system", **cost(supervised))]
         bench.add("supervised", policy)
     else:
         systems = [System(name="base", label="start", role="base", description="the model before RL")]
         bench.add("base", run.base)
         tracker.say("[bold]3[/] reinforcement learning")
-        trained = reinforce(run, policy, algorithm, config.reinforce, tasks, "reinforce")
+        trained = reinforce(run, policy, config.reinforce, tasks, "reinforce")
         label = f"RL ({config.reinforce.algorithm.type.upper()})"
         systems.append(System(name="rl", label=label, role="system", description=trained.reason, **cost(trained)))
         bench.add("rl", policy)
@@ -170,6 +173,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     tracker.say("[bold]4[/] scoring the test set and writing the report")
     results = bench.results(config, dataset.languages, systems, groups(config, directions))
     policy.save(folder / "model")
+    _remember_text(run, seen, folder / "model")
     results.save(folder)
     bench.write_translations()
     write_card(folder / "model", config, dataset, results, [task.reward.signature for task in tasks])
@@ -177,17 +181,22 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     return results
 
 
-def cost(trained: Trained) -> dict[str, float | int]:
-    """Seconds and steps, as `System` takes them."""
+class Cost(TypedDict):
+    """What a training cost, as `System` takes it."""
+
+    seconds: float
+    steps: int
+
+
+def cost(trained: Trained) -> Cost:
+    """Seconds and steps of a training."""
     return {"seconds": round(trained.seconds, 1), "steps": trained.steps}
 
 
-def reinforce(
-    run: Run, policy: Policy, algorithm: Algorithm, config: ReinforceConfig, tasks: Sequence[Task], stage: str
-) -> Trained:
+def reinforce(run: Run, policy: Policy, config: ReinforceConfig, tasks: Sequence[Task], stage: str) -> Trained:
     """One reinforcement-learning stage from the run's starting policy."""
     assert run.base is not None
-    reference = run.base
+    reference, algorithm = run.base, _algorithm(config)
     wanted = [pair for task in tasks for pair in expand_directions(task.directions, run.languages)]
     dev = run.dev(list(dict.fromkeys(wanted)))
 
@@ -249,3 +258,9 @@ def _algorithm(config: ReinforceConfig) -> Algorithm:
     kind = registry.find("algorithms", config.algorithm.type, Algorithm)  # type: ignore[type-abstract]
     options = registry.parse_options("reinforce.algorithm", kind.Options, config.algorithm.options)
     return kind(options)
+
+
+def _remember_text(run: Run, seen: SeenText | None, folder: Path) -> None:
+    """Write which text the model has met, its start's included, so that a later run can hold out for true."""
+    texts = SeenText.of(text for language in run.languages for text in run.dataset.monolingual("train", language))
+    (texts if seen is None else texts | seen).save(folder)

@@ -109,7 +109,8 @@ def train_supervised(
 
     reason = "all steps done"
     tokens, loss_sum, window = 0, 0.0, time.monotonic()
-    with tracker.progress(stage, config.steps, step):
+    # The bar counts steps, or seconds where the clock sets the end.
+    with tracker.progress(stage, config.steps if seconds is None else round(seconds), step):
         while step < config.steps:
             started = time.monotonic()
             step += 1
@@ -144,7 +145,10 @@ def train_supervised(
                         "seconds": spent,
                     },
                 )
-                tracker.advance(step, f"loss {loss_sum / tokens:.3f}  dev {max(best, 0):.1f}  {speed:.0f} tok/s")
+                tracker.advance(
+                    step if seconds is None else int(spent),
+                    f"loss {loss_sum / tokens:.3f}  dev {max(best, 0):.1f}  {speed:.0f} tok/s",
+                )
                 tokens, loss_sum, window = 0, 0.0, time.monotonic()
             evaluated = step % config.evaluate_every == 0 or last
             if evaluated:

@@ -130,5 +130,5 @@ class PromptStream:
 
 def constant_tasks(configs: Sequence[TaskConfig]) -> list[TaskConfig]:
     """The same tasks with a reward that says 1 to everything: the control that shows what the rest of the loop does."""
-    constant: dict[str, Any] = {"terms": [{"type": "constant"}], "gates": [], "normalise": "none"}
+    constant: dict[str, Any] = {"terms": [{"type": "constant"}], "normalise": "none", "unfinished": None}
     return [TaskConfig.model_validate({**config.model_dump(), "reward": constant}) for config in configs]

@@ -22,9 +22,7 @@ from eclectus.training.checkpoint import write_atomic
 Outputs = dict[str, list[str]]
 
 
-def test_segments(
-    dataset: Dataset, directions: Sequence[Direction], seen: SeenText | None
-) -> dict[str, list[Segment]]:
+def test_segments(dataset: Dataset, directions: Sequence[Direction], seen: SeenText | None) -> dict[str, list[Segment]]:
     """Test segments by direction, without those that the loaded model met in its own training.
 
     Raises:

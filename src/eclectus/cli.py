@@ -1,0 +1,226 @@
+"""The command line: parse, call one function, print. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eclectus import __version__
+from eclectus.errors import ConfigError, EclectusError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from eclectus.config import RunConfig
+    from eclectus.evaluation.results import Results
+
+app = typer.Typer(
+    help="Reinforcement-learning fine-tuning for multilingual translation models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+recipe_app = typer.Typer(help="Packaged configurations.", no_args_is_help=True)
+app.add_typer(recipe_app, name="recipe")
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value, as in --set reinforce.steps=100."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the final table only.")]
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence, never a traceback."""
+    # Before numpy or torch start their threads; spinning threads fight each other on small machines.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        app()
+    except EclectusError as error:
+        print(f"eclectus: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("eclectus: stopped; what was saved before can be continued with --resume", file=sys.stderr)
+        raise SystemExit(130) from None
+    except OSError as error:
+        print(f"eclectus: {error.strerror or error}: '{error.filename}'", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        print(f"eclectus {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def quickstart(
+    output: Annotated[Path, typer.Option(help="Folder for the results; numbered where it exists.")] = Path(
+        "runs/quickstart"
+    ),
+    controls: Annotated[bool, typer.Option("--controls", help="Also run the controls (about 25 minutes).")] = False,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Train the base model first instead of using the shipped one.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 1,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+) -> None:
+    """Teach the shipped model directions it never saw a sentence pair of, and report what that changed."""
+    from eclectus import config, recipes
+    from eclectus.training import run
+
+    changes = [f"seed={seed}", *(overrides or [])]
+    if controls:
+        changes.append("controls=[constant_reward, supervised, distillation, best_of_n]")
+    folder = _free(output)
+    if from_scratch:
+        base = config.parse(recipes.read("base"), [f"seed={seed}"], name="base")
+        run.start(base, folder / "base", _console(quiet))
+        changes.append(f"policy.path={folder / 'base' / 'model'}")
+        folder = folder / "rl"
+    _finish(
+        run.start(config.parse(recipes.read("quickstart"), changes, name="quickstart"), folder, _console(quiet)), folder
+    )
+
+
+@app.command()
+def train(
+    recipe: Annotated[str | None, typer.Argument(metavar="CONFIG", help="A YAML file or a packaged recipe.")] = None,
+    output: Annotated[Path | None, typer.Option(help="New folder for the results (default runs/<name>).")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Continue the interrupted run in this folder.")
+    ] = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run a configuration: text, supervised training, reinforcement learning, evaluation, report."""
+    from eclectus.training import run
+
+    if resume is not None:
+        if recipe is not None or overrides or output is not None:
+            raise ConfigError("--resume continues a run as it was begun; give no CONFIG, --output or --set with it")
+        _finish(run.resume(resume, _console(quiet)), resume)
+        return
+    if recipe is None:
+        raise ConfigError("train: name a YAML file or a packaged recipe; `eclectus recipe list` shows them")
+    loaded = _load(recipe, overrides)
+    folder = output or Path("runs") / Path(recipe).stem
+    _finish(run.start(loaded, folder, _console(quiet)), folder)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="'base', a model folder, or the folder of a run.")],
+    file: Annotated[Path, typer.Argument(help="TSV (one column per language) or JSONL with source and reference.")],
+    source: Annotated[str, typer.Option("--from", help="Source language.")],
+    target: Annotated[str, typer.Option("--to", help="Target language.")],
+    columns: Annotated[
+        str | None, typer.Option(help="Languages of the TSV's columns, as in en,es; default: its first line.")
+    ] = None,
+    beams: Annotated[int, typer.Option(min=1, help="Beam size; 1 is greedy.")] = 1,
+    save: Annotated[Path | None, typer.Option("--save", help="Also write the translations, one a line.")] = None,
+) -> None:
+    """Score a model on a file: BLEU and chrF++ with signatures, and what they do not see."""
+    from eclectus import inference
+
+    inference.evaluate(model, file, source, target, columns, beams, save, _console(False))
+
+
+@app.command()
+def translate(
+    model: Annotated[str, typer.Argument(help="'base', a model folder, or the folder of a run.")],
+    source: Annotated[str, typer.Option("--from", help="Source language.")],
+    target: Annotated[str, typer.Option("--to", help="Target language.")],
+    text: Annotated[list[str] | None, typer.Argument(help="Texts; none: lines of --input or standard input.")] = None,
+    input_file: Annotated[Path | None, typer.Option("--input", help="Text file, one segment a line.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File for the translations; default: standard output.")] = None,
+    beams: Annotated[int, typer.Option(min=1, help="Beam size; 1 is greedy.")] = 1,
+) -> None:
+    """Translate texts, a file, or standard input line by line."""
+    from eclectus import inference
+
+    inference.translate(model, text or None, input_file, output, source, target, beams)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="Folder of a run, finished or not.")]) -> None:
+    """Write a run's report.html again."""
+    from eclectus.evaluation import report as reports
+
+    print(f"report: {reports.write(run)}")
+
+
+@recipe_app.command("list")
+def recipe_list() -> None:
+    """Name the packaged recipes."""
+    from eclectus import recipes
+
+    for name in recipes.names():
+        print(f"{name:<14} {recipes.summary(name)}")
+
+
+@recipe_app.command("show")
+def recipe_show(name: str) -> None:
+    """Print a recipe."""
+    from eclectus import recipes
+
+    print(recipes.read(name), end="")
+
+
+@recipe_app.command("copy")
+def recipe_copy(
+    name: str, to: Annotated[Path | None, typer.Argument(help="New file (default NAME.yaml here).")] = None
+) -> None:
+    """Copy a recipe to a file of your own."""
+    from eclectus import recipes
+
+    path = to or Path(f"{name}.yaml")
+    text = recipes.read(name)
+    if path.exists():
+        raise ConfigError(f"recipe: '{path}' exists; give another file name")
+    path.write_text(text, encoding="utf-8")
+    print(f"wrote {path}; run it with: eclectus train {path}")
+
+
+def _load(recipe: str, overrides: list[str] | None) -> RunConfig:
+    from eclectus import config, recipes
+
+    path = Path(recipe)
+    if path.suffix in {".yaml", ".yml"} or path.exists():
+        return config.load(path, overrides)
+    return config.parse(recipes.read(recipe), overrides, name=recipe)
+
+
+def _console(quiet: bool) -> Console:
+    from rich.console import Console
+
+    return Console(quiet=quiet, highlight=False)
+
+
+def _free(folder: Path) -> Path:
+    """The folder, or the first of folder-2, folder-3, ... that does not exist."""
+    number, found = 1, folder
+    while found.exists():
+        number += 1
+        found = folder.with_name(f"{folder.name}-{number}")
+    return found
+
+
+def _finish(results: Results, folder: Path) -> None:
+    from rich.console import Console
+
+    from eclectus.evaluation import tables
+
+    console = Console(highlight=False)
+    tables.show(results, console)
+    console.print(f"model:  {folder / 'model'}")
+    console.print(f"report: {folder / 'report.html'}", style="bold")

@@ -1,0 +1,28 @@
+"""Packaged configurations: `eclectus recipe list`."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from eclectus.errors import ConfigError, nearest
+
+
+def names() -> list[str]:
+    """Names of the packaged recipes."""
+    return sorted(f.name.removesuffix(".yaml") for f in files(__name__).iterdir() if f.name.endswith(".yaml"))
+
+
+def read(name: str) -> str:
+    """Text of a recipe.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if name not in names():
+        raise ConfigError(f"recipe: no file and no packaged recipe '{name}'{nearest(name, names())}")
+    return (files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def summary(name: str) -> str:
+    """The first line of a recipe, which is a comment that says what it is for."""
+    return read(name).splitlines()[0].lstrip("# ")

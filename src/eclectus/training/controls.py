@@ -1,0 +1,205 @@
+"""Controls: what the same time buys without the reward. A result of reinforcement learning stands beside them.
+
+Constant reward shows what the loop does by itself; supervised training continued, and supervised training on the
+pivot's translations (distillation, Kim and Rush 2016), use the same data for the same time; best-of-n picks from the
+starting policy's samples by the same reward, without any training.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from eclectus.config import SupervisedConfig
+from eclectus.evaluation.results import System
+from eclectus.languages import expand_directions
+from eclectus.policies.base import Policy
+from eclectus.rewards.base import RewardContext
+from eclectus.rollouts.base import Sampling
+from eclectus.seeds import derive, rng
+from eclectus.segment import Segment
+from eclectus.training.run import Run, cost, reinforce
+from eclectus.training.supervised import Trained, train_supervised
+from eclectus.training.tasks import Task, build_tasks, constant_tasks
+from eclectus.training.testbench import TestBench
+
+_CONTINUED = SupervisedConfig(learning_rate=3e-4, warmup=50, evaluate_every=100, patience=1_000_000, steps=1_000_000)
+"""Continued training: a third of the usual peak rate; its end is set by the clock."""
+
+_DISTILLED_PER_DIRECTION = 2000
+_BEST_OF = 8
+
+
+@dataclass
+class _Control:
+    run: Run
+    base: Policy
+    tasks: Sequence[Task]
+    bench: TestBench
+    seconds: float
+
+    @property
+    def pivot(self) -> str:
+        return self.run.languages[0]
+
+    def new_directions(self) -> list[str]:
+        """Task directions without the pivot language, of which no sentence pair may be seen."""
+        return [
+            name
+            for task in self.tasks
+            if not task.config.references
+            for name, rows in task.prompts.items()
+            if self.pivot not in (rows[0].source_lang, rows[0].target_lang)
+        ]
+
+    def known_pairs(self) -> dict[str, list[Segment]]:
+        """Sentence pairs of the other task directions: all that supervised training may use."""
+        new = set(self.new_directions())
+        names = [name for task in self.tasks for name in task.directions if name not in new]
+        return self.run.pairs(list(dict.fromkeys(names)))
+
+    def pivot_translations(self, segments: Sequence[Segment]) -> list[str]:
+        """Source to pivot language to target, greedily, by the starting policy."""
+        between = self.run.translate([replace(s, target_lang=self.pivot) for s in segments])
+        return self.run.translate(
+            [replace(s, source=text, source_lang=self.pivot) for s, text in zip(segments, between, strict=True)]
+        )
+
+    def constant_reward(self) -> System:
+        config = self.run.config.reinforce
+        assert config is not None
+        tasks = build_tasks(constant_tasks(config.tasks), self.run.dataset, RewardContext(self.run.languages))
+        policy = self.base.copy(trainable=True)
+        trained = reinforce(self.run, policy, config, tasks, "constant_reward")
+        self.bench.add("constant_reward", policy)
+        return System(
+            name="constant_reward",
+            label="constant reward",
+            role="control",
+            description="the same loop, every translation rewarded alike; a group baseline then leaves no gradient"
+            " but that of the likelihood and KL terms",
+            **cost(trained),
+        )
+
+    def supervised(self) -> System:
+        return self._train(
+            "supervised",
+            "supervised, continued",
+            "supervised training on the sentence pairs for the same time",
+            self.known_pairs(),
+            self.seconds,
+        )
+
+    def distillation(self) -> System | None:
+        new = self.new_directions()
+        if not new:
+            self.run.tracker.say("no direction without the pivot language: the distillation control has nothing to do")
+            return None
+        started = time.monotonic()
+        pairs = self.known_pairs()
+        prompts = {name: rows for task in self.tasks for name, rows in task.prompts.items() if name in new}
+        for name, rows in prompts.items():
+            order = rng(self.run.config.seed, "distillation", name)
+            chosen = order.sample(rows, min(_DISTILLED_PER_DIRECTION, len(rows)))
+            made = self.pivot_translations(chosen)
+            pairs[name] = [replace(s, reference=text) for s, text in zip(chosen, made, strict=True) if text]
+        spent = time.monotonic() - started
+        return self._train(
+            "distillation",
+            "distillation",
+            "supervised training on the pivot's own translations and the sentence pairs for the same time, making the"
+            " translations included",
+            pairs,
+            max(1.0, self.seconds - spent),
+        )
+
+    def best_of_n(self) -> System | None:
+        outputs: dict[str, list[str]] = {}
+        if not self.bench.has("best_of_n"):
+            config = self.run.config.reinforce
+            assert config is not None
+            sampling = Sampling(config.temperature, config.max_length)
+            for task in self.tasks:
+                if task.config.references:
+                    continue  # choosing by the reference would be no translation system
+                for name in task.directions:
+                    rows = [replace(s, reference=None) for s in self.bench.segments.get(name, [])]
+                    if rows:
+                        outputs[name] = self._best(task, rows, sampling, name)
+            if not outputs:
+                self.run.tracker.say("every task uses references: the best-of-n control has nothing to do")
+                return None
+            self.bench.add_outputs("best_of_n", outputs)
+        return System(
+            name="best_of_n",
+            label=f"best of {_BEST_OF}",
+            role="control",
+            description=f"the start's best of {_BEST_OF} samples by the same reward, no training",
+        )
+
+    def _best(self, task: Task, rows: list[Segment], sampling: Sampling, name: str) -> list[str]:
+        chosen = []
+        for first in range(0, len(rows), 64):
+            part = rows[first : first + 64]
+            generator = torch.Generator().manual_seed(derive(self.run.config.seed, "best of n", name, first))
+            texts = self.base.sample(part, _BEST_OF, sampling, generator).texts
+            totals = task.reward.score_groups(part, texts).total
+            for group, scores in zip(texts, totals, strict=True):
+                known = [-1.0 if score is None else score for score in scores]
+                chosen.append(group[known.index(max(known))])
+        return chosen
+
+    def _train(
+        self, name: str, label: str, description: str, pairs: dict[str, list[Segment]], seconds: float
+    ) -> System:
+        policy = self.base.copy(trainable=True)
+        run = self.run
+        wanted = [name for task in self.tasks for name in task.directions]
+        dev = run.dev(expand_directions(list(dict.fromkeys(wanted)), run.languages))
+
+        def train(folder: Path) -> Trained:
+            return train_supervised(
+                policy,
+                _CONTINUED,
+                pairs,
+                dev,
+                seed=derive(run.config.seed, name),
+                folder=folder,
+                tracker=run.tracker,
+                stage=name,
+                max_length=run.config.evaluation.max_length,
+                seconds=seconds,
+                resume=run.resume,
+            )
+
+        trained = run.stage(name, policy, train)
+        self.bench.add(name, policy)
+        return System(name=name, label=label, role="control", description=description, **cost(trained))
+
+
+def run_controls(run: Run, tasks: Sequence[Task], bench: TestBench, trained: Trained) -> list[System]:
+    """Run the pivot oracle and the controls that the config names; returns the systems in table order."""
+    assert run.base is not None
+    control = _Control(run, run.base, tasks, bench, trained.seconds)
+    systems: list[System | None] = []
+    new = [name for name in control.new_directions() if name in bench.segments]
+    if new:
+        if not bench.has("pivot"):
+            bench.add_outputs("pivot", {name: control.pivot_translations(bench.segments[name]) for name in new})
+        pivot = run.languages[0]
+        systems.append(
+            System(
+                name="pivot",
+                label=f"pivot through '{pivot}'",
+                role="oracle",
+                description=f"the start translates twice, through '{pivot}'; twice the cost of a translation",
+            )
+        )
+    for name in run.config.controls:
+        run.tracker.say(f"control: {name.replace('_', ' ')}")
+        systems.append(getattr(control, name)())
+    return [system for system in systems if system is not None]

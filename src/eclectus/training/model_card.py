@@ -1,0 +1,56 @@
+"""The README.md of a trained model: what it is, what it learned from, how well it does, how to load it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from eclectus import config as cfg
+from eclectus.config import RunConfig
+from eclectus.corpora.dataset import Dataset
+from eclectus.evaluation.results import Results
+from eclectus.training.checkpoint import write_atomic
+
+
+def write_card(folder: Path, config: RunConfig, dataset: Dataset, results: Results, rewards: list[str]) -> None:
+    """Write `README.md` into a model folder."""
+    system = results.first("system")
+    described: dict[str, Any] = dataset.describe()
+    front = {
+        "library_name": "transformers",
+        "pipeline_tag": "translation",
+        "language": dataset.languages,
+        "tags": ["eclectus", "translation", *(["reinforcement-learning"] if config.reinforce else [])],
+    }
+    lines = [
+        "---",
+        yaml.safe_dump(front, sort_keys=False).strip(),
+        "---",
+        f"# {config.title}",
+        "",
+        *(f"{sentence}\n" for sentence in results.headline),
+        "A source opens with the tag of the target language: `>>fr<< Good morning`.",
+        "",
+        "## Scores on held-out text",
+        "",
+        f"Seed {config.seed}. " + "; ".join(f"{name}: `{value}`" for name, value in results.signatures.items()) + ".",
+        "",
+        "| direction | n | BLEU | chrF++ | off-target |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, by_system in results.scores.items():
+        scores = by_system.get(system.name) if system else None
+        if scores is not None:
+            off = "–" if scores.off_target is None else f"{scores.off_target:.1%}"
+            lines.append(f"| {name} | {scores.n} | {scores.bleu:.1f} | {scores.chrf:.1f} | {off} |")
+    lines += ["", "## Data", "", *(f"- {signature}" for signature in described["signatures"])]
+    if described["max_pairs"]:
+        caps = ", ".join(f"{language} {cap}" for language, cap in described["max_pairs"].items())
+        lines.append(f"- sentence pairs capped: {caps}")
+    if rewards:
+        lines += ["", "## Rewards", "", *(f"- `{signature}`" for signature in rewards)]
+    versions = ", ".join(f"{name} {value}" for name, value in results.versions.items())
+    lines += ["", "## Recipe", "", f"Made with {versions}.", "", "```yaml", cfg.dump(config).strip(), "```", ""]
+    write_atomic(folder / "README.md", "\n".join(lines))

@@ -1,0 +1,46 @@
+import pytest
+import torch
+
+from eclectus.policies import head
+
+
+@pytest.fixture
+def case(monkeypatch):
+    monkeypatch.setattr(head, "_PIECE_ELEMENTS", 64 * 50)  # several pieces
+    torch.manual_seed(0)
+    hidden = torch.randn(333, 8, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(50, 8, dtype=torch.float64, requires_grad=True)
+    return hidden, weight, torch.randint(2, 50, (333,))
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
+def test_logprobs_and_gradient_equal_the_plain_ones(case, temperature):
+    hidden, weight, labels = case
+    bias = torch.zeros(50, dtype=torch.float64)
+    bias[:2] = float("-inf")
+    incoming = torch.randn(333, dtype=torch.float64)
+    ours = head.token_logprobs(hidden, weight, bias, labels, temperature)
+    plain = torch.log_softmax((hidden @ weight.T + bias) / temperature, -1).gather(1, labels[:, None]).squeeze(1)
+    assert torch.allclose(ours.double(), plain, atol=1e-5)
+    for a, b in zip(
+        torch.autograd.grad((ours * incoming).sum(), [hidden, weight]),
+        torch.autograd.grad((plain * incoming).sum(), [hidden, weight]),
+        strict=True,
+    ):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_smoothed_loss_and_gradient_equal_the_plain_ones(case, smoothing):
+    hidden, weight, labels = case
+    bias = torch.randn(50, dtype=torch.float64)
+    loss, likelihood = head.smoothed_cross_entropy(hidden, weight, bias, labels, smoothing)
+    logits = hidden @ weight.T + bias
+    plain = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
+    assert loss.item() == pytest.approx(plain.item(), rel=1e-6)
+    nll = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
+    assert likelihood.item() == pytest.approx(nll.item(), rel=1e-6)
+    for a, b in zip(
+        torch.autograd.grad(loss / 7, [hidden, weight]), torch.autograd.grad(plain / 7, [hidden, weight]), strict=True
+    ):
+        assert torch.allclose(a, b, atol=1e-5)

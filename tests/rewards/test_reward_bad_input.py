@@ -1,0 +1,104 @@
+"""Odd text gives defined results in every reward, and long text does not take quadratic time."""
+
+import math
+import time
+
+import pytest
+
+from eclectus.registry import find, names
+from eclectus.rewards.base import Reward, RewardContext
+from eclectus.segment import Segment
+
+TEXTS = [f"the {a} {b} is in house number {i}" for a in ("red", "old") for b in ("cat", "dog") for i in range(40)]
+ODD = [
+    *("", " ", "\t\n\u2028", "\u200b", "\x00", "a", ".", "\ud800", "a\udfff b", "-\n-", "%s %(a)s {b} <b>"),
+    *("😀", "👩‍👩‍👧‍👦 🇫🇷", "\u202eabc\u202c", "שלום עולם", "مرحبا بالعالم", "我喜欢猫", "ฉันรักแมว", "ខ្ញុំស្រលាញ់ឆ្មា"),
+    *("e\u0301\u0301\u0301", "١٢٣ 456", "İı", "ﬁ"),
+]
+LONG = {
+    "one character": "a" * 100_000,
+    "words": "the cat sat on the mat " * 4_400,
+    "digits": "1,11," * 20_000,
+    "braces": "{ " * 50_000,
+    "spaces in a brace": "{" + " " * 100_000,
+    "at signs": "a@" * 50_000,
+    "unspaced": "".join(chr(0x4E00 + i % 2000) for i in range(100_000)),
+    "percent": "%(" * 50_000,
+    "angles": "<a" * 50_000,
+    "pairs": "ab" * 50_000,
+    "distinct": " ".join(map(str, range(18_000))),
+}
+
+
+def build(kind):
+    context = RewardContext(
+        languages=["en", "es", "fr", "zh"],
+        translate=lambda segments: [segment.source for segment in segments],
+        target_texts={"en": TEXTS, "es": TEXTS, "fr": TEXTS},
+    )
+    return find("rewards", kind, Reward)(None, context)
+
+
+@pytest.fixture(scope="module")
+def rewards():
+    return {kind: build(kind) for kind in names("rewards")}
+
+
+def segments(text):
+    for source in ("", "un gato negro duerme aquí", text):
+        for reference in ("", "a black cat sleeps here", text):
+            yield Segment(source, "es", "fr", reference=reference)
+
+
+@pytest.mark.parametrize("kind", names("rewards"))
+def test_odd_text_has_a_value_in_the_unit_interval(rewards, kind):
+    for text in ODD:
+        for segment in segments(text):
+            (value,) = rewards[kind]([segment], [text])
+            assert value is None or (isinstance(value, float) and 0 <= value <= 1 and math.isfinite(value)), (
+                text,
+                segment,
+            )
+
+
+@pytest.mark.parametrize("kind", names("rewards"))
+def test_nothing_in_nothing_out(rewards, kind):
+    assert rewards[kind]([], []) == []
+    assert rewards[kind].score_groups([], []) == []
+    with pytest.raises(ValueError):  # a bug of the caller's
+        rewards[kind]([], ["a"])
+
+
+PATTERNS = ("placeholders", "copy", "language", "repetition")  # the rewards that read a text by regular expressions
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_long_text_is_judged_in_linear_time(rewards, name):
+    text = LONG[name]
+    for kind in rewards if " " in text or name == "unspaced" else PATTERNS:
+        reward = rewards[kind]
+        segment = Segment(text, "es", "fr", reference=text)
+        started = time.process_time()
+        values = reward([segment, Segment("un gato negro duerme aquí", "es", "fr", reference="un chat")], [text] * 2)
+        assert time.process_time() - started < 5, kind
+        assert all(value is None or 0 <= value <= 1 for value in values)
+
+
+@pytest.mark.parametrize("kind", names("rewards"))
+def test_signatures_begin_with_a_name_and_hold_no_space(rewards, kind):
+    signature = rewards[kind].signature
+    assert signature and " " not in signature
+    assert signature.split("|")[0].lower().startswith(kind[:4])
+
+
+@pytest.mark.parametrize("kind", names("rewards"))
+def test_a_hypothesis_is_judged_the_same_in_any_company(rewards, kind):
+    reward = rewards[kind]
+    batch = [
+        Segment("un gato negro", "es", "en", reference="a black cat"),
+        Segment("dos", "es", "fr", reference="deux"),
+    ]
+    hypotheses = ["a black cat", "deux"]
+    together = reward(batch, hypotheses)
+    alone = [reward([segment], [text])[0] for segment, text in zip(batch, hypotheses, strict=True)]
+    assert together == alone == build(kind)(batch, hypotheses)

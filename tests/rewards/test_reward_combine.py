@@ -1,0 +1,205 @@
+"""The composite reward: weights, abstention, gates, checks at the door, and errors that name the place."""
+
+import math
+import sys
+from types import ModuleType
+
+import pytest
+
+from eclectus.config import RewardConfig
+from eclectus.errors import ConfigError, RunError
+from eclectus.rewards.base import Reward, RewardContext
+from eclectus.rewards.combine import CompositeReward
+from eclectus.segment import Segment
+
+
+class ByTable(Reward):
+    """Says what the hypothesis says: "0.5 None" is 0.5 for `first`, None for `second`."""
+
+    column = 0
+
+    def __call__(self, segments, hypotheses):
+        values = [hypothesis.split()[self.column] for hypothesis in hypotheses]
+        return [None if value == "None" else float(value) for value in values]
+
+
+class Second(ByTable):
+    column = 1
+
+
+class Third(ByTable):
+    column = 2
+
+
+class Short(ByTable):
+    def score_groups(self, segments, hypotheses):
+        return [group[1:] for group in super().score_groups(segments, hypotheses)]
+
+
+def lengths(prompts, completions, **kwargs):
+    assert kwargs["target_lang"] == ["es"] * len(completions)
+    return [None if not text else min(1.0, len(text) / 10) for text in completions]
+
+
+def only_reference(prompts, completions, reference):
+    return [float(text == known) for text, known in zip(completions, reference, strict=True)]
+
+
+@pytest.fixture(autouse=True)
+def as_a_module(monkeypatch):
+    """Make the rewards above loadable as `table:Second`."""
+    module = ModuleType("table")
+    for found in (ByTable, Second, Third, Short, lengths, only_reference):
+        setattr(module, found.__name__, found)
+    monkeypatch.setitem(sys.modules, "table", module)
+
+
+def composite(terms, gates=(), context=None, **kwargs):
+    return CompositeReward(RewardConfig(terms=terms, gates=list(gates)), context or RewardContext(), **kwargs)
+
+
+def totals(reward, *hypotheses):
+    return reward.score_groups([Segment("x", "en", "es")], [list(hypotheses)]).total[0]
+
+
+TABLE = [{"type": "table:ByTable", "weight": 3}, {"type": "table:Second", "weight": 1}]
+GATE = [{"type": "table:Third"}]
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "expected"),
+    [
+        ("1 0 1", 0.75),
+        ("0.2 0.6 1", 0.3),
+        ("0.2 None 1", 0.2),  # the weights of those who judged
+        ("None 0.6 1", 0.6),
+        ("None None 1", None),
+        ("None None 0", None),
+        ("1 1 0", 0.0),
+        ("1 1 0.5", 0.5),
+        ("1 0 0.5", 0.375),
+        ("1 0 None", 0.75),  # a gate that abstains stands open
+    ],
+)
+def test_combination(hypothesis, expected):
+    (value,) = totals(composite(TABLE, GATE), hypothesis)
+    assert value == (None if expected is None else pytest.approx(expected))
+
+
+def test_two_gates_multiply():
+    assert totals(composite(TABLE[:1], [*GATE, {"type": "table:Second"}]), "1 0.5 0.5") == [0.25]
+
+
+def test_groups_keep_their_shape_and_their_parts():
+    reward = composite(TABLE, GATE)
+    segments = [Segment("a", "en", "es"), Segment("b", "en", "fr")]
+    scores = reward.score_groups(segments, [["1 0 1", "1 0 1", "None 1 0"], ["None None 1"]])
+    assert scores.total == [[0.75, 0.75, 0.0], [None]]
+    assert reward.names == ["by_table", "second", "third"] or list(scores.parts) == reward.names
+    first, second, third = scores.parts.values()
+    assert first == [[1.0, 1.0, None], [None]]
+    assert second == [[0.0, 0.0, 1.0], [None]]
+    assert third == [[1.0, 1.0, 0.0], [1.0]]
+    assert reward.score_groups([], []).total == []
+
+
+def test_real_rewards_with_options_and_a_signature():
+    reward = composite(
+        [{"type": "bleu", "weight": 2, "max_order": 2}, {"type": "chrf", "words": 2}, {"type": "chrf"}],
+        [{"type": "nonempty"}],
+    )
+    assert reward.names == ["bleu", "chrf", "chrf-2", "nonempty"]
+    assert reward.signature.startswith("(2*[BLEU|") and reward.signature.endswith("/ 4 * [nonempty]")
+    segment = Segment("gato", "es", "en", reference="a cat")
+    scores = reward.score_groups([segment], [["a cat", "", "a dog"]])
+    assert scores.total[0][:2] == [1.0, 0.0] and 0 < scores.total[0][2] < 1
+    assert scores.parts["chrf"] != scores.parts["chrf-2"]
+
+
+@pytest.mark.parametrize(
+    ("terms", "gates", "message"),
+    [
+        ([{"type": "blue"}], [], r"'reward\.terms\.0\.type'.*unknown type 'blue'; did you mean 'bleu'\?"),
+        (
+            [{"type": "bleu"}, {"type": "bleu", "smoth_method": "exp"}],
+            [],
+            r"'reward\.terms\.1\.smoth_method'; did you mean",
+        ),
+        ([{"type": "bleu", "max_order": 0}], [], r"'reward\.terms\.0\.max_order'"),
+        ([{"type": "bleu"}], [{"type": "length", "limit": 1}], r"'reward\.gates\.0"),
+        ([{"type": "combine"}], [], "unknown type"),
+        ([{"type": "no.such:Thing"}], [], "cannot load"),
+        ([{"type": "table:lengths", "x": 1}], [], "takes no options"),
+    ],
+)
+def test_errors_name_the_place(terms, gates, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        composite(terms, gates)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "context", "has_reference", "message"),
+    [
+        ("bleu", RewardContext(), False, r"task\.reward\.terms\.0.*'bleu' needs references.*references: true"),
+        ("exact", RewardContext(), False, "needs references"),
+        ("round_trip", RewardContext(), True, "needs a starting policy"),
+        ("pivot", RewardContext(languages=["en"]), True, "needs a starting policy"),
+        ("fluency", RewardContext(), True, "needs training text"),
+        ("fluency", RewardContext(target_texts={"en": []}), True, "needs training text"),
+        ("bleu", RewardContext(), True, None),
+        ("length", RewardContext(), False, None),
+        ("pivot", RewardContext(languages=["en"], translate=lambda segments: []), False, None),
+        ("fluency", RewardContext(target_texts={"en": ["a"]}), False, None),
+    ],
+)
+def test_check_at_the_door(kind, context, has_reference, message):
+    reward = composite([{"type": kind}], context=context, where="task.reward")
+    if message is None:
+        reward.check(has_reference)
+    else:
+        with pytest.raises(ConfigError, match=message):
+            reward.check(has_reference)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_value_that_is_no_number_stops_the_run(value):
+    with pytest.raises(RunError, match=rf"'ByTable'.*{value.strip('-')}.*'{value} 1 1'.*en-es|{value} 1 1"):
+        totals(composite(TABLE), f"{value} 1 1")
+
+
+def test_a_reward_that_loses_hypotheses_stops_the_run():
+    with pytest.raises(RunError, match="one value for each hypothesis"):
+        totals(composite([{"type": "table:Short"}]), "1 1", "2 2")
+
+
+def test_a_function_with_trls_signature():
+    reward = composite([{"type": "table:lengths"}, {"type": "table:only_reference", "weight": 2}])
+    assert reward.names == ["lengths", "only_reference"]
+    assert "[table:lengths]" in reward.signature
+    segment = Segment("x", "en", "es", reference="hola")
+    assert reward.score_groups([segment], [["hola", "adios", ""]]).total == [
+        [pytest.approx(2.4 / 3), pytest.approx(0.5 / 3), 0.0]
+    ]
+
+
+def test_reset_reaches_every_part():
+    calls = []
+
+    def translate(segments):
+        calls.append(len(segments))
+        return [segment.source for segment in segments]
+
+    reward = composite([{"type": "round_trip"}], context=RewardContext(translate=translate))
+    for _ in range(2):
+        totals(reward, "hola")
+    reward.reset()
+    totals(reward, "hola")
+    assert calls == [1, 1]
+
+
+def test_totals_are_finite_and_in_the_unit_interval():
+    reward = composite([{"type": "bleu", "weight": 0.3}, {"type": "chrf", "weight": 0.7}], [{"type": "length"}])
+    segment = Segment("x", "en", "es", reference="un gato")
+    for value in reward.score_groups([segment], [["un gato", "un", "gato gato gato gato", "", "\ud800"]]).total[0]:
+        assert math.isfinite(value) and 0 <= value <= 1

@@ -1,0 +1,131 @@
+"""Language identification: right text passes, wrong text is seen, and short text is not judged."""
+
+import time
+
+import pytest
+
+from eclectus.rewards.base import RewardContext
+from eclectus.rewards.language import Language, identify, labels
+from eclectus.segment import Segment
+
+SENTENCES = {
+    "en": "The black cat is sleeping in the house near the river.",
+    "es": "El gato negro está durmiendo en la casa cerca del río.",
+    "ca": "El gat negre dorm a la casa que hi ha prop del riu.",
+    "gl": "O gato negro está a durmir na casa que hai preto do río.",
+    "pt-BR": "O gato preto está dormindo na casa perto do rio.",
+    "fr": "Le chat noir dort dans la maison près de la rivière.",
+    "de": "Die schwarze Katze schläft in dem Haus am Fluss.",
+    "zh-Hans": "黑猫在河边的房子里睡觉。",
+    "ru": "Чёрная кошка спит в доме у реки.",
+    "ar": "القطة السوداء تنام في البيت قرب النهر.",
+}
+
+
+def judge(text, target, languages=tuple(SENTENCES), **options):
+    reward = Language(Language.Options(**options), RewardContext(languages=languages))
+    (value,) = reward([Segment("", "xx", target)], [text])
+    return value
+
+
+@pytest.mark.parametrize("language", SENTENCES)
+def test_a_sentence_passes_as_its_own_language_and_as_no_other(language):
+    for target in SENTENCES:
+        value = judge(SENTENCES[language], target)
+        assert value == 1.0 if target == language else value in (0.0, None)
+    assert sum(judge(SENTENCES[language], target) == 0.0 for target in SENTENCES) >= 7
+
+
+def test_an_english_copy_is_seen_in_every_target():
+    assert all(judge(SENTENCES["en"], target) == 0.0 for target in SENTENCES if target != "en")
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "OK", "123 456 789 012", "%(name)s {count} https://example.org/the/house", "....", "\ud800"]
+)
+def test_abstains_where_there_are_no_words(text):
+    assert judge(text, "es") is None
+
+
+def test_placeholders_and_links_are_not_language():
+    text = "%(username)s %(password)s <strong class='the-house'>gato negro</strong> que duerme https://the.house.com/of/the"
+    assert judge(text, "es") != 0.0
+
+
+def test_abstains_in_unknown_languages_and_where_there_is_no_choice():
+    assert labels(["mi", "tet", "xx-not-a-tag", "not a tag"]) == dict.fromkeys(
+        ["mi", "tet", "xx-not-a-tag", "not a tag"]
+    )
+    assert judge(SENTENCES["es"], "mi", ["en", "mi"]) is None
+    assert judge(SENTENCES["en"], "es", ["es"]) is None
+    assert judge(SENTENCES["en"], "es", ["es", "es-MX"]) is None
+    assert judge(SENTENCES["en"], "pl") is None  # not a language of the run
+
+
+def test_tags_become_labels():
+    tags = {
+        "pt-BR": "pt", "zh-Hant-TW": "zh", "cmn": "zh", "yue": "yue", "nb": "no", "nn": "nn", "fil": "tl", "swa": "sw",
+        "hau": "ha", "arb": "ar", "sr-Latn": "sr", "eng_Latn": "en", "ckb": None, "mos": None,
+    }  # fmt: skip
+    assert labels(list(tags)) == tags
+
+
+def test_options_move_the_bar():
+    text = "gato negro"  # Spanish and Galician alike
+    assert judge(text, "gl") is None
+    assert judge(SENTENCES["es"], "es", min_bytes=500) is None
+    assert judge(SENTENCES["en"], "es", odds=1e12) is None
+
+
+def test_identify():
+    languages = ["en", "es", "fr", "pt-BR", "pt-PT", "mi"]
+    texts = [SENTENCES["es"], SENTENCES["en"], "OK", SENTENCES["pt-BR"], ""]
+    found = identify(texts, languages)
+    assert [language for language, _ in found] == ["es", "en", None, None, None]
+    assert all(0 <= probability <= 1 for _, probability in found)
+    assert found[3][1] > 0.8  # Portuguese it is, but which one?
+    assert identify(texts[:1], ["es"]) == [(None, 0.0)]
+    assert identify([], languages) == []
+
+
+def test_false_alarms_on_real_translations_are_rare():
+    """The table of the docstring, on a part of its texts."""
+    pytest.importorskip("django")
+    languages = ["en", "es", "fr", "de", "it", "pt", "nl", "pl"]
+    reward = Language(context=RewardContext(languages=languages))
+    right, copied = [], []
+    for language in languages[1:]:
+        pairs = [(source, text) for source, text in catalogue(language) if len(text) >= 16]
+        segments = [Segment(source, "en", language) for source, _ in pairs]
+        right += reward(segments, [text for _, text in pairs])
+        copied += reward(segments, [source for source, _ in pairs])
+    assert len(right) > 2000
+    assert right.count(0.0) / len(right) < 0.01
+    assert copied.count(0.0) / len(copied) > 0.65
+    assert copied.count(1.0) / len(copied) < 0.01
+
+
+def catalogue(language):
+    import gettext
+    from pathlib import Path
+
+    import django
+
+    root = Path(django.__file__).parent
+    for file in sorted(root.rglob(f"locale/{language}/LC_MESSAGES/*.mo")):
+        with file.open("rb") as stream:
+            entries = gettext.GNUTranslations(stream)._catalog
+        for source, text in entries.items():
+            if isinstance(source, str) and source and text and text != source:
+                yield source.rpartition("\x04")[2], text
+
+
+def test_speed():
+    reward = Language(context=RewardContext(languages=["en", "es", "fr", "de"]))
+    texts = [f"{SENTENCES['es'][: 20 + i % 20]} {i}x" for i in range(2000)]
+    segments = [Segment("", "en", "es")] * len(texts)
+    reward(segments[:1], ["warm up the model"])
+    started = time.process_time()
+    reward(segments, texts)
+    reward(segments, texts)
+    assert len(texts) * 2 / (time.process_time() - started) > 4000  # 20,000 on an idle machine

@@ -1,0 +1,138 @@
+"""pivot and round_trip: what is asked of the starting policy, what is remembered, and when they abstain."""
+
+import pytest
+
+from eclectus.errors import ConfigError, RunError
+from eclectus.registry import parse_options
+from eclectus.rewards.base import RewardContext
+from eclectus.rewards.pivot import Pivot
+from eclectus.rewards.round_trip import RoundTrip
+from eclectus.segment import Segment
+
+
+class Policy:
+    """Translates by table and remembers what it was asked."""
+
+    def __init__(self, table):
+        self.table = table
+        self.calls = []
+
+    def __call__(self, segments):
+        self.calls.append([(s.source, s.direction) for s in segments])
+        return [self.table.get((s.source, s.direction), "") for s in segments]
+
+
+TABLE = {
+    ("el gato", "es-en"): "the cat", ("the cat", "en-fr"): "le chat", ("el perro", "es-en"): "the dog",
+    ("the dog", "en-fr"): "le chien", ("nada", "es-en"): " ", ("casa", "es-en"): "house",
+    ("le chat", "fr-es"): "el gato", ("le chien", "fr-es"): "el perro", ("el gato", "fr-es"): "el gato",
+}  # fmt: skip
+
+
+def make(kind, policy, **options):
+    context = RewardContext(languages=["en", "es", "fr"], translate=policy)
+    return kind(parse_options("reward.terms.0", kind.Options, options), context)
+
+
+def spanish(text, target="fr"):
+    return Segment(text, "es", target)
+
+
+def test_pivot_scores_against_the_path_through_the_pivot():
+    policy = Policy(TABLE)
+    pivot = make(Pivot, policy)
+    batch = [spanish("el gato"), spanish("el perro"), spanish("el gato")]
+    good, other, wrong = pivot(batch, ["le chat", "le chat", "une maison"])
+    assert good == 1.0 and 0 < other < 1 and wrong < 0.2
+    assert policy.calls == [
+        [("el gato", "es-en"), ("el perro", "es-en")],
+        [("the cat", "en-fr"), ("the dog", "en-fr")],
+    ]
+    assert pivot.references(batch) == ["le chat", "le chien", "le chat"]
+    assert len(policy.calls) == 2  # remembered
+
+
+def test_pivot_asks_only_for_what_is_new_and_forgets_on_reset():
+    policy = Policy(TABLE)
+    pivot = make(Pivot, policy)
+    pivot([spanish("el gato")], ["x"])
+    pivot([spanish("el gato"), spanish("el perro")], ["x", "x"])
+    assert policy.calls[2:] == [[("el perro", "es-en")], [("the dog", "en-fr")]]
+    pivot.reset()
+    pivot([spanish("el gato")], ["x"])
+    assert policy.calls[4:] == [[("el gato", "es-en")], [("the cat", "en-fr")]]
+
+
+def test_pivot_abstains_beside_the_pivot_and_on_empty_translations():
+    policy = Policy(TABLE)
+    pivot = make(Pivot, policy)
+    batch = [spanish("el gato", "en"), Segment("cat", "en", "fr"), spanish("nada"), spanish("casa"), spanish(" ")]
+    assert pivot(batch, ["the cat", "chat", "rien", "maison", ""]) == [None] * 5
+    assert [text for call in policy.calls for text, _ in call] == ["nada", "casa", "house"]
+    assert pivot([spanish("el gato")], [""]) == [0.0]
+
+
+def test_pivot_can_be_another_language_and_must_be_one():
+    policy = Policy({("a", "es-en"): "b", ("b", "en-fr"): "c", ("a", "es-de"): "d", ("d", "de-fr"): "e"})
+    assert make(Pivot, policy).references([spanish("a")]) == ["c"]
+    assert make(Pivot, policy, pivot="de").references([spanish("a")]) == ["e"]
+    assert "via:de" in make(Pivot, policy, pivot="de").signature
+    with pytest.raises(ConfigError, match="no pivot language"):
+        Pivot(context=RewardContext(translate=policy))
+
+
+def test_round_trip_compares_what_comes_back_and_judges_equal_hypotheses_once():
+    policy = Policy(TABLE)
+    reward = make(RoundTrip, policy)
+    hypotheses = ["le chat", "le chien", "le chat", "", "\u200b"]
+    values = reward([spanish("el gato")] * 5, hypotheses)
+    assert values[0] == values[2] == 1.0 and values[1] < 0.5 and values[3:] == [0.0, 0.0]
+    assert policy.calls == [[("le chat", "fr-es"), ("le chien", "fr-es")]]
+    assert reward([spanish("el perro")], ["le chien"]) == [1.0]
+    assert len(policy.calls) == 1
+    reward.reset()
+    reward([spanish("el perro")], ["le chien"])
+    assert len(policy.calls) == 2
+
+
+def test_round_trip_is_cheated_by_copying():
+    assert make(RoundTrip, Policy(TABLE))([spanish("el gato")], ["el gato"]) == [1.0]
+
+
+def test_round_trip_abstains_without_a_source():
+    assert make(RoundTrip, Policy(TABLE))([spanish(" ")], ["le chat"]) == [None]
+
+
+@pytest.mark.parametrize("kind", [Pivot, RoundTrip])
+def test_weights_of_the_mix(kind):
+    policy = Policy(TABLE | {("x", "fr-es"): "El Gato"})
+    only_exact = make(kind, policy, bleu=0, chrf=0, exact=2)
+    assert "exact:1" in only_exact.signature and "chrf" not in only_exact.signature
+    segment, text = spanish("el gato"), "le chat"
+    assert only_exact([segment] * 2, [text, "le chien"]) == [1.0, 0.0]
+    mixed = make(kind, policy, bleu=1, chrf=1, exact=2)([segment], ["le chien"])[0]
+    default = make(kind, policy)([segment], ["le chien"])[0]
+    assert mixed == pytest.approx(default / 2)
+    with pytest.raises(ConfigError, match="all 0"):
+        make(kind, policy, bleu=0, chrf=0)
+
+
+@pytest.mark.parametrize("kind", [Pivot, RoundTrip])
+def test_the_memory_is_bounded(kind):
+    policy = Policy(TABLE)
+    reward = make(kind, policy, cache=2)
+    for _ in range(3):
+        reward([spanish("el gato"), spanish("el perro")], ["le chat", "le chien"])
+    assert len(reward._translations._known) == 2
+
+
+@pytest.mark.parametrize("kind", [Pivot, RoundTrip])
+def test_a_policy_that_returns_too_few_is_named(kind):
+    with pytest.raises(RunError, match="returned 0 translations for 1 texts"):
+        make(kind, lambda segments: [])([spanish("el gato")], ["le chat"])
+
+
+@pytest.mark.parametrize("kind", [Pivot, RoundTrip])
+def test_without_a_policy(kind):
+    with pytest.raises(RunError, match="lends none"):
+        make(kind, None)([spanish("el gato")], ["le chat"])

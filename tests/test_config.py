@@ -1,0 +1,71 @@
+import pytest
+
+from eclectus import config as cfg
+from eclectus import recipes
+from eclectus.errors import ConfigError
+
+MINIMAL = "data: {languages: [en, es], corpora: [{type: cldr}]}\nsupervised: {steps: 5}\npolicy: {new: {}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "data: {languages: [en, es], corpora: [{type: cldr}], deev: 3}",
+            "key 'data.deev'; did you mean 'dev'",
+        ),
+        (MINIMAL + "\nsupervized: {}", "unknown key 'supervized'; did you mean 'supervised'"),
+        (MINIMAL.replace("steps: 5", "stepz: 5"), "unknown key 'supervised.stepz'; did you mean 'steps'"),
+        (MINIMAL.replace("steps: 5", "steps: 0"), "'supervised.steps': input should be greater than or equal to 1"),
+        (MINIMAL.replace("steps: 5", "steps: many"), "'supervised.steps': .*valid integer.*got 'many'"),
+        ("supervised: {steps: 5}", "'data' is missing"),
+        ("policy: {new: {}}\ndata: {languages: [en, es], corpora: [{type: cldr}]}", "add a 'supervised' part"),
+        ("data: {languages: [en, es], corpora: [{type: cldr}]}", "nothing to do"),
+        (MINIMAL + "\ncontrols: [best_of_n]", "add a 'reinforce' part"),
+        ("a: [1, 2", "not valid YAML at line"),
+        ("- just\n- a list", "must hold keys and values"),
+    ],
+)
+def test_mistakes_are_one_sentence(text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        cfg.parse(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_task_with_likelihood_needs_references():
+    task = {"name": "a", "directions": ["en-es"], "mle": 0.1, "reward": {"terms": [{"type": "chrf"}]}}
+    with pytest.raises(ConfigError, match="mle > 0 but references: false"):
+        cfg.parse(MINIMAL, [f"reinforce.tasks=[{task}]"])
+
+
+def test_overrides_reach_into_lists_and_make_parts():
+    loaded = cfg.parse(MINIMAL, ["data.corpora.0.phrases=7", "supervised.steps=9", "evaluation.beams=4"])
+    assert loaded.data.corpora[0].options == {"phrases": 7}
+    assert (loaded.supervised.steps, loaded.evaluation.beams) == (9, 4)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("supervised.steps", "not of the form"),
+        ("data.corpora.5.type=tsv", "must be an index below 1"),
+        ("seed.deep=1", "'seed' holds a single value"),
+        ("supervised.stebs=1", "did you mean 'steps'"),
+        ("data.dev=[1", "not valid YAML"),
+    ],
+)
+def test_wrong_overrides_are_one_sentence(override, message):
+    with pytest.raises(ConfigError, match=message):
+        cfg.parse("seed: 1\n" + MINIMAL, [override])
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_recipes_parse_and_survive_a_round_trip(name):
+    loaded = cfg.parse(recipes.read(name))
+    assert cfg.parse(cfg.dump(loaded)) == loaded
+    assert 20 < len(recipes.summary(name)) < 120
+
+
+def test_missing_file_points_to_the_recipes(tmp_path):
+    with pytest.raises(ConfigError, match=r"no file .* recipe list"):
+        cfg.load(tmp_path / "none.yaml")

@@ -1,0 +1,109 @@
+import json
+
+import pytest
+import torch
+
+from eclectus.errors import RunError
+from eclectus.training import checkpoint as ckpt
+from eclectus.training.batches import PairBatches
+from eclectus.training.guard import Guard
+from eclectus.training.optimizer import scheduled
+from tests.tiny import segments, tiny_policy
+
+
+@pytest.mark.parametrize(("step", "expected"), [(1, 0.1), (5, 0.5), (10, 1.0), (60, 0.55), (110, 0.1), (500, 0.1)])
+def test_schedule(step, expected):
+    assert scheduled(1.0, step, steps=110, warmup=10, floor=0.1) == pytest.approx(expected)
+
+
+def test_schedule_without_warmup_starts_at_the_peak():
+    assert scheduled(2.0, 1, steps=1000, warmup=0, floor=0.1) == pytest.approx(2.0, rel=0.01)
+
+
+def test_guard_stops_only_when_reward_rises_while_the_metric_falls():
+    guard = Guard(fall=3.0)
+    assert guard.check({"a": 50.0}, {"a": 0.5}) is None
+    assert guard.check({"a": 52.0}, {"a": 0.6}) is None  # both rise
+    assert guard.check({"a": 48.0}, {"a": 0.5}) is None  # both fall: bad, but not a gamed reward
+    assert guard.check({"a": 49.5}, {"a": 0.9}) is None  # within the tolerance
+    message = guard.check({"a": 48.9}, {"a": 0.9})
+    assert message is not None and "'a'" in message and "0.600 to 0.900" in message and "52.0 to 48.9" in message
+
+
+def test_guard_watches_each_task_and_survives_a_checkpoint():
+    guard = Guard(fall=1.0)
+    guard.check({"a": 50.0, "b": 10.0}, {"a": 0.5, "b": 0.5})
+    restored = Guard(fall=1.0)
+    restored.load_state_dict(json.loads(json.dumps(guard.state_dict())))
+    assert "'b'" in restored.check({"a": 51.0, "b": 8.0}, {"a": 0.6, "b": 0.6})
+
+
+def test_batches_keep_the_budget_cover_directions_and_resume_in_place():
+    policy = tiny_policy()
+    pairs = {"en-es": segments("en", "es"), "en-fr": segments("en", "fr")[:1], "es-en": []}
+    stream = PairBatches(policy, pairs, batch_tokens=40, temperature=1.0, seed=1)
+    assert len(stream) == 5
+    seen, taken = set(), []
+    for _ in range(200):
+        batch = stream.next()
+        assert len(batch) * max(len(p.target) for p in batch) <= 40 or len(batch) == 1
+        seen.update(tuple(p.source) for p in batch)
+        taken.append(batch)
+    assert len(seen) == 5
+    again = PairBatches(policy, pairs, batch_tokens=40, temperature=1.0, seed=1)
+    first = [again.next() for _ in range(77)]
+    assert first == taken[:77]
+    resumed = PairBatches(policy, pairs, batch_tokens=40, temperature=1.0, seed=1)
+    resumed.load_state_dict(json.loads(json.dumps(again.state_dict())))
+    assert [resumed.next() for _ in range(100)] == taken[77:177]
+
+
+def test_temperature_evens_out_the_directions():
+    policy = tiny_policy()
+    rows = segments("en", "es")
+    pairs = {"en-es": rows * 30, "en-fr": segments("en", "fr")}
+
+    def share(temperature):
+        stream = PairBatches(policy, pairs, 200, temperature, seed=1)
+        french = {tuple(policy.tokenize_targets([r.reference])[0]) for r in pairs["en-fr"]}
+        drawn = [tuple(p.target) in french for _ in range(100) for p in stream.next()]
+        return sum(drawn) / len(drawn)
+
+    assert share(1.0) < 0.08
+    assert 0.35 < share(100.0) < 0.65
+
+
+def test_checkpoint_round_trip_keeps_one_and_is_exact(tmp_path):
+    tensors = {"model": {"a": torch.randn(3)}, "optimizer": {"a|step": torch.tensor(4.0)}}
+    for step in (1, 2):
+        ckpt.save(tmp_path, step, ckpt.Checkpoint(tensors, {"step": step, "score": 0.1 + 0.2}))
+    assert [p.name for p in tmp_path.iterdir()] == ["step-0000002"]
+    found = ckpt.latest(tmp_path)
+    assert found.state == {"step": 2, "score": 0.1 + 0.2}
+    assert torch.equal(found.tensors["model"]["a"], tensors["model"]["a"])
+
+
+def test_half_written_checkpoint_is_never_taken(tmp_path):
+    ckpt.save(tmp_path, 1, ckpt.Checkpoint({}, {"step": 1}))
+    (tmp_path / ".step-0000002.tmp").mkdir()
+    assert ckpt.latest(tmp_path).state["step"] == 1
+
+
+def test_damaged_checkpoint_is_one_sentence(tmp_path):
+    ckpt.save(tmp_path, 1, ckpt.Checkpoint({"model": {"a": torch.zeros(2)}}, {"step": 1}))
+    (tmp_path / "step-0000001" / "model.safetensors").write_bytes(b"not a tensor")
+    with pytest.raises(RunError, match=r"is damaged .* remove that folder"):
+        ckpt.latest(tmp_path)
+
+
+def test_no_space_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    ckpt.save(tmp_path, 1, ckpt.Checkpoint({}, {"step": 1}))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(ckpt, "save_file", full)
+    with pytest.raises(RunError, match=r"No space left.*free some space"):
+        ckpt.save(tmp_path, 2, ckpt.Checkpoint({"model": {"a": torch.zeros(1)}}, {"step": 2}))
+    assert ckpt.latest(tmp_path).state["step"] == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["step-0000001"]

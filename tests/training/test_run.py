@@ -1,0 +1,240 @@
+"""Whole runs on a tiny model: they end, resume to the same weights, and refuse what cannot work."""
+
+import json
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from eclectus import config as cfg
+from eclectus.errors import ConfigError, DataError, EclectusError, RunError
+from eclectus.training import run
+from eclectus.training.tracking import Tracker
+
+NUMBERS = {
+    "en": ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
+    "es": ["uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez"],
+    "fr": ["un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix"],
+}
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Three numbers in words, in three languages."""
+    path = tmp_path / "numbers.tsv"
+    lines = ["\t".join(NUMBERS)]
+    for i in range(300):
+        digits = [i // 100, i // 10 % 10, i % 10]
+        lines.append("\t".join(" ".join(words[d] for d in digits) for words in NUMBERS.values()))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def settings(corpus, **changes):
+    values = yaml.safe_load(f"""
+        title: numbers
+        seed: 5
+        threads: 1
+        device: cpu
+        data: {{languages: [en, es, fr], corpora: [{{type: tsv, path: {corpus}, header: true}}], dev: 12, test: 12}}
+        policy: {{new: {{vocabulary: 120, d_model: 16, heads: 2, encoder_layers: 1, decoder_layers: 1, ffn: 32}}}}
+        supervised: {{directions: ["en-*", "*-en"], steps: 12, batch_tokens: 200, warmup: 4, evaluate_every: 6}}
+        reinforce:
+          steps: 6
+          segments: 6
+          samples: 3
+          max_length: 8
+          evaluate_every: 3
+          checkpoint_every: 2
+          samples_every: 3
+          tasks:
+            - {{name: new, directions: [es-fr], select_by: reward, kl: 0.1, reward: {{terms: [{{type: pivot}}]}}}}
+            - {{name: old, directions: [en-es], references: true, mle: 0.1, reward: {{terms: [{{type: chrf}}]}}}}
+        evaluation: {{directions: [es-fr, en-es], dev_segments: 6, max_length: 8, resamples: 100}}
+    """)
+    for key, value in changes.items():
+        target = values
+        *parents, last = key.split("__")
+        for part in parents:
+            target = target[part]
+        target[last] = value
+    return cfg.RunConfig(**values)
+
+
+def weights(folder):
+    return load_file(folder / "model" / "model.safetensors")
+
+
+def same_weights(one, two):
+    a, b = weights(one), weights(two)
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def lines(folder, name="metrics.jsonl"):
+    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def finished(corpus, tmp_path):
+    folder = tmp_path / "run"
+    run.start(settings(corpus), folder)
+    return folder
+
+
+def test_a_run_leaves_everything_it_promises(finished):
+    for name in ("config.yaml", "data.json", "evaluation.json", "translations.jsonl", "samples.jsonl", "report.html"):
+        assert (finished / name).stat().st_size > 0, name
+    for name in ("model.safetensors", "tokenizer.json", "config.json", "README.md", "training_text.npy"):
+        assert (finished / "model" / name).stat().st_size > 0, name
+    steps = [row for row in lines(finished) if row["kind"] == "step"]
+    assert [row["step"] for row in steps] == [1, 2, 3, 4, 5, 6]
+    for key in (
+        "reward",
+        "reward/new",
+        "parts/new/pivot",
+        "entropy",
+        "off_target",
+        "zero_signal",
+        "samples_per_second",
+    ):
+        assert key in steps[0], key
+    results = json.loads((finished / "evaluation.json").read_text(encoding="utf-8"))
+    assert [s["name"] for s in results["systems"]] == ["base", "rl", "pivot"]
+    assert set(results["scores"]) == {"es-fr", "en-es"}
+
+
+def test_same_seed_same_weights_another_seed_others(corpus, finished, tmp_path):
+    run.start(settings(corpus), tmp_path / "again")
+    run.start(settings(corpus, seed=6), tmp_path / "other")
+    assert same_weights(finished, tmp_path / "again")
+    assert not same_weights(finished, tmp_path / "other")
+
+
+@pytest.mark.parametrize(("kind", "step"), [("supervised", 5), ("reinforce", 3), ("reinforce", 4)])
+def test_interrupted_and_resumed_equals_uninterrupted(corpus, finished, tmp_path, monkeypatch, kind, step):
+    folder = tmp_path / "stopped"
+    advance = Tracker.advance
+
+    def interrupt(self, at, note):
+        advance(self, at, note)
+        if (kind == "supervised") == note.startswith("loss") and at >= step:
+            self.stop_requested = True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracker, "advance", interrupt)
+        with pytest.raises(run.InterruptedRunError, match="--resume"):
+            run.start(settings(corpus), folder)
+    assert not (folder / "model").exists()
+    run.resume(folder)
+    assert same_weights(finished, folder)
+    steps = [row["step"] for row in lines(folder) if row["kind"] == "step"]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_killed_between_checkpoints_resumes_to_the_same_weights(corpus, finished, tmp_path, monkeypatch):
+    folder = tmp_path / "killed"
+    advance = Tracker.advance
+
+    def die(self, at, note):
+        advance(self, at, note)
+        if note.startswith("reward") and at == 5:  # the checkpoint is of step 4
+            raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracker, "advance", die)
+        with pytest.raises(MemoryError):
+            run.start(settings(corpus), folder)
+    run.resume(folder)
+    assert same_weights(finished, folder)
+    assert [row["step"] for row in lines(folder) if row["kind"] == "step"] == [1, 2, 3, 4, 5, 6]
+
+
+def test_resuming_a_finished_run_changes_nothing(finished):
+    before = weights(finished)
+    run.resume(finished)
+    assert all(torch.equal(before[k], v) for k, v in weights(finished).items())
+
+
+def test_controls_stand_beside_the_result(corpus, tmp_path):
+    controls = ["constant_reward", "supervised", "distillation", "best_of_n"]
+    run.start(settings(corpus, controls=controls), tmp_path / "run")
+    results = json.loads((tmp_path / "run" / "evaluation.json").read_text(encoding="utf-8"))
+    assert [s["name"] for s in results["systems"]] == ["base", "rl", "pivot", *controls]
+    assert set(results["scores"]["es-fr"]) == {"base", "rl", "pivot", *controls}
+    assert "best_of_n" not in results["scores"]["en-es"]  # its reward knows the reference
+
+
+def test_constant_reward_gives_no_policy_gradient(corpus, tmp_path):
+    run.start(settings(corpus, controls=["constant_reward"]), tmp_path / "run")
+    rows = [r for r in lines(tmp_path / "run") if r["stage"] == "constant_reward" and r["kind"] == "step"]
+    assert len(rows) == 6
+    assert all(row["zero_signal"] == 1.0 and row["reward"] == 1.0 for row in rows)
+
+
+def test_references_of_withheld_tasks_reach_no_reward(corpus, tmp_path, monkeypatch):
+    from eclectus.rewards.combine import CompositeReward
+
+    seen = []
+    score = CompositeReward.score_groups
+
+    def spy(self, segments, hypotheses):
+        seen.extend(segments)
+        return score(self, segments, hypotheses)
+
+    monkeypatch.setattr(CompositeReward, "score_groups", spy)
+    run.start(settings(corpus), tmp_path / "run")
+    assert {s.direction for s in seen} == {"es-fr", "en-es"}
+    assert all(s.reference is None for s in seen if s.direction == "es-fr")
+    assert all(s.reference is not None for s in seen if s.direction == "en-es")
+
+
+def test_a_second_run_holds_out_what_the_first_model_saw(corpus, finished, tmp_path):
+    config = settings(corpus, policy={"path": str(finished / "model")}, supervised=None, data__split_seed=2)
+    run.start(config, tmp_path / "second")
+    results = json.loads((tmp_path / "second" / "evaluation.json").read_text(encoding="utf-8"))
+    # Another split seed draws mostly text that the model was trained on; only what it never met is scored.
+    assert all(scores["base"]["n"] < 12 for scores in results["scores"].values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"reinforce__algorithm": {"type": "rlo"}}, ConfigError, "unknown type 'rlo'; did you mean 'rloo'"),
+        ({"reinforce__algorithm": {"type": "grpo", "clip": 1}}, ConfigError, "unknown key 'reinforce.algorithm.clip'"),
+        ({"device": "cuda:99"}, RunError, "device: 'cuda:99' cannot be used"),
+        ({"evaluation__directions": ["es-it"]}, ConfigError, "'it', which is not among the run's languages"),
+        ({"policy": {"path": "/nothing/here"}, "supervised": None}, EclectusError, "cannot load '/nothing/here'"),
+    ],
+)
+def test_mistakes_are_found_before_the_first_step(corpus, tmp_path, changes, error, message):
+    folder = tmp_path / "run"
+    with pytest.raises(error, match=message):
+        run.start(settings(corpus, **changes), folder)
+    assert not (folder / "checkpoints").exists()
+
+
+def test_reward_that_needs_references_in_a_task_without_them(corpus, tmp_path):
+    config = settings(corpus)
+    config.reinforce.tasks[0].reward.terms[0].type = "bleu"
+    with pytest.raises(ConfigError, match=r"reinforce.tasks.0.reward.*needs references"):
+        run.start(config, tmp_path / "run")
+
+
+def test_existing_output_is_not_touched(corpus, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "mine.txt").write_text("precious", encoding="utf-8")
+    with pytest.raises(RunError, match=r"exists; choose another --output"):
+        run.start(settings(corpus), folder)
+    assert [p.name for p in folder.iterdir()] == ["mine.txt"]
+
+
+def test_language_without_text_is_named(corpus, tmp_path):
+    with pytest.raises(DataError, match="German"):
+        run.start(settings(corpus, data__languages=["en", "es", "fr", "de"]), tmp_path / "run")
+
+
+def test_resume_of_something_else_is_one_sentence(tmp_path):
+    with pytest.raises(RunError, match="is no run"):
+        run.resume(tmp_path)
