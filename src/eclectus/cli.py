@@ -203,7 +203,9 @@ def _load(recipe: str, overrides: list[str] | None) -> RunConfig:
 def _console(quiet: bool) -> Console:
     from rich.console import Console
 
-    return Console(quiet=quiet, highlight=False)
+    # Where nothing tells the width (a pipe, a log) tables would be cut at 80 columns.
+    width = None if sys.stdout.isatty() else 110
+    return Console(quiet=quiet, highlight=False, width=width)
 
 
 def _free(folder: Path) -> Path:
@@ -216,11 +218,9 @@ def _free(folder: Path) -> Path:
 
 
 def _finish(results: Results, folder: Path) -> None:
-    from rich.console import Console
-
     from eclectus.evaluation import tables
 
-    console = Console(highlight=False)
+    console = _console(False)
     tables.show(results, console)
     console.print(f"model:  {folder / 'model'}")
     console.print(f"report: {folder / 'report.html'}", style="bold")

@@ -148,7 +148,7 @@ class ReinforceConfig(Model):
     warmup: int = Field(10, ge=0)
     decay: bool = Field(True, description="linear decay of the learning rate to 10 % over the run")
     max_grad_norm: float = Field(1.0, gt=0)
-    micro_batch_tokens: int = Field(16384, ge=32, description="padded target tokens in one backward pass")
+    micro_batch_tokens: int = Field(3072, ge=32, description="padded target tokens in one backward pass")
     direction_temperature: float = Field(5.0, gt=0, description="as in supervised.temperature, inside a task")
     evaluate_every: int = Field(50, ge=1)
     samples_every: int = Field(50, ge=1, description="steps between two tables of sampled translations")

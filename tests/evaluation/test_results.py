@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from eclectus.errors import RunError
-from eclectus.evaluation import formats, tables, translations
-from eclectus.evaluation.headline import verdict, warnings
+from eclectus.evaluation import formats, metrics, tables, translations
+from eclectus.evaluation.headline import headline, verdict, warnings
 from eclectus.evaluation.metrics import DirectionScores, score
 from eclectus.evaluation.results import Group, Results, System, build
 from eclectus.segment import Segment
@@ -122,6 +122,22 @@ def test_verdict_and_words(base: list[str], rl: list[str], judged: str, words: s
     found = tiny(base, rl)
     assert verdict(found, found.groups[0]) == judged
     assert words.replace("es-en", "All directions (1 direction): BLEU") in found.headline[0]
+
+
+def test_one_metric_that_decides_alone_is_named() -> None:
+    found = tiny(BAD, GOOD)
+    undecided = [c.model_copy(update={"low": -3.0}) if c.metric == "bleu" else c for c in found.comparisons]
+    found = found.model_copy(update={"comparisons": undecided})
+    assert verdict(found, found.groups[0]) == "better"
+    assert headline(found)[0].startswith("All directions (1 direction): better by chrF++ only: BLEU")
+
+
+def test_a_rate_that_few_were_judged_for_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_identify", lambda texts, languages: [("es", 1.0)] + [(None, 0.0)] * (len(texts) - 1))
+    segments = {"es-en": [Segment("x", "es", "en", r) for r in GOOD]}
+    outputs = {"base": {"es-en": BAD}, "rl": {"es-en": GOOD}}
+    found = build("t", 1, ["en", "es"], segments, outputs, systems=TWO, resamples=100)
+    assert "off-target 17 % → 17 % (17 % could be judged)." in found.headline[0]
 
 
 def test_metrics_that_disagree_are_called_so() -> None:

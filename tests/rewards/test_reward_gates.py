@@ -116,7 +116,10 @@ def test_repetition_of_the_source_is_excused():
     assert judge(reward, "nunca nunca nunca", source="never never never") == 1.0
     assert judge(reward, "1000000", source="1000000") == 1.0
     assert judge(reward, "nunca nunca nunca", source="x", reference="jamás jamás jamás") == 1.0
-    assert 0 < judge(reward, "ja ja ja ja, qué bien", source="ha ha ha, very good indeed") < 1
+    more, less = repeated_share("no no no no no no sí"), repeated_share("no no no yes")
+    assert 0 < less < more < 1
+    expected = 1 - (more - less) / (1 - less)
+    assert judge(reward, "no no no no no no sí", source="no no no yes") == pytest.approx(expected)
 
 
 def test_repetition_catches_the_doubled_reference_that_chrf_does_not():
@@ -134,6 +137,7 @@ def test_repetition_catches_the_doubled_reference_that_chrf_does_not():
         ("the black cat sleeps here", "The Black cat sleeps HERE!", None, 0.0),
         ("the black cat sleeps here", "the black cat duerme", None, 0.5),  # 3 of 4 shared, half is tolerated
         ("the black cat sleeps here", "", None, 1.0),
+        ("Save all changes", "Save all changes", None, 0.0),
         ("black cat", "black cat", None, None),  # too short to tell
         ("OK", "OK", None, None),
         ("Paris 2024 %(name)s {x} https://a.b/c 12:30", "Paris 2024 %(name)s {x} https://a.b/c 12:30", None, None),

@@ -40,6 +40,11 @@ def p_value(p: float, resamples: int) -> str:
     return f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"
 
 
+def capital(text: str) -> str:
+    """`Zero-shot` for `zero-shot`; the rest stays as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def count(n: int, noun: str) -> str:
     """`1 direction`, `1,200 segments`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from eclectus.evaluation.formats import count, listing, number, p_value, percent, signed
+from eclectus.evaluation.formats import capital, count, listing, number, p_value, percent, signed
 from eclectus.evaluation.statistics import NAMES
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ Verdict = Literal["better", "worse", "same", "mixed", "none"]
 
 LENGTH_SHIFT = 0.10
 RATE_RISE = 0.01
+JUDGED = 0.9  # below it, a sentence says how much language identification could judge
 
 
 def headline(results: Results) -> list[str]:
@@ -34,6 +35,13 @@ def verdict(results: Results, group: Group) -> Verdict:
     if {"better", "worse"} <= found:
         return "mixed"
     return "better" if "better" in found else "worse" if "worse" in found else "same"
+
+
+def decided_by(results: Results, group: Group) -> str:
+    """Return ` by chrF++` where only that metric decides the verdict, and nothing where both do."""
+    changes = _against_base(results, group)
+    decided = [NAMES[metric] for metric, comparison in changes.items() if comparison.verdict != "same"]
+    return f" by {decided[0]}" if len(decided) == 1 else ""
 
 
 def warnings(before: DirectionScores, after: DirectionScores) -> list[str]:
@@ -58,14 +66,15 @@ def _against_base(results: Results, group: Group) -> dict[str, Comparison]:
 def _group(results: Results, group: Group) -> str:
     base, main = results.first("base"), results.first("system")
     changes = _against_base(results, group)
-    opening = f"{_capital(group.label)} ({count(len(group.directions), 'direction')})"
+    opening = f"{capital(group.label)} ({count(len(group.directions), 'direction')})"
     if base is None or main is None or not changes:
         return f"{opening}: {_plain(results, group)}"
     before, after = results.group_scores(group, base.name), results.group_scores(group, main.name)
     assert before is not None and after is not None  # there is a comparison only where both cover the group
+    by = decided_by(results, group)
     words = {
-        "better": "",
-        "worse": "worse than the base: ",
+        "better": f"better{by} only: " if by else "",
+        "worse": f"worse than the base{by}: ",
         "same": "no significant change: ",
         "mixed": "BLEU and chrF++ disagree: ",
     }[verdict(results, group)]
@@ -77,7 +86,8 @@ def _group(results: Results, group: Group) -> str:
         f"{signed(chrf.low)} to {signed(chrf.high)})",
     ]
     if before.off_target is not None and after.off_target is not None:
-        parts.append(f"off-target {percent(before.off_target)} → {percent(after.off_target)}")
+        judged = f" ({percent(after.judged)} could be judged)" if after.judged < JUDGED else ""
+        parts.append(f"off-target {percent(before.off_target)} → {percent(after.off_target)}{judged}")
     sentences = [f"{opening}: {words}{'; '.join(parts)}."]
     sentences += _oracles(results, group, after)
     sentences += _controls(results, group, main)
@@ -104,7 +114,7 @@ def _oracles(results: Results, group: Group, after: DirectionScores) -> list[str
         if scores is not None:
             gap = scores.bleu - after.bleu
             place = f"{number(gap)} above" if gap > 0.05 else f"{number(-gap)} below" if gap < -0.05 else "equal"
-            said.append(f"{_capital(system.label)}: {number(scores.bleu)} BLEU, {place}.")
+            said.append(f"{capital(system.label)}: {number(scores.bleu)} BLEU, {place}.")
     return said
 
 
@@ -120,7 +130,3 @@ def _controls(results: Results, group: Group, main: System) -> list[str]:
     openings = {"better": "ahead of", "same": "not clearly different from", "worse": "behind"}
     said = [f"{openings[kind]} {listing(names)}" for kind, names in by_verdict.items() if names]
     return [f"Against the controls, in BLEU: {'; '.join(said)}."] if said else []
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from eclectus.errors import RunError
 from eclectus.evaluation import curves, examples, formats, logs, plots, translations
-from eclectus.evaluation.headline import Verdict, verdict
+from eclectus.evaluation.headline import Verdict, decided_by, verdict
 from eclectus.evaluation.metrics import DirectionScores
 from eclectus.evaluation.results import FILE, Comparison, Group, Results, System
 
@@ -129,7 +129,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    for function in (formats.number, formats.signed, formats.percent, formats.p_value, formats.count):
+    for function in (formats.number, formats.signed, formats.percent, formats.p_value, formats.count, formats.capital):
         environment.filters[function.__name__] = function
     environment.filters |= {"duration": formats.duration, "interval": lambda c: formats.interval(c.low, c.high)}
     environment.filters["unbroken"] = lambda text: _APART.sub("\u00a0", text)
@@ -183,6 +183,7 @@ def _sections(results: Results, texts: list[translations.Translation]) -> list[S
     found = []
     for i, (group, sentence) in enumerate(zip(results.groups, sentences, strict=False)):
         light, words = _LIGHTS[verdict(results, group)]
+        words += decided_by(results, group)
         rows = _rows(results, group)
         behind = [
             row.system.label
@@ -232,7 +233,7 @@ def _figure(i: int, group: Group, rows: list[Row]) -> plots.Plot | None:
         name: [(c.difference, c.low, c.high) if (c := row.base.get(metric)) else None for row in compared]
         for metric, name in (("bleu", "BLEU"), ("chrf", "chrF++"))
     }
-    title = f"{group.label}: difference from the base, 95 % intervals"
+    title = f"{formats.capital(group.label)}: difference from the base"
     return plots.intervals(f"gain-{i}", title, [row.system.label for row in compared], series)
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -116,7 +116,7 @@ class Results(Part):
         there = [part for part in parts if part is not None]
         if len(there) < len(parts) or not there:
             return None
-        means: dict[str, float | None] = {}
+        means: dict[str, Any] = {}
         for name in (field.name for field in fields(DirectionScores) if field.name != "n"):
             values = [value for value in (getattr(part, name) for part in there) if value is not None]
             means[name] = sum(values) / len(values) if values else None

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eclectus.evaluation import results as contract
-from eclectus.evaluation.formats import MISSING, count, interval, number, percent, signed
+from eclectus.evaluation.formats import MISSING, capital, count, interval, number, percent, signed
 from eclectus.evaluation.metrics import DirectionScores
 from eclectus.evaluation.results import Comparison, Results
 from eclectus.evaluation.statistics import NAMES
@@ -65,9 +65,7 @@ def show_scores(
 
 def group_table(results: Results, group: contract.Group) -> Table:
     """Return the means over a group: a row for each system, with its distance from the base."""
-    table = _table(
-        f"{group.label[:1].upper()}{group.label[1:]} · mean over {count(len(group.directions), 'direction')}"
-    )
+    table = _table(f"{capital(group.label)} · mean over {count(len(group.directions), 'direction')}")
     table.add_column("System", min_width=20)
     for name in ("BLEU", "Δ base, 95 %", "chrF++", "Δ base, 95 %", "off-target", "length"):
         table.add_column(name, justify="right", no_wrap=True)

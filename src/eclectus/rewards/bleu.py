@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from itertools import chain
 from typing import Literal
 
@@ -23,6 +23,7 @@ _CHINESE = frozenset({"zh", "cmn", "yue", "wuu", "nan", "hak", "lzh", "gan", "hs
 # 13a leaves a text without spaces one single token. mecab (sacreBLEU's choice for ja and ko) is not at hand offline.
 _CHARACTERS = frozenset({"ja", "ko", "th", "lo", "km", "my", "bo", "dz"})
 _CACHED_REFERENCES = 4096  # about 8 kB each
+_MARKS = frozenset({".", ","})
 _CACHED_WORDS, _CACHED_LENGTH = 2**17, 64
 
 
@@ -134,22 +135,29 @@ class Bleu(Reward):
 
 @cache
 def _tokenizer(kind: str) -> Tokenise:
-    """Return sacreBLEU's own tokenizer as a function from a text to tokens."""
+    """Return sacreBLEU's own tokenizer as a function from a text to tokens; 13a and zh keep the tokens of each word."""
     tokenizer = _get_tokenizer(kind)()
     if kind == "13a":
-        words = _Words(tokenizer)
-
-        def by_word(text: str) -> list[str]:
-            # Whatever 13a looks at lies inside one word, whose ends count as spaces; only "-\n" joins two words.
-            if "\n" in text:
-                return tokenizer(text).split()
-            return list(chain.from_iterable(map(words.__getitem__, text.split())))
-
-        return by_word
+        return partial(_tokenise_13a, _Words(tokenizer), tokenizer)
     if kind == "zh":
-        spaced = _SpacedChinese(tokenizer._is_chinese_char)
-        return lambda text: tokenizer._post_tokenizer(text.strip().translate(spaced)).split()
+        words = _Words(lambda word: tokenizer._post_tokenizer(f" {word} "))
+        return partial(_tokenise_zh, words, _SpacedChinese(tokenizer._is_chinese_char), tokenizer)
     return lambda text: tokenizer(text).split()
+
+
+def _tokenise_13a(words: _Words, tokenizer: Callable[[str], str], text: str) -> list[str]:
+    # Whatever 13a looks at lies inside one word, whose ends count as spaces; only "-\n" joins two words.
+    if "\n" in text:
+        return tokenizer(text).split()
+    return list(chain.from_iterable(map(words.__getitem__, text.split())))
+
+
+def _tokenise_zh(words: _Words, spaced: _SpacedChinese, tokenizer: Callable[[str], str], text: str) -> list[str]:
+    # The ends of the text do not count as spaces here: a mark that begins or ends it stays with its neighbour.
+    text = text.strip()
+    if text[:1] in _MARKS or text[-1:] in _MARKS:
+        return tokenizer(text).split()
+    return list(chain.from_iterable(map(words.__getitem__, text.translate(spaced).split())))
 
 
 class _SpacedChinese(dict[int, str]):

@@ -20,14 +20,15 @@ class Grams:
     __slots__ = ("distinct", "repeated", "size")
 
     def __init__(self, items: Sequence[str], n: int) -> None:
+        grams: Sequence
         if isinstance(items, str):
-            grams: Iterable = [items[i : i + n] for i in range(len(items) - n + 1)]
+            grams = [items[i : i + n] for i in range(len(items) - n + 1)]
         else:
-            grams = zip(*[items[i:] for i in range(n)], strict=False) if n > 1 else items
-        counts = Counter(grams)
-        self.size = counts.total()
-        self.distinct = frozenset(counts)
-        self.repeated = {gram: count for gram, count in counts.items() if count > 1}
+            grams = list(zip(*[items[i:] for i in range(n)], strict=False)) if n > 1 else items
+        self.size = len(grams)
+        self.distinct = frozenset(grams)
+        repeats = len(self.distinct) < self.size
+        self.repeated = {gram: count for gram, count in Counter(grams).items() if count > 1} if repeats else {}
 
     def clipped(self, found: frozenset, grams: Iterable) -> int:
         """Return sum over g of min(count in `grams`, count in the reference), `found` being those in both.

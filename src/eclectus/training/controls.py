@@ -87,7 +87,7 @@ class _Control:
 
     def supervised(self) -> System:
         return self._train(
-            "supervised",
+            "supervised_continued",  # a stage of its own, not the run's first one
             "supervised, continued",
             "supervised training on the sentence pairs for the same time",
             self.known_pairs(),
@@ -172,6 +172,7 @@ class _Control:
                 tracker=run.tracker,
                 stage=name,
                 max_length=run.config.evaluation.max_length,
+                groups={task.name: task.directions for task in self.tasks},
                 seconds=seconds,
                 resume=run.resume,
             )

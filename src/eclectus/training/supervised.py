@@ -54,6 +54,7 @@ def train_supervised(
     tracker: Tracker,
     stage: str = "supervised",
     max_length: int = 96,
+    groups: Mapping[str, Sequence[str]] | None = None,
     seconds: float | None = None,
     keep_best: bool = True,
     resume: bool = False,
@@ -64,6 +65,7 @@ def train_supervised(
         pairs: training segments with references by direction.
         dev: what the checkpoint is chosen by.
         folder: where checkpoints go.
+        groups: directions by name, whose dev scores are logged apart; all together by default.
         seconds: stop after this much training time instead of `config.steps` (for controls of equal time; such a
             training is not repeatable to the bit, because machines differ in speed).
         keep_best: False keeps the last weights.
@@ -152,7 +154,11 @@ def train_supervised(
                 tokens, loss_sum, window = 0, 0.0, time.monotonic()
             evaluated = step % config.evaluate_every == 0 or last
             if evaluated:
-                scores = dev.score(dev.translate(policy, max_length))
+                outputs = dev.translate(policy, max_length)
+                scores = dev.score(outputs)
+                named: dict[str, float] = {}
+                for group, directions in (groups or {"supervised": list(dev.segments)}).items():
+                    named |= dev.score(outputs, directions).named(group)
                 selected = scores.chrf > best
                 if selected:
                     best, best_step, stale, best_weights = scores.chrf, step, 0, ckpt.weights(model)
@@ -164,7 +170,7 @@ def train_supervised(
                     step,
                     {
                         "score": scores.chrf,
-                        **scores.named("supervised"),
+                        **named,
                         "selected": selected,
                         "seconds": spent + time.monotonic() - started,
                     },

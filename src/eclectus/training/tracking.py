@@ -49,7 +49,7 @@ class Tracker:
         for name in ("metrics.jsonl", "samples.jsonl"):
             path = self.folder / name
             if path.exists():
-                rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+                rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
                 kept = [row for row in rows if row["stage"] != stage or row["step"] <= step]
                 write_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
 

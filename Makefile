@@ -1,0 +1,45 @@
+# Everything runs in a virtual environment of its own (.venv); only Python 3.11 or newer has to be there.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: quickstart test test-slow lint type format bench clean
+
+$(VENV)/.quickstart: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e ".[quickstart]"
+	touch $@
+
+$(VENV)/.test: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e ".[test]"
+	touch $@ $(VENV)/.quickstart
+
+quickstart: $(VENV)/.quickstart  ## the main job, from text to report, in minutes
+	$(BIN)/eclectus quickstart
+
+test: $(VENV)/.test  ## all tests but the slow ones
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.test  ## the tests that train for minutes
+	$(BIN)/python -m pytest -m slow --timeout 3600
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+type: $(VENV)/.test
+	$(BIN)/mypy
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.test  ## speed against peers, as ratios measured in one run
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
