@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -49,9 +50,22 @@ def main() -> None:
     except KeyboardInterrupt:
         print("eclectus: stopped; what was saved before can be continued with --resume", file=sys.stderr)
         raise SystemExit(130) from None
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `eclectus translate … | head`; the interpreter's last flush must not
+        # complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
     except OSError as error:
-        print(f"eclectus: {error.strerror or error}: '{error.filename}'", file=sys.stderr)
+        print(f"eclectus: {_describe(error)}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _describe(error: OSError) -> str:
+    """One sentence about what the system refused."""
+    place = f" ('{error.filename}')" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no space left on the disk{place}; free some, then continue a run with `eclectus train --resume`"
+    return f"{error.strerror or error}{place}"
 
 
 @app.callback(invoke_without_command=True)
@@ -74,22 +88,27 @@ def quickstart(
     overrides: Overrides = None,
     quiet: Quiet = False,
 ) -> None:
-    """Teach the shipped model directions it never saw a sentence pair of, and report what that changed."""
+    """Run the main job on the shipped model, in minutes.
+
+    Teaches it directions of which it never saw a sentence pair, and reports what that changed.
+    """
     from eclectus import config, recipes
-    from eclectus.training import run
 
     changes = [f"seed={seed}", *(overrides or [])]
     if controls:
         changes.append("controls=[constant_reward, supervised, distillation, best_of_n]")
     folder = _free(output)
+    base = folder / "base"
     if from_scratch:
-        base = config.parse(recipes.read("base"), [f"seed={seed}"], name="base")
-        run.start(base, folder / "base", _console(quiet))
-        changes.append(f"policy.path={folder / 'base' / 'model'}")
+        changes.append(f"policy.path={base / 'model'}")
         folder = folder / "rl"
-    _finish(
-        run.start(config.parse(recipes.read("quickstart"), changes, name="quickstart"), folder, _console(quiet)), folder
-    )
+    loaded = config.parse(recipes.read("quickstart"), changes, name="quickstart")
+    # After the configuration is checked: this import takes seconds.
+    from eclectus.training import run
+
+    if from_scratch:
+        run.start(config.parse(recipes.read("base"), [f"seed={seed}"], name="base"), base, _console(quiet))
+    _finish(run.start(loaded, folder, _console(quiet)), folder)
 
 
 @app.command()
@@ -102,34 +121,43 @@ def train(
     overrides: Overrides = None,
     quiet: Quiet = False,
 ) -> None:
-    """Run a configuration: text, supervised training, reinforcement learning, evaluation, report."""
-    from eclectus.training import run
+    """Run a configuration, from text to report.
 
+    Its stages: text, supervised training, reinforcement learning, evaluation, report.
+    """
     if resume is not None:
         if recipe is not None or overrides or output is not None:
             raise ConfigError("--resume continues a run as it was begun; give no CONFIG, --output or --set with it")
+        from eclectus.training import run
+
         _finish(run.resume(resume, _console(quiet)), resume)
         return
     if recipe is None:
         raise ConfigError("train: name a YAML file or a packaged recipe; `eclectus recipe list` shows them")
     loaded = _load(recipe, overrides)
     folder = output or Path("runs") / Path(recipe).stem
+    # After the configuration is checked: this import takes seconds.
+    from eclectus.training import run
+
     _finish(run.start(loaded, folder, _console(quiet)), folder)
 
 
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="'base', a model folder, or the folder of a run.")],
-    file: Annotated[Path, typer.Argument(help="TSV (one column per language) or JSONL with source and reference.")],
+    file: Annotated[Path, typer.Argument(help="TSV (a column per language) or JSONL (a key per language).")],
     source: Annotated[str, typer.Option("--from", help="Source language.")],
     target: Annotated[str, typer.Option("--to", help="Target language.")],
     columns: Annotated[
-        str | None, typer.Option(help="Languages of the TSV's columns, as in en,es; default: its first line.")
+        str | None, typer.Option(help="Languages of the TSV's columns, as in en,es; default: its first line names them.")
     ] = None,
     beams: Annotated[int, typer.Option(min=1, help="Beam size; 1 is greedy.")] = 1,
     save: Annotated[Path | None, typer.Option("--save", help="Also write the translations, one a line.")] = None,
 ) -> None:
-    """Score a model on a file: BLEU and chrF++ with signatures, and what they do not see."""
+    """Score a model on a file of sentence pairs.
+
+    Prints BLEU and chrF++ with their signatures, and what these do not see.
+    """
     from eclectus import inference
 
     inference.evaluate(model, file, source, target, columns, beams, save, _console(False))

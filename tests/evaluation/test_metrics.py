@@ -180,3 +180,9 @@ def test_what_cannot_be_scored() -> None:
         Scorer([segment("a", None)], ["en", "es"])
     with pytest.raises(ValueError, match="one direction"):
         Scorer([segment("a", "b"), segment("a", "b", "fr")], [])
+
+
+def test_a_language_that_identification_does_not_know_is_not_judged():
+    segments = [Segment("Good morning to all of you", "en", "mi", "Ata mārie ki a koutou katoa", id="1")]
+    scores = score(segments, ["Ata mārie ki a koutou katoa"], ["en", "es", "mi"])
+    assert (scores.off_target, scores.judged) == (None, 0.0)

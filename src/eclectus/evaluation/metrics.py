@@ -100,7 +100,7 @@ class Scorer:
 
     def off_target(self, hypotheses: Sequence[str]) -> tuple[float | None, float]:
         """Return the share in another language (None where none was judged) and the share judged."""
-        if not self.languages:
+        if not self.languages or not _identifiable(self.target_lang):
             return None, 0.0
         found = [language for language, _ in _identify(hypotheses, self.languages) if language is not None]
         wrong = [language != self.target_lang for language in found]
@@ -130,6 +130,13 @@ def _identify(texts: Sequence[str], languages: Sequence[str]) -> list[tuple[str 
     from eclectus.rewards.language import identify  # its model takes a moment to load
 
     return identify(texts, languages)
+
+
+def _identifiable(language: str) -> bool:
+    """Text in a language that identification does not know would be called by the name of another one."""
+    from eclectus.rewards.language import labels
+
+    return labels([language])[language] is not None
 
 
 def _mean(values: Sequence[float]) -> float | None:

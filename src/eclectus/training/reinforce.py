@@ -14,7 +14,7 @@ from eclectus.algorithms.base import Algorithm
 from eclectus.algorithms.losses import StepSize
 from eclectus.config import ReinforceConfig
 from eclectus.policies.base import Policy
-from eclectus.rewards.language import identify
+from eclectus.rewards.language import identify, labels
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.seeds import derive
 from eclectus.segment import Segment
@@ -203,7 +203,11 @@ class Reinforcer:
                     values[f"parts/{task.name}/{name}"] = sum(known) / len(known)
         # One sample of each source is enough to see a drift, and keeps language identification out of the step's time.
         found = identify([group[0] for group in rollouts.texts], self.languages)
-        off = [lang not in (None, s.target_lang) for (lang, _), s in zip(found, segments, strict=True)]
+        known = labels(self.languages)
+        off = [
+            lang not in (None, s.target_lang) and known[s.target_lang] is not None
+            for (lang, _), s in zip(found, segments, strict=True)
+        ]
         tokens = rollouts.mask.sum()
         values["off_target"] = sum(off) / len(off)
         values["entropy"] = float(-(rollouts.logprobs * rollouts.mask).sum() / tokens)
