@@ -43,7 +43,7 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        app()
+        app(prog_name="eclectus")
     except EclectusError as error:
         print(f"eclectus: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
@@ -149,7 +149,8 @@ def evaluate(
     source: Annotated[str, typer.Option("--from", help="Source language.")],
     target: Annotated[str, typer.Option("--to", help="Target language.")],
     columns: Annotated[
-        str | None, typer.Option(help="Languages of the TSV's columns, as in en,es; default: its first line names them.")
+        str | None,
+        typer.Option(help="Languages of the TSV's columns, as in en,es; default: its first line."),
     ] = None,
     beams: Annotated[int, typer.Option(min=1, help="Beam size; 1 is greedy.")] = 1,
     save: Annotated[Path | None, typer.Option("--save", help="Also write the translations, one a line.")] = None,

@@ -148,6 +148,9 @@ class ReinforceConfig(Model):
     warmup: int = Field(10, ge=0)
     decay: bool = Field(True, description="linear decay of the learning rate to 10 % over the run")
     max_grad_norm: float = Field(1.0, gt=0)
+    averaging: float = Field(
+        0.98, ge=0, lt=1, description="decay of the running mean of the weights, which is what is evaluated and kept"
+    )
     micro_batch_tokens: int = Field(3072, ge=32, description="padded target tokens in one backward pass")
     direction_temperature: float = Field(5.0, gt=0, description="as in supervised.temperature, inside a task")
     evaluate_every: int = Field(50, ge=1)

@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
 
 from eclectus import languages
-from eclectus.corpora import jsonl, tsv
+from eclectus.corpora import files, jsonl, tsv
 from eclectus.corpora.base import Corpus
 from eclectus.corpora.clean import normalise
-from eclectus.errors import DataError
+from eclectus.corpora.seen import SeenText
+from eclectus.errors import DataError, ModelError
 from eclectus.evaluation import tables
 from eclectus.evaluation.metrics import Scorer
 from eclectus.policies.base import Policy
-from eclectus.policies.load import load_policy, resolve_device
+from eclectus.policies.load import BASE, load_policy, resolve_device
 from eclectus.segment import Segment
 
 _MAX_LENGTH = 128
 
 
-def load(model: str) -> Policy:
-    """Load `base`, a model folder, or the model of a run folder."""
-    run = Path(model) / "model"
-    policy, _ = load_policy(str(run) if run.is_dir() else model)
+def load(model: str) -> tuple[Policy, SeenText | None]:
+    """Load `base`, a model folder, the model of a run folder, or a hub id; with the text that it was trained on.
+
+    Raises:
+        ModelError: there is none, or it cannot be loaded.
+    """
+    path = Path(model)
+    if (path / "config.yaml").exists():
+        if not (path / "model").is_dir():
+            raise ModelError(
+                f"model: the run '{model}' has no model yet; continue it with `eclectus train --resume {model}`"
+            )
+        model = str(path / "model")
+    elif model != BASE and not path.exists() and not _may_be_hub_id(model):
+        raise ModelError(f"model: no folder '{model}'; give 'base', a run, or a folder that `eclectus train` wrote")
+    policy, seen = load_policy(model)
     policy.model.to(resolve_device("auto"))
-    return policy
+    return policy, seen
+
+
+def _may_be_hub_id(model: str) -> bool:
+    """Tell `owner/name` from a mistyped folder: asking the hub takes minutes where there is no network."""
+    owner, slash, name = model.partition("/")
+    return bool(owner and slash and name) and "/" not in name and owner[0] not in ".~" and not Path(owner).exists()
 
 
 def translate(
@@ -45,11 +63,11 @@ def translate(
         DataError: the input cannot be read, or the output exists.
         ModelError: the model cannot be loaded, or lacks a language.
     """
-    if output is not None and output.exists():
-        raise DataError(f"output: '{output}' exists; choose another name")
-    policy = load(model)
-    policy.check_languages([source, target])
-    lines = texts or list(_lines(input_file))
+    _check_new(output)
+    tags = languages.check([source, target])
+    lines = texts or _lines(input_file)
+    policy, _ = load(model)
+    policy.check_languages(tags)
     segments = [Segment(normalise(line), source, target) for line in lines]
     full = [segment for segment in segments if segment.source]
     made = iter(_translate(policy, full, beams))
@@ -57,7 +75,8 @@ def translate(
     results = [next(made) if segment.source else "" for segment in segments]
     text = "".join(f"{line}\n" for line in results)
     if output is None:
-        sys.stdout.write(text)
+        sys.stdout.buffer.write(text.encode("utf-8"))
+        sys.stdout.flush()
     else:
         output.write_text(text, encoding="utf-8")
 
@@ -75,11 +94,10 @@ def evaluate(
     """Score a model on the sentence pairs of a file and print a table.
 
     Raises:
-        DataError: the file cannot be read or holds no pair of the two languages.
+        DataError: the file cannot be read or holds no pair of the two languages, or `save` exists.
         ModelError: the model cannot be loaded, or lacks a language.
     """
-    if save is not None and save.exists():
-        raise DataError(f"output: '{save}' exists; choose another name")
+    _check_new(save)
     tags = languages.check([source, target])
     segments = [
         Segment(normalise(e.texts[source]), source, target, normalise(e.texts[target]), e.id, {"corpus": e.corpus})
@@ -88,16 +106,23 @@ def evaluate(
     ]
     if not segments:
         raise DataError(f"evaluate: '{file}' holds no pair of {source} and {target}; check --from, --to and --columns")
-    policy = load(model)
+    policy, seen = load(model)
     policy.check_languages(tags)
     texts = _translate(policy, segments, beams)
+    if save is not None:
+        save.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     # Any language of the model can be the wrong one, so identification chooses among all of them.
     scorer = Scorer(segments, list(policy.languages))
     tables.show_scores(
         f"{model}, {source}-{target}, {file.name}", scorer.score(texts), scorer.extract.signatures, console
     )
-    if save is not None:
-        save.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    known = sum(s.source in seen or (s.reference or "") in seen for s in segments) if seen is not None else 0
+    if known:
+        console.print(
+            f"Not held out: {known} of {len(segments)} pairs hold text that the model was trained on, so these scores"
+            " say little about new text.",
+            style="yellow",
+        )
 
 
 def _translate(policy: Policy, segments: list[Segment], beams: int) -> list[str]:
@@ -107,20 +132,46 @@ def _translate(policy: Policy, segments: list[Segment], beams: int) -> list[str]
 
 
 def _corpus(file: Path, columns: str | None, tags: list[str]) -> Corpus:
+    if not file.is_file():
+        raise DataError(f"evaluate: no file '{file}' (looked in {Path.cwd()})")
     if file.suffix == ".jsonl":
         return jsonl.Jsonl(jsonl.Jsonl.Options(path=file), tags, 0)
-    options = (
-        tsv.Tsv.Options(path=file, columns=columns.split(",")) if columns else tsv.Tsv.Options(path=file, header=True)
-    )
-    return tsv.Tsv(options, tags, 0)
+    if columns is not None:
+        names, place, advice = columns.split(","), "--columns", "name every column of the file there"
+    else:
+        names, place = files.read_lines("evaluate", file)[0].split("\t"), f"the first line of '{file}'"
+        advice = f"write the languages there, or give them as --columns {','.join(tags)}"
+    names = [name.strip() for name in names]
+    for tag in tags:
+        if tag not in names:
+            raise DataError(f"evaluate: {place} has no column '{tag}'; {advice}")
+    # A file may hold more languages than the two that are asked for.
+    used = [name if name in tags else tsv.UNUSED for name in names]
+    return tsv.Tsv(tsv.Tsv.Options(path=file, columns=used, header=columns is None), tags, 0)
 
 
-def _lines(file: Path | None) -> Iterable[str]:
+def _lines(file: Path | None) -> list[str]:
+    """Lines of a file or of standard input; characters such as U+2028 are part of a line and end none."""
+    if file is None and sys.stdin.isatty():
+        print("reading lines from the keyboard; end with Ctrl-D", file=sys.stderr)
     name = str(file) if file else "standard input"
     try:
         data = file.read_bytes() if file else sys.stdin.buffer.read()
-        return data.decode("utf-8-sig").splitlines()
-    except FileNotFoundError as error:
-        raise DataError(f"input: no file '{name}'") from error
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"input: cannot read '{name}' ({error.strerror}); check --input") from error
     except UnicodeDecodeError as error:
         raise DataError(f"input: '{name}' is not UTF-8 at byte {error.start}; convert it first") from error
+    if not text.strip():
+        raise DataError(f"input: '{name}' is empty; give it one text a line")
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def _check_new(path: Path | None) -> None:
+    """Refuse to overwrite, and to find out after minutes that there is no such folder."""
+    if path is None:
+        return
+    if path.exists():
+        raise DataError(f"output: '{path}' exists; choose another name")
+    if not path.parent.is_dir():
+        raise DataError(f"output: no folder '{path.parent}'; make it first")

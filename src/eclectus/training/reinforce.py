@@ -79,6 +79,7 @@ class Reinforcer:
         self.step, self.seconds = 0, 0.0
         self.best, self.best_step = float("-inf"), 0
         self.best_weights = ckpt.weights(policy.model)
+        self.mean_weights = ckpt.weights(policy.model)
 
     def train(self, resume: bool = False) -> Trained:
         """Train to the end, to the stop rule or to the user's interrupt; leaves the policy at its best checkpoint."""
@@ -138,6 +139,7 @@ class Reinforcer:
         floor = 0.1 if self.config.decay else 1.0
         rate = scheduled(self.config.learning_rate, self.step, self.config.steps, self.config.warmup, floor)
         norm = update(self.optimizer, rate, self.config.max_grad_norm)
+        self._average()
         ended = time.monotonic()
         values = self._step_metrics(owners, segments, rollouts, rewards)
         count = rollouts.finished.numel()
@@ -215,9 +217,23 @@ class Reinforcer:
         values["unfinished"] = float((~rollouts.finished).float().mean())
         return values
 
+    def _average(self) -> None:
+        """Move the running mean of the weights (Polyak and Juditsky 1992) towards the policy.
+
+        Each update on a few hundred samples is mostly noise, which the mean leaves out; it costs one pass over the
+        weights. The first steps weigh more, or the mean would stay with the start for long.
+        """
+        decay = min(self.config.averaging, self.step / (self.step + 9))
+        for name, parameter in self.policy.model.named_parameters():
+            if name in self.mean_weights:
+                self.mean_weights[name].lerp_(parameter.detach(), 1 - decay)
+
     def _evaluate(self) -> str | None:
-        """Score the dev set, keep the weights if they are the best, and ask the stop rule."""
+        """Score the dev set with the mean weights, keep them if they are the best, and ask the stop rule."""
+        current = ckpt.weights(self.policy.model)
+        ckpt.load_weights(self.policy.model, self.mean_weights)
         outputs = self.dev.translate(self.policy, self.dev_max_length)
+        ckpt.load_weights(self.policy.model, current)
         values: dict[str, float] = {}
         chrf, reward, weighted = {}, {}, []
         for task in self.tasks:
@@ -229,7 +245,8 @@ class Reinforcer:
         score = sum(value * n for value, n in weighted) / sum(n for _, n in weighted)
         selected = score > self.best
         if selected:
-            self.best, self.best_step, self.best_weights = score, self.step, ckpt.weights(self.policy.model)
+            self.best, self.best_step = score, self.step
+            self.best_weights = {name: value.clone() for name, value in self.mean_weights.items()}
         self.tracker.log(
             "dev",
             self.stage,
@@ -292,6 +309,7 @@ class Reinforcer:
         tensors = {
             "model": ckpt.weights(self.policy.model),
             "best": self.best_weights,
+            "mean": self.mean_weights,
             "optimizer": ckpt.optimizer_tensors(self.policy.model, self.optimizer),
         }
         ckpt.save(self.folder, self.step, ckpt.Checkpoint(tensors, state))
@@ -305,6 +323,7 @@ class Reinforcer:
         ckpt.load_weights(self.policy.model, found.tensors["model"])
         ckpt.load_optimizer_tensors(self.policy.model, self.optimizer, found.tensors["optimizer"])
         self.best_weights = found.tensors["best"]
+        self.mean_weights = {k: v.to(self.policy.device) for k, v in found.tensors["mean"].items()}
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.best_step = state["best"], state["best_step"]
         self.prompts.load_state_dict(state["prompts"])

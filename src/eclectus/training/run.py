@@ -137,7 +137,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         torch.set_num_threads(config.threads)
     device = resolve_device(config.device)
     tracker = Tracker(folder, console)
-    tracker.say("[bold]1[/] preparing the text")
+    tracker.say("preparing the text")
     dataset = prepare(config.data, config.data.split_seed)
     ckpt.write_atomic(folder / "data.json", json.dumps(dataset.describe(), ensure_ascii=False, indent=1))
     run = Run(config, folder, dataset, tracker, resume)
@@ -153,7 +153,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         _algorithm(config.reinforce)
         tasks = _tasks(run, config.reinforce)
     if config.supervised is not None:
-        tracker.say("[bold]2[/] supervised training")
+        tracker.say("supervised training")
         supervised = _supervised(run, policy, config.supervised)
     run.base = policy.copy()
     if config.reinforce is None:
@@ -162,7 +162,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     else:
         systems = [System(name="base", label="start", role="base", description="the model before RL")]
         bench.add("base", run.base)
-        tracker.say("[bold]3[/] reinforcement learning")
+        tracker.say("reinforcement learning")
         trained = reinforce(run, policy, config.reinforce, tasks, "reinforce")
         label = f"RL ({config.reinforce.algorithm.type.upper()})"
         systems.append(System(name="rl", label=label, role="system", description=trained.reason, **cost(trained)))
@@ -170,7 +170,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         from eclectus.training.controls import run_controls
 
         systems += run_controls(run, tasks, bench, trained)
-    tracker.say("[bold]4[/] scoring the test set and writing the report")
+    tracker.say("scoring the test set and writing the report")
     results = bench.results(config, dataset.languages, systems, groups(config, directions))
     policy.save(folder / "model")
     _remember_text(run, seen, folder / "model")
