@@ -63,7 +63,7 @@ def token_logprobs(
     Returns:
         float32 [N].
     """
-    result: torch.Tensor = _TokenLogprobs.apply(hidden, head, bias, labels, temperature)  # type: ignore[no-untyped-call]
+    result: torch.Tensor = _TokenLogprobs.apply(hidden, head, bias, labels, temperature)
     return result
 
 
@@ -107,4 +107,5 @@ def smoothed_cross_entropy(
     Label smoothing as in Szegedy et al. 2016, section 7: the target is (1 - s) on the label plus s / V everywhere.
     Shapes as in `token_logprobs`; `bias` is finite.
     """
-    return _SmoothedCrossEntropy.apply(hidden, head, bias, labels, smoothing)  # type: ignore[no-untyped-call, no-any-return]
+    result: tuple[torch.Tensor, torch.Tensor] = _SmoothedCrossEntropy.apply(hidden, head, bias, labels, smoothing)
+    return result

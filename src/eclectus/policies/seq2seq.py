@@ -54,9 +54,10 @@ class Seq2SeqPolicy(Policy):
                 " use a multilingual Marian model, or train one with policy.new"
             )
         self.languages = list(self._tags)
-        self.start_id: int = self.model.config.decoder_start_token_id
-        self.end_id: int = self.model.config.eos_token_id
-        self.pad_id: int = self.model.config.pad_token_id
+        special: Any = model.config
+        self.start_id = int(special.decoder_start_token_id)
+        self.end_id = int(special.eos_token_id)
+        self.pad_id = int(special.pad_token_id)
         if len(tokenizer) > model.config.vocab_size:
             raise ModelError(
                 f"model: the tokenizer has {len(tokenizer)} tokens but the weights only {model.config.vocab_size};"

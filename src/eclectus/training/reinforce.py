@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,12 +13,12 @@ from eclectus.algorithms.base import Algorithm
 from eclectus.algorithms.losses import StepSize
 from eclectus.config import ReinforceConfig
 from eclectus.policies.base import Policy
-from eclectus.rewards.language import identify, labels
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.guard import Guard
+from eclectus.training.observe import StepRewards, sampled_examples, sampled_metrics
 from eclectus.training.optimizer import adamw, scheduled, update
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import PromptStream, Task
@@ -29,15 +28,6 @@ from eclectus.training.validation import DevSet
 
 _KL_EVERY = 10
 """Steps between two measurements of KL on tasks that have no KL term; it costs a pass of the starting policy."""
-
-
-@dataclass
-class StepRewards:
-    """Rewards of one step: values [B, G] as given, scaled [B, G] as used; NaN where not judged."""
-
-    values: torch.Tensor
-    scaled: torch.Tensor
-    parts: list[dict[str, list[float | None]]]
 
 
 class Reinforcer:
@@ -141,7 +131,7 @@ class Reinforcer:
         norm = update(self.optimizer, rate, self.config.max_grad_norm)
         self._average()
         ended = time.monotonic()
-        values = self._step_metrics(owners, segments, rollouts, rewards)
+        values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards)
         count = rollouts.finished.numel()
         tokens = int(lengths.sum())
         values |= {
@@ -163,7 +153,8 @@ class Reinforcer:
             f"  {values['samples_per_second']:.0f} samples/s",
         )
         if self.step % self.config.samples_every == 0 or self.step == 1:
-            self._show_samples(owners, segments, rollouts, rewards)
+            rows = sampled_examples(self.tasks, owners, segments, rollouts, rewards)
+            self.tracker.samples(self.stage, self.step, rows)
 
     def _reward(self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts) -> StepRewards:
         values = torch.full(rollouts.finished.shape, math.nan)
@@ -189,33 +180,6 @@ class Reinforcer:
                 known = normaliser.scale(segment.direction, known)
             scaled[row] = torch.tensor([math.nan if v is None else v for v in known])
         return StepRewards(values, scaled, parts)
-
-    def _step_metrics(
-        self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts, rewards: StepRewards
-    ) -> dict[str, float]:
-        values = {"reward": _nan_mean(rewards.values)}
-        for index, task in enumerate(self.tasks):
-            rows = [row for row, owner in enumerate(owners) if owner == index]
-            if not rows:
-                continue
-            values[f"reward/{task.name}"] = _nan_mean(rewards.values[rows])
-            for name in rewards.parts[rows[0]]:
-                known = [v for row in rows for v in rewards.parts[row][name] if v is not None]
-                if known:
-                    values[f"parts/{task.name}/{name}"] = sum(known) / len(known)
-        # One sample of each source is enough to see a drift, and keeps language identification out of the step's time.
-        found = identify([group[0] for group in rollouts.texts], self.languages)
-        known = labels(self.languages)
-        off = [
-            lang not in (None, s.target_lang) and known[s.target_lang] is not None
-            for (lang, _), s in zip(found, segments, strict=True)
-        ]
-        tokens = rollouts.mask.sum()
-        values["off_target"] = sum(off) / len(off)
-        values["entropy"] = float(-(rollouts.logprobs * rollouts.mask).sum() / tokens)
-        values["length"] = float(tokens / rollouts.finished.numel())
-        values["unfinished"] = float((~rollouts.finished).float().mean())
-        return values
 
     def _average(self) -> None:
         """Move the running mean of the weights (Polyak and Juditsky 1992) towards the policy.
@@ -265,33 +229,6 @@ class Reinforcer:
         totals = [row[0] for row in task.reward.score_groups(segments, groups).total if row[0] is not None]
         return sum(totals) / len(totals) if totals else 0.0
 
-    def _show_samples(
-        self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts, rewards: StepRewards
-    ) -> None:
-        rows = []
-        for index, task in enumerate(self.tasks):
-            row = next((r for r, owner in enumerate(owners) if owner == index), None)
-            if row is None:
-                continue
-            samples = [
-                {
-                    "text": text,
-                    "reward": None if math.isnan(value) else round(value, 4),
-                    "parts": {name: part[g] for name, part in rewards.parts[row].items()},
-                }
-                for g, (text, value) in enumerate(zip(rollouts.texts[row], rewards.values[row].tolist(), strict=True))
-            ]
-            segment = segments[row]
-            rows.append(
-                {
-                    "task": task.name,
-                    "direction": segment.direction,
-                    "source": segment.source,
-                    "samples": samples,
-                }
-            )
-        self.tracker.samples(self.stage, self.step, rows)
-
     def _save(self) -> None:
         # Rewards may keep translations they have made; after a checkpoint every run starts with none, so that a resumed
         # one asks for the same batches as one that was never interrupted.
@@ -332,8 +269,3 @@ class Reinforcer:
             if task.normaliser is not None:
                 task.normaliser.load_state_dict(state["normalisers"][task.name])
         self.tracker.forget_after(self.stage, self.step)
-
-
-def _nan_mean(values: torch.Tensor) -> float:
-    known = values[~values.isnan()]
-    return float(known.mean()) if len(known) else 0.0

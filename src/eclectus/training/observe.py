@@ -1,0 +1,108 @@
+"""What a step shows of itself: means for the metrics file, and sampled translations for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from eclectus.rewards.language import identify, labels
+from eclectus.rollouts.base import Rollouts
+from eclectus.segment import Segment
+from eclectus.training.tasks import Task
+
+
+@dataclass
+class StepRewards:
+    """Rewards of one step.
+
+    Args:
+        values: [B, G] as given; NaN where not judged.
+        scaled: [B, G] as used for the advantages.
+        parts: for each of the B segments, the G values of each part of its reward, by name.
+    """
+
+    values: torch.Tensor
+    scaled: torch.Tensor
+    parts: list[dict[str, list[float | None]]]
+
+
+def sampled_metrics(
+    tasks: Sequence[Task],
+    languages: Sequence[str],
+    owners: Sequence[int],
+    segments: Sequence[Segment],
+    rollouts: Rollouts,
+    rewards: StepRewards,
+) -> dict[str, float]:
+    """Means of one step for the metrics file.
+
+    Args:
+        tasks: the run's tasks; owners: index of the task of each of the B segments.
+        languages: among which off-target translations are identified.
+    """
+    values = {"reward": nan_mean(rewards.values)}
+    for index, task in enumerate(tasks):
+        rows = [row for row, owner in enumerate(owners) if owner == index]
+        if not rows:
+            continue
+        values[f"reward/{task.name}"] = nan_mean(rewards.values[rows])
+        for name in rewards.parts[rows[0]]:
+            judged = [v for row in rows for v in rewards.parts[row][name] if v is not None]
+            if judged:
+                values[f"parts/{task.name}/{name}"] = sum(judged) / len(judged)
+    # One sample of each source is enough to see a drift, and keeps language identification out of the step's time.
+    found = identify([group[0] for group in rollouts.texts], languages)
+    known_labels = labels(languages)
+    off = [
+        lang not in (None, s.target_lang) and known_labels[s.target_lang] is not None
+        for (lang, _), s in zip(found, segments, strict=True)
+    ]
+    tokens = rollouts.mask.sum()
+    values["off_target"] = sum(off) / len(off)
+    values["entropy"] = float(-(rollouts.logprobs * rollouts.mask).sum() / tokens)
+    values["length"] = float(tokens / rollouts.finished.numel())
+    values["unfinished"] = float((~rollouts.finished).float().mean())
+    return values
+
+
+def sampled_examples(
+    tasks: Sequence[Task],
+    owners: Sequence[int],
+    segments: Sequence[Segment],
+    rollouts: Rollouts,
+    rewards: StepRewards,
+) -> list[dict[str, Any]]:
+    """One segment of each task with all its samples and their rewards, for people to read."""
+    rows: list[dict[str, Any]] = []
+    for index, task in enumerate(tasks):
+        row = next((r for r, owner in enumerate(owners) if owner == index), None)
+        if row is None:
+            continue
+        samples = [
+            {
+                "text": text,
+                "reward": None if math.isnan(value) else round(value, 4),
+                "parts": {name: part[g] for name, part in rewards.parts[row].items()},
+            }
+            for g, (text, value) in enumerate(zip(rollouts.texts[row], rewards.values[row].tolist(), strict=True))
+        ]
+        segment = segments[row]
+        rows.append(
+            {
+                "task": task.name,
+                "direction": segment.direction,
+                "source": segment.source,
+                "samples": samples,
+            }
+        )
+    return rows
+
+
+def nan_mean(values: torch.Tensor) -> float:
+    """Mean over what was judged; 0 where nothing was."""
+    known = values[~values.isnan()]
+    return float(known.mean()) if len(known) else 0.0
