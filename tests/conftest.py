@@ -3,6 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
+
+# Tiny models: threads would spend their time waiting for each other.
+torch.set_num_threads(1)
 
 _SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

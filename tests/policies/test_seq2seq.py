@@ -124,6 +124,14 @@ def test_too_long_sources_are_cut_to_what_the_model_holds(policy):
     assert ids[-1] == policy.end_id
 
 
+def test_a_length_limit_beyond_the_model_is_cut_to_it(policy):
+    rows = segments("en", "es")
+    assert policy.translate(rows, 1000) == policy.translate(rows, policy.max_length)
+    assert len(policy.beam_search(rows, 2, 1000)) == len(rows)
+    rollouts = policy.sample(rows, 2, Sampling(1.0, 1000), torch.Generator().manual_seed(1))
+    assert rollouts.tokens.shape[2] <= policy.max_length
+
+
 def test_unknown_language_names_the_known_ones(policy):
     with pytest.raises(ModelError, match=r"no language 'eu'.*known: en, es, fr"):
         policy.check_languages(["en", "eu"])

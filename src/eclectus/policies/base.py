@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,8 @@ class Policy(ABC):
     start_id: int
     end_id: int
     pad_id: int
+    max_length: int
+    """Most tokens of a translation that the model has positions for."""
 
     @property
     def device(self) -> torch.device:
@@ -151,6 +154,7 @@ class Policy(ABC):
         *,
         with_entropy: bool = False,
     ) -> Drawn:
+        sampling = replace(sampling, max_length=min(sampling.max_length, self.max_length))
         # Dropout is off in every log-probability.
         self.model.eval()
         with torch.inference_mode():

@@ -58,6 +58,7 @@ class Seq2SeqPolicy(Policy):
         self.start_id = int(special.decoder_start_token_id)
         self.end_id = int(special.eos_token_id)
         self.pad_id = int(special.pad_token_id)
+        self.max_length = int(special.max_position_embeddings)
         if len(tokenizer) > model.config.vocab_size:
             raise ModelError(
                 f"model: the tokenizer has {len(tokenizer)} tokens but the weights only {model.config.vocab_size};"
@@ -201,7 +202,7 @@ class Seq2SeqPolicy(Policy):
                     num_beams=beams,
                     do_sample=False,
                     # One more than ours: the library counts the start token.
-                    max_length=max_length + 1,
+                    max_length=min(max_length, self.max_length - 1) + 1,
                     suppress_tokens=self._never,
                     decoder_start_token_id=self.start_id,
                     eos_token_id=self.end_id,

@@ -87,7 +87,8 @@ class Reinforcer:
                 if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                     gamed = self._evaluate()
                 self.seconds += time.monotonic() - started
-                if self.step % self.config.checkpoint_every == 0 or self.tracker.stop_requested:
+                last = self.step == self.config.steps or gamed is not None
+                if self.step % self.config.checkpoint_every == 0 or last or self.tracker.stop_requested:
                     self._save()
                 if self.tracker.stop_requested:
                     reason, complete = "stopped by the user", False

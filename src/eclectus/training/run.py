@@ -10,6 +10,7 @@ from typing import TypedDict
 
 import torch
 from rich.console import Console
+from safetensors import SafetensorError
 
 from eclectus import config as cfg
 from eclectus import registry
@@ -114,7 +115,6 @@ def start(config: RunConfig, folder: Path, console: Console | None = None) -> Re
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(f"output: '{folder}' exists; choose another --output, or continue that run with --resume")
         folder.mkdir(parents=True, exist_ok=True)
-        ckpt.write_atomic(folder / "config.yaml", cfg.dump(config))
     except OSError as error:
         raise RunError(f"output: cannot write to '{folder}' ({error}); choose another --output") from error
     return _execute(config, folder, console, resume=False)
@@ -139,7 +139,6 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     tracker = Tracker(folder, console)
     tracker.say("preparing the text")
     dataset = prepare(config.data, config.data.split_seed)
-    ckpt.write_atomic(folder / "data.json", json.dumps(dataset.describe(), ensure_ascii=False, indent=1))
     run = Run(config, folder, dataset, tracker, resume)
     policy, seen = _first_policy(run)
     policy.model.to(device)
@@ -152,6 +151,9 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     if config.reinforce is not None:
         _algorithm(config.reinforce)
         tasks = _tasks(run, config.reinforce)
+    # Written once everything is checked: after a mistake the folder is still empty and can be used again.
+    ckpt.write_atomic(folder / "config.yaml", cfg.dump(config))
+    ckpt.write_atomic(folder / "data.json", json.dumps(dataset.describe(), ensure_ascii=False, indent=1))
     if config.supervised is not None:
         tracker.say("supervised training")
         supervised = _supervised(run, policy, config.supervised)
@@ -172,8 +174,14 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         systems += run_controls(run, tasks, bench, trained)
     tracker.say("scoring the test set and writing the report")
     results = bench.results(config, dataset.languages, systems, groups(config, directions))
-    policy.save(folder / "model")
-    _remember_text(run, seen, folder / "model")
+    try:
+        policy.save(folder / "model")
+        _remember_text(run, seen, folder / "model")
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"output: cannot write the model to '{folder / 'model'}' ({error}); free some space and continue with"
+            f" `eclectus train --resume {folder}`"
+        ) from error
     results.save(folder)
     bench.write_translations()
     write_card(folder / "model", config, dataset, results, [task.reward.signature for task in tasks])
