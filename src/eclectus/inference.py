@@ -37,7 +37,8 @@ def load(model: str) -> tuple[Policy, SeenText | None]:
         model = str(path / "model")
     elif model != BASE and not path.exists() and not _may_be_hub_id(model):
         raise ModelError(
-            f"model: cannot load '{model}' (no such folder); give 'base', a run, or a folder that `eclectus train` wrote"
+            f"model: cannot load '{model}' (no such folder); give 'base', a run, or a folder that"
+            " `eclectus train` wrote"
         )
     policy, seen = load_policy(model)
     policy.model.to(resolve_device("auto"))
