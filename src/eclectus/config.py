@@ -76,6 +76,15 @@ class PolicyConfig(Model):
     new: NewModelConfig | None = None
 
 
+class DenoisingConfig(Model):
+    """Monolingual text as a training signal: restore it after words were dropped and shuffled."""
+
+    languages: list[str] = Field(min_length=1, description="languages whose monolingual text is used")
+    share: float = Field(0.2, gt=0, lt=1, description="share of the training examples")
+    drop: float = Field(0.1, ge=0, lt=1, description="probability that a word is dropped")
+    shuffle: int = Field(3, ge=0, description="most places that a word moves")
+
+
 class SupervisedConfig(Model):
     """Maximum-likelihood training with label smoothing; the best checkpoint by dev chrF++ is kept."""
 
@@ -92,6 +101,7 @@ class SupervisedConfig(Model):
     )
     evaluate_every: int = Field(200, ge=1)
     patience: int = Field(10, ge=1, description="evaluations without improvement before the training ends")
+    denoising: DenoisingConfig | None = Field(None, description="also learn from monolingual text")
 
 
 class RewardTermConfig(Component):

@@ -1,11 +1,14 @@
 import json
+import random
 
 import pytest
 import torch
 
-from eclectus.errors import RunError
+from eclectus.config import DenoisingConfig
+from eclectus.errors import DataError, RunError
+from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
-from eclectus.training.batches import PairBatches
+from eclectus.training.batches import PairBatches, add_noise
 from eclectus.training.guard import Guard
 from eclectus.training.optimizer import scheduled
 from tests.tiny import segments, tiny_policy
@@ -71,6 +74,49 @@ def test_temperature_evens_out_the_directions():
 
     assert share(1.0) < 0.08
     assert 0.35 < share(100.0) < 0.65
+
+
+def test_noise_moves_words_a_little_and_keeps_one():
+    text = " ".join(str(n) for n in range(200))
+    config = DenoisingConfig(languages=["es"], drop=0.2, shuffle=3)
+    words = [int(word) for word in add_noise(text, config, random.Random(1)).split()]
+    assert 140 <= len(words) <= 178  # 160 expected, deviation 5.7
+    assert len(set(words)) == len(words)
+    order = sorted(words)
+    moves = [abs(place - order.index(word)) for place, word in enumerate(words)]
+    assert 1 <= max(moves) <= 3
+    assert add_noise("only", DenoisingConfig(languages=["es"], drop=0.99), random.Random(1)) == "only"
+    unchanged = DenoisingConfig(languages=["es"], drop=0, shuffle=0)
+    assert add_noise(text, unchanged, random.Random(1)) == text
+
+
+def test_denoising_takes_its_share_and_resumes_in_place():
+    policy = tiny_policy()
+    rows = segments("en", "es")
+    texts = {"es": [row.reference for row in rows]}
+    config = DenoisingConfig(languages=["es"], share=0.25, drop=0.5)
+
+    def stream():
+        return PairBatches(policy, {"en-fr": segments("en", "fr")}, 200, 1.0, seed=1, denoising=config, texts=texts)
+
+    spanish = {tuple(target) for target in policy.tokenize_targets(texts["es"])}
+    clean = {tuple(source) for source in policy.tokenize_sources([Segment(text, "es", "es") for text in texts["es"]])}
+    first = stream()
+    taken = [first.next() for _ in range(150)]
+    restored = [pair for batch in taken for pair in batch if tuple(pair.target) in spanish]
+    assert 0.22 < len(restored) / sum(map(len, taken)) < 0.28
+    assert {pair.source[0] for pair in restored} == {next(iter(clean))[0]}  # the tag of the language itself
+    assert len({tuple(pair.source) for pair in restored} - clean) > len(clean)  # noised anew each time
+    again = stream()
+    assert [again.next() for _ in range(60)] == taken[:60]
+    resumed = stream()
+    resumed.load_state_dict(json.loads(json.dumps(again.state_dict())))
+    assert [resumed.next() for _ in range(60)] == taken[60:120]
+
+
+def test_denoising_without_text_is_refused():
+    with pytest.raises(DataError, match=r"supervised\.denoising: no training text in 'cy'"):
+        PairBatches(tiny_policy(), {}, 200, 1.0, seed=1, denoising=DenoisingConfig(languages=["cy"]), texts={})
 
 
 def test_checkpoint_round_trip_keeps_one_and_is_exact(tmp_path):

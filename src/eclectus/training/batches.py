@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from eclectus.config import DenoisingConfig
+from eclectus.errors import DataError
 from eclectus.policies.base import Policy
 from eclectus.seeds import rng
 from eclectus.segment import Segment
@@ -31,6 +34,8 @@ class PairBatches:
         pairs: training pairs by direction; empty directions are left out.
         batch_tokens: target tokens in one batch, padding included.
         temperature: a direction is drawn in proportion to size ** (1 / temperature).
+        denoising: also restore monolingual text from a noised copy of it, noised anew each time.
+        texts: monolingual text by language, for `denoising`.
     """
 
     def __init__(
@@ -40,10 +45,22 @@ class PairBatches:
         batch_tokens: int,
         temperature: float,
         seed: int,
+        denoising: DenoisingConfig | None = None,
+        texts: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._pairs = {d: _tokenize(policy, rows) for d, rows in sorted(pairs.items()) if rows}
         self._directions = list(self._pairs)
         self._weights = [len(rows) ** (1 / temperature) for rows in self._pairs.values()]
+        self._policy, self._denoising = policy, denoising
+        self._to_restore: list[tuple[Segment, list[int]]] = []
+        for language in denoising.languages if denoising else ():
+            rows = [Segment(text, language, language) for text in (texts or {}).get(language, ())]
+            if not rows:
+                raise DataError(
+                    f"supervised.denoising: no training text in '{language}'; add a corpus that has it, or take it out"
+                )
+            targets = policy.tokenize_targets([row.source for row in rows])
+            self._to_restore += zip(rows, targets, strict=True)
         self._budget = batch_tokens
         self._seed = seed
         total = sum(len(p.target) for rows in self._pairs.values() for p in rows)
@@ -75,9 +92,10 @@ class PairBatches:
 
     def _draw(self, number: int) -> list[list[Pair]]:
         random = rng(self._seed, "pairs", number)
-        chosen = [
+        noised = self._noised(random)
+        chosen = noised + [
             random.choice(self._pairs[direction])
-            for direction in random.choices(self._directions, self._weights, k=self._pool_size)
+            for direction in random.choices(self._directions, self._weights, k=self._pool_size - len(noised))
         ]
         chosen.sort(key=lambda p: (len(p.target), len(p.source)))
         batches: list[list[Pair]] = [[]]
@@ -88,6 +106,30 @@ class PairBatches:
             batches[-1].append(pair)
         random.shuffle(batches)
         return batches
+
+    def _noised(self, random: random.Random) -> list[Pair]:
+        """Draw the pool's share of texts to restore."""
+        if self._denoising is None:
+            return []
+        count = round(self._denoising.share * self._pool_size)
+        rows = random.choices(self._to_restore, k=count)
+        segments = [replace(row, source=add_noise(row.source, self._denoising, random)) for row, _ in rows]
+        sources = self._policy.tokenize_sources(segments)
+        return [Pair(source, target) for source, (_, target) in zip(sources, rows, strict=True)]
+
+
+def add_noise(text: str, config: DenoisingConfig, random: random.Random) -> str:
+    """Drop words and shuffle the others a little.
+
+    Each word is dropped with probability `drop` (one always stays), then word i is moved to the place that sorting
+    i + uniform(0, shuffle + 1) gives it, so that no word moves further than `shuffle` places.
+
+    Source: Lample et al. 2018, https://arxiv.org/abs/1711.00043, section 2.3.
+    """
+    words = text.split()
+    kept = [word for word in words if random.random() >= config.drop] or [random.choice(words)]
+    places = [i + random.uniform(0, config.shuffle + 1) for i in range(len(kept))]
+    return " ".join(word for _, word in sorted(zip(places, kept, strict=True), key=lambda pair: pair[0]))
 
 
 def _tokenize(policy: Policy, segments: Sequence[Segment]) -> list[Pair]:

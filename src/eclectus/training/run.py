@@ -62,6 +62,11 @@ class Run:
     def languages(self) -> list[str]:
         return self.dataset.languages
 
+    @property
+    def texts(self) -> dict[str, list[str]]:
+        """Monolingual training text by language."""
+        return {language: self.dataset.monolingual("train", language) for language in self.languages}
+
     def pairs(self, patterns: Sequence[str]) -> dict[str, list[Segment]]:
         """Training pairs by direction."""
         expanded = expand_directions(patterns, self.languages)
@@ -242,6 +247,7 @@ def _supervised(run: Run, policy: Policy, config: SupervisedConfig) -> Trained:
             folder=folder,
             tracker=run.tracker,
             max_length=run.config.evaluation.max_length,
+            texts=run.texts,
             resume=run.resume,
         )
 
@@ -257,8 +263,7 @@ def _first_policy(run: Run) -> tuple[Policy, SeenText | None]:
 
 
 def _tasks(run: Run, config: ReinforceConfig) -> list[Task]:
-    texts = {language: run.dataset.monolingual("train", language) for language in run.languages}
-    context = RewardContext(languages=run.languages, translate=run.translate, target_texts=texts)
+    context = RewardContext(languages=run.languages, translate=run.translate, target_texts=run.texts)
     return build_tasks(config.tasks, run.dataset, context)
 
 

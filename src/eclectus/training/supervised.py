@@ -54,6 +54,7 @@ def train_supervised(
     tracker: Tracker,
     stage: str = "supervised",
     max_length: int = 96,
+    texts: Mapping[str, Sequence[str]] | None = None,
     groups: Mapping[str, Sequence[str]] | None = None,
     seconds: float | None = None,
     keep_best: bool = True,
@@ -65,6 +66,7 @@ def train_supervised(
         pairs: training segments with references by direction.
         dev: what the checkpoint is chosen by.
         folder: where checkpoints go.
+        texts: monolingual training text by language, for `config.denoising`.
         groups: directions by name, whose dev scores are logged apart; all together by default.
         seconds: stop after this much training time instead of `config.steps` (for controls of equal time; such a
             training is not repeatable to the bit, because machines differ in speed).
@@ -79,6 +81,8 @@ def train_supervised(
         config.batch_tokens,
         config.temperature,
         derive(seed, stage),
+        config.denoising,
+        texts,
     )
     step, best, best_step, spent, stale = 0, float("-inf"), 0, 0.0, 0
     best_weights = ckpt.weights(model)
