@@ -143,6 +143,43 @@ def train(
 
 
 @app.command()
+def compare(
+    recipe: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file or a packaged recipe.")],
+    algorithms: Annotated[str, typer.Option(help="Algorithms to compare, as in rloo,grpo.")] = "",
+    variants: Annotated[
+        list[str] | None,
+        typer.Option("--variant", metavar="NAME: KEY=VALUE; ...", help="A variant by its settings; several allowed."),
+    ] = None,
+    seeds: Annotated[str, typer.Option(help="Seeds of the runs of each variant.")] = "1,2,3",
+    output: Annotated[Path, typer.Option(help="Folder for the runs; the same command goes on there.")] = Path(
+        "runs/compare"
+    ),
+    overrides: Overrides = None,
+) -> None:
+    """Run algorithms or other variants of one configuration with several seeds, and compare them.
+
+    Writes a table with intervals over seeds, and curves over time and over samples.
+    """
+    from eclectus import config
+
+    path = Path(recipe)
+    loaded = _load(recipe, overrides)
+    numbers = [part.strip() for part in seeds.split(",")]
+    if not all(part.isdigit() for part in numbers):
+        raise ConfigError(f"compare: --seeds '{seeds}' must be whole numbers with commas between, as in 1,2,3")
+    # After the configuration is checked: this import takes seconds.
+    from eclectus.training import compare as comparing
+
+    chosen = [comparing.algorithm(part.strip()) for part in algorithms.split(",") if part.strip()]
+    chosen += [comparing.Variant.parse(text) for text in variants or []]
+    page = comparing.compare(
+        config.dump(loaded), chosen, [int(part) for part in numbers], output, _console(False), name=path.name
+    )
+    print(page.with_suffix(".md").read_text(encoding="utf-8"))
+    print(f"comparison: {page}")
+
+
+@app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="'base', a model folder, or the folder of a run.")],
     file: Annotated[Path, typer.Argument(help="TSV (a column per language) or JSONL (a key per language).")],

@@ -31,6 +31,12 @@ class RunError(EclectusError):
     """A run that cannot start, continue, or be trusted."""
 
 
+class InterruptedRunError(RunError):
+    """The user stopped the run; everything is saved."""
+
+    exit_code = 130
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `", did you mean 'x'?"` for the known word nearest to `word`, else the list of known words."""
     known = sorted(known)

@@ -54,6 +54,7 @@ class Line:
         colour: 0 to 5.
         dashed: for controls.
         dots: mark each point, for values that are measured now and then.
+        low, high: ends of an interval around `ys`, drawn as a band; empty: none.
     """
 
     label: str
@@ -63,6 +64,8 @@ class Line:
     colour: int = 0
     dashed: bool = False
     dots: bool = False
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,8 @@ def lines(
             colour = _PALETTE[curve.colour % COLOURS]
             if curve.raw:
                 axes.plot(curve.xs, curve.raw, color=colour, linewidth=0.8, alpha=0.28)
+            if curve.low:
+                axes.fill_between(curve.xs, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
             axes.plot(
                 curve.xs,
                 curve.ys,

@@ -83,7 +83,7 @@ def write(run: Path) -> Path:
     if not any((run / name).is_file() for name in (FILE, "metrics.jsonl", "config.yaml")):
         reason = f"holds no {FILE}, metrics.jsonl or config.yaml" if run.is_dir() else "is no folder"
         raise RunError(f"report: '{run}' {reason}; name the folder that `eclectus train` wrote")
-    page = _environment().get_template(REPORT).render(_context(run))
+    page = environment().get_template(REPORT).render(_context(run))
     path = run / REPORT
     temporary = path.with_suffix(".tmp")
     temporary.write_text(page, encoding="utf-8")
@@ -121,7 +121,8 @@ def _leaves(part: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[tuple[t
     return found
 
 
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """The templates of this room with the filters that they use."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("eclectus.evaluation", ""),
         autoescape=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,18 @@ class StepRewards:
     values: torch.Tensor
     scaled: torch.Tensor
     parts: list[dict[str, list[float | None]]]
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """Largest memory of the process so far in MiB: the device's on CUDA, resident memory elsewhere; None on Windows."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
 def sampled_metrics(

@@ -18,7 +18,7 @@ from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.guard import Guard
-from eclectus.training.observe import StepRewards, sampled_examples, sampled_metrics
+from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
 from eclectus.training.optimizer import adamw, scheduled, update
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import PromptStream, Task
@@ -146,6 +146,7 @@ class Reinforcer:
             "seconds_reward": rewarded - sampled,
             "seconds_update": ended - rewarded,
             "seconds": self.seconds + ended - started,
+            "memory": peak_memory(self.policy.device),
         }
         self.tracker.log("step", self.stage, self.step, values)
         self.tracker.advance(

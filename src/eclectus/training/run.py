@@ -18,7 +18,7 @@ from eclectus.algorithms.base import Algorithm
 from eclectus.config import ReinforceConfig, RunConfig, SupervisedConfig
 from eclectus.corpora.dataset import Dataset, prepare
 from eclectus.corpora.seen import SeenText
-from eclectus.errors import RunError
+from eclectus.errors import InterruptedRunError, RunError
 from eclectus.evaluation import report
 from eclectus.evaluation.results import Results, System
 from eclectus.languages import Direction, direction, expand_directions
@@ -35,12 +35,6 @@ from eclectus.training.tasks import Task, build_tasks
 from eclectus.training.testbench import TestBench, groups, test_segments
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
-
-
-class InterruptedRunError(RunError):
-    """The user stopped the run; everything is saved."""
-
-    exit_code = 130
 
 
 @dataclass

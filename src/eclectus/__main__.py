@@ -1,0 +1,5 @@
+"""`python -m eclectus`: the command line."""
+
+from eclectus.cli import main
+
+main()

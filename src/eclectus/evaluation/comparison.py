@@ -1,0 +1,289 @@
+"""Variants x seeds side by side: interquartile means with their intervals, curves over time and over samples.
+
+Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice",
+https://arxiv.org/abs/2108.13264: a few runs are a sample, so show intervals and not the best or the mean run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import yaml
+
+from eclectus.evaluation import logs, plots
+from eclectus.evaluation.formats import capital, interval, number, percent, signed
+from eclectus.evaluation.report import environment
+from eclectus.evaluation.results import FILE, Group, Results
+from eclectus.evaluation.statistics import NAMES, Array
+
+PAGE = "comparison.html"
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval; the interval is None where one run tells nothing about another."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one variant reached on one group of directions.
+
+    Args:
+        scores: interquartile mean by metric, over runs and directions.
+        gains: its distance from the start, by metric.
+        off_target: mean over runs.
+        seconds, samples_per_second: medians over runs; memory: largest, in MiB.
+    """
+
+    variant: str
+    runs: int
+    scores: Mapping[str, Estimate]
+    gains: Mapping[str, Estimate]
+    off_target: float | None
+    seconds: float | None = None
+    samples_per_second: float | None = None
+    memory: float | None = None
+    stopped: int = 0
+
+
+@dataclass
+class Finished:
+    """The finished runs of one variant."""
+
+    variant: str
+    results: list[Results] = field(default_factory=list)
+    records: list[list[logs.Record]] = field(default_factory=list)
+    samples_per_step: int = 0
+
+
+def interquartile_mean(scores: Array) -> float:
+    """Mean of the middle half of all scores: a quarter of them, rounded down, is cut at either end."""
+    ordered = np.sort(scores, axis=None)
+    cut = ordered.size // 4
+    return float(ordered[cut : ordered.size - cut].mean())
+
+
+def estimate(scores: Array, seed: int = 1) -> Estimate:
+    """Interquartile mean with a stratified bootstrap interval.
+
+    Args:
+        scores: [runs, directions]; each resample draws runs with replacement, for each direction by itself
+            (Agarwal et al. 2021, section 4.1).
+    """
+    runs, directions = scores.shape
+    value = interquartile_mean(scores)
+    if runs < 2:
+        return Estimate(value)
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(runs, size=(_RESAMPLES, runs, directions))
+    resampled = [interquartile_mean(np.take_along_axis(scores, rows, axis=0)) for rows in drawn]
+    low, high = np.percentile(resampled, [2.5, 97.5])
+    return Estimate(value, float(low), float(high))
+
+
+def write(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
+    """Write `comparison.html`, `comparison.md` and `comparison.json` from the runs that are finished."""
+    found = [_finished(folder, variant, seeds) for variant in variants]
+    found = [part for part in found if part.results]
+    if not found:
+        return
+    groups = found[0].results[0].groups
+    tables = {group.name: _rows(group, found) for group in groups}
+    _replace(folder / "comparison.json", json.dumps(_plain(tables), indent=1, ensure_ascii=False))
+    _replace(folder / "comparison.md", markdown(groups, tables))
+    page = environment().get_template("comparison.html")
+    first = found[0].results[0]
+    figures = [plot for i, group in enumerate(groups) for plot in _figures(i, group, tables[group.name], found)]
+    context = {
+        "title": first.title,
+        "groups": groups,
+        "tables": tables,
+        "figures": figures,
+        "missing": len(variants) * len(seeds) - sum(len(part.results) for part in found),
+        "seeds": list(seeds),
+        "signatures": first.signatures,
+        "versions": first.versions,
+    }
+    _replace(folder / PAGE, page.render(context))
+
+
+def markdown(groups: Sequence[Group], tables: Mapping[str, Sequence[Row]]) -> str:
+    """The tables as Markdown, for a paper's notes or a pull request."""
+    lines: list[str] = []
+    for group in groups:
+        lines += [
+            f"**{capital(group.label)}** ({', '.join(group.directions)})",
+            "",
+            "| variant | runs | BLEU | Δ start | chrF++ | Δ start | off-target | time | samples/s | memory |",
+            "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        ]
+        for row in tables[group.name]:
+            cells = [row.variant, str(row.runs)]
+            for metric in NAMES:
+                cells += [spread(row.scores[metric]), spread(row.gains[metric], sign=True)]
+            cells += [
+                percent(row.off_target),
+                f"{number(row.seconds, 0)} s",
+                number(row.samples_per_second, 0),
+                f"{number(row.memory, 0)} MiB",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def spread(found: Estimate, sign: bool = False) -> str:
+    """`32.1 [31.5, 32.8]`, without brackets where there is no interval."""
+    value = signed(found.value) if sign else number(found.value)
+    return value if found.low is None or found.high is None else f"{value} {interval(found.low, found.high)}"
+
+
+def _finished(folder: Path, variant: str, seeds: Sequence[int]) -> Finished:
+    part = Finished(variant)
+    for seed in seeds:
+        run = folder / variant / f"seed-{seed}"
+        if (run / FILE).exists():
+            part.results.append(Results.load(run))
+            part.records.append(logs.metrics(run))
+            settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["reinforce"]
+            part.samples_per_step = settings["segments"] * settings["samples"]
+    return part
+
+
+def _rows(group: Group, found: Sequence[Finished]) -> list[Row]:
+    start = _scores(group, found[0], "base")
+    means = {metric: interquartile_mean(values) for metric, values in start.items()}
+    nothing = {metric: Estimate(0.0) for metric in means}
+    rows = [
+        Row(
+            "start",
+            len(found[0].results),
+            {m: Estimate(v) for m, v in means.items()},
+            nothing,
+            _off(group, found[0], "base"),
+        )
+    ]
+    for part in found:
+        estimates = {metric: estimate(values) for metric, values in _scores(group, part, "rl").items()}
+        gains = {metric: _minus(estimates[metric], means[metric]) for metric in estimates}
+        steps = [r for records in part.records for r in records if r["kind"] == "step" and r["stage"] == "reinforce"]
+        systems = [results.system("rl") for results in part.results]
+        rows.append(
+            Row(
+                part.variant,
+                len(part.results),
+                estimates,
+                gains,
+                _off(group, part, "rl"),
+                seconds=_median([system.seconds for system in systems]),
+                samples_per_second=_median([step.get("samples_per_second") for step in steps]),
+                memory=max((step["memory"] for step in steps if step.get("memory")), default=None),
+                stopped=sum(system.description.startswith("stopped") for system in systems),
+            )
+        )
+    return rows
+
+
+def _scores(group: Group, part: Finished, system: str) -> dict[str, Array]:
+    """[runs, directions] by metric."""
+    return {
+        metric: np.array(
+            [[getattr(results.scores[d][system], metric) for d in group.directions] for results in part.results]
+        )
+        for metric in NAMES
+    }
+
+
+def _off(group: Group, part: Finished, system: str) -> float | None:
+    values = [scores.off_target for r in part.results if (scores := r.group_scores(group, system)) is not None]
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _minus(found: Estimate, start: float) -> Estimate:
+    ends = (found.low, found.high)
+    low, high = (None if end is None else end - start for end in ends)
+    return Estimate(found.value - start, low, high)
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _figures(i: int, group: Group, rows: Sequence[Row], found: Sequence[Finished]) -> list[plots.Plot]:
+    label = capital(group.label)
+    gains = {
+        name: [(g.value, g.value if g.low is None else g.low, g.value if g.high is None else g.high) for g in row]
+        for metric, name in NAMES.items()
+        if (row := [row.gains[metric] for row in rows[1:]])
+    }
+    names = [row.variant for row in rows[1:]]
+    drawn = [plots.intervals(f"gain-{i}", f"{label}: test, difference from the start", names, gains)]
+    for across, title in (("seconds", "seconds of training"), ("samples", "sampled translations")):
+        curves = [_curve(group.name, part, across, colour) for colour, part in enumerate(found)]
+        drawn.append(
+            plots.lines(
+                f"{across}-{i}",
+                f"{label}: held-out dev chrF++",
+                [curve for curve in curves if curve is not None],
+                across=title,
+            )
+        )
+    return drawn
+
+
+def _curve(group: str, part: Finished, across: str, colour: int) -> plots.Line | None:
+    """Mean over runs with its bootstrap interval, at the steps that every run has reached."""
+    key = f"chrf/{group}"
+    runs = [
+        {r["step"]: r for r in records if r["kind"] == "dev" and r["stage"] == "reinforce" and key in r}
+        for records in part.records
+    ]
+    steps = sorted(set.intersection(*(set(run) for run in runs)))
+    if not steps:
+        return None
+    values = np.array([[run[step][key] for step in steps] for run in runs])
+    xs = [
+        float(np.mean([run[step]["seconds"] for run in runs])) if across == "seconds" else step * part.samples_per_step
+        for step in steps
+    ]
+    low: list[float] = []
+    high: list[float] = []
+    if len(runs) > 1:
+        drawn = np.random.default_rng(1).integers(len(runs), size=(_RESAMPLES, len(runs)))
+        ends = np.percentile(values[drawn].mean(axis=1), [2.5, 97.5], axis=0)
+        low, high = ends[0].tolist(), ends[1].tolist()
+    return plots.Line(part.variant, xs, values.mean(axis=0).tolist(), colour=colour, dots=True, low=low, high=high)
+
+
+def _plain(tables: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+    return {
+        name: [
+            {
+                **{k: v for k, v in vars(row).items() if k not in ("scores", "gains")},
+                "scores": {metric: vars(e) for metric, e in row.scores.items()},
+                "gains": {metric: vars(e) for metric, e in row.gains.items()},
+            }
+            for row in rows
+        ]
+        for name, rows in tables.items()
+    }
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,85 @@
+"""`eclectus compare`: every run in its own process, finished ones are kept, another comparison is refused."""
+
+import json
+
+import pytest
+import yaml
+from rich.console import Console
+
+from eclectus.errors import ConfigError, RunError
+from eclectus.training.compare import Variant, algorithm, compare
+
+TEXT = """
+title: numbers
+threads: 1
+device: cpu
+data: {{languages: [en, es], corpora: [{{type: tsv, path: {corpus}, header: true}}], dev: 8, test: 8}}
+policy: {{new: {{vocabulary: 120, d_model: 16, heads: 2, encoder_layers: 1, decoder_layers: 1, ffn: 32}}}}
+supervised: {{steps: 4, batch_tokens: 200, warmup: 2, evaluate_every: 4}}
+reinforce:
+  steps: 2
+  segments: 4
+  samples: 3
+  max_length: 8
+  evaluate_every: 1
+  tasks: [{{name: pairs, directions: [en-es], references: true, reward: {{terms: [{{type: chrf}}]}}}}]
+evaluation: {{directions: [en-es], dev_segments: 4, max_length: 8, resamples: 100}}
+"""
+
+
+@pytest.fixture
+def text(tmp_path):
+    words = {
+        "en": ["one", "two", "three", "four", "five", "six"],
+        "es": ["uno", "dos", "tres", "cuatro", "cinco", "seis"],
+    }
+    lines = ["\t".join(words)] + [
+        "\t".join(" ".join(w[d] for d in (i // 36, i // 6 % 6, i % 6)) for w in words.values()) for i in range(150)
+    ]
+    (tmp_path / "corpus.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return TEXT.format(corpus=tmp_path / "corpus.tsv")
+
+
+def test_compares_variants_over_seeds_and_goes_on_where_it_ended(text, tmp_path):
+    folder, quiet = tmp_path / "runs", Console(quiet=True)
+    chosen = [algorithm("rloo"), Variant.parse("warm: reinforce.temperature=1.3; reinforce.learning_rate=2e-4")]
+    page = compare(text, chosen, [1], folder, quiet)
+    assert yaml.safe_load((folder / "warm" / "seed-1.yaml").read_text())["reinforce"]["temperature"] == 1.3
+    first = json.loads((folder / "comparison.json").read_text())
+    assert [row["variant"] for row in first["pairs"]] == ["start", "rloo", "warm"]
+    assert first["pairs"][1]["scores"]["bleu"]["low"] is None
+    done = {path: path.stat().st_mtime_ns for path in folder.glob("*/seed-1/evaluation.json")}
+    compare(text, chosen, [1, 2], folder, quiet)
+    assert len(done) == 2
+    assert all(path.stat().st_mtime_ns == time for path, time in done.items())
+    rows = json.loads((folder / "comparison.json").read_text())["pairs"]
+    assert [row["runs"] for row in rows] == [2, 2, 2]
+    for row in rows[1:]:
+        chrf = row["scores"]["chrf"]
+        assert chrf["low"] <= chrf["value"] <= chrf["high"]
+        assert row["memory"] > 50 and row["samples_per_second"] > 0
+    written = page.read_text(encoding="utf-8")
+    assert "held-out dev chrF++" in written and "warm" in written and "2 seeds (1, 2)" in written
+    with pytest.raises(RunError, match=r"rloo/seed-1\.yaml' is of another comparison"):
+        compare(text.replace("steps: 2\n", "steps: 3\n"), chosen, [1], folder, quiet)
+
+
+@pytest.mark.parametrize(
+    ("variants", "seeds", "message"),
+    [
+        ([], [1], "at least one variant"),
+        ([algorithm("rloo")], [1, 1], "each once; got 1, 1"),
+        ([Variant("a", ("reinforce.stepz=3",))], [1], "stepz"),
+        ([Variant("a", ("reinforce=null",))], [1], "no 'reinforce' part"),
+    ],
+)
+def test_mistakes_are_found_before_anything_runs(text, tmp_path, variants, seeds, message):
+    with pytest.raises(ConfigError, match=message):
+        compare(text, variants, seeds, tmp_path / "runs", Console(quiet=True))
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("wrong", ["a b: x=1", "a: x", "../up: x=1", ""])
+def test_a_variant_has_a_name_and_settings(wrong):
+    with pytest.raises(ConfigError, match="is not of the form"):
+        Variant.parse(wrong)
