@@ -146,8 +146,10 @@ class Reinforcer:
             "seconds_reward": rewarded - sampled,
             "seconds_update": ended - rewarded,
             "seconds": self.seconds + ended - started,
-            "memory": peak_memory(self.policy.device),
         }
+        memory = peak_memory(self.policy.device)
+        if memory is not None:
+            values["memory"] = memory
         self.tracker.log("step", self.stage, self.step, values)
         self.tracker.advance(
             self.step,
