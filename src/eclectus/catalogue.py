@@ -27,7 +27,9 @@ def listing() -> str:
         rows.append((name, _range(kind), _needs(kind), _summary(kind)))
     rows += [(name, "", "", recipes.reward_summary(name)) for name in recipes.reward_names()]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines = ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]]) for row in rows
+    ]
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 

@@ -24,9 +24,7 @@ Reward = Annotated[
     str, typer.Option("--config", metavar="REWARD", help="A YAML file, a recipe, or one reward; 'default' is packaged.")
 ]
 Task = Annotated[str | None, typer.Option("--task", help="Which task's reward, where REWARD is a whole run.")]
-Source = Annotated[
-    str | None, typer.Option("--from", help="Language of the sources; default: the column source_lang.")
-]
+Source = Annotated[str | None, typer.Option("--from", help="Language of the sources; default: the column source_lang.")]
 Target = Annotated[
     str | None, typer.Option("--to", help="Language of the translations; default: the column target_lang.")
 ]
@@ -40,9 +38,7 @@ Texts = Annotated[
 Languages = Annotated[
     str | None, typer.Option(help="The run's languages, the pivot first, as in en,de; default: those of the text.")
 ]
-Withhold = Annotated[
-    bool, typer.Option("--withhold-references", help="Judge as a task with references: false does.")
-]
+Withhold = Annotated[bool, typer.Option("--withhold-references", help="Judge as a task with references: false does.")]
 
 
 @app.command("list")
@@ -64,6 +60,7 @@ def describe(name: Annotated[str, typer.Argument(help="A reward, or package.modu
 @app.command()
 def score(
     file: Annotated[Path, typer.Argument(help="TSV or JSONL with source, hypothesis and, where needed, reference.")],
+    *,
     config: Reward = "default",
     source: Source = None,
     target: Target = None,
@@ -106,6 +103,7 @@ def score(
 @app.command()
 def audit(
     file: Annotated[Path, typer.Argument(help="TSV or JSONL with source and reference, real output and human scores.")],
+    *,
     config: Reward = "default",
     source: Source = None,
     target: Target = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -210,9 +210,7 @@ def check_new(path: Path | None) -> None:
         raise DataError(f"output: no folder '{path.parent}'; make it first")
 
 
-def _read(
-    command: str, file: Path, source: str | None, target: str | None, columns: str | None
-) -> HypothesisFile:
+def _read(command: str, file: Path, source: str | None, target: str | None, columns: str | None) -> HypothesisFile:
     names = None if columns is None else [name.strip() for name in columns.split(",")]
     return HypothesisFile(command, file, source, target, names)
 
@@ -239,7 +237,7 @@ def _reward(
         raise ConfigError(f"{command}: reward '{comparing[0]}' needs references, and they are withheld from it")
     if comparing and not read.has_references:
         raise DataError(
-            f"{command}: reward '{comparing[0]}' needs references, and '{read.path}' has no column 'reference' with text"
+            f"{command}: reward '{comparing[0]}' needs references, and '{read.path}' has none; add a column 'reference'"
         )
     if knowing and not texts:
         raise ConfigError(
@@ -281,7 +279,7 @@ def _texts(command: str, arguments: Sequence[str]) -> dict[str, list[str]]:
     for argument in arguments:
         language, equals, path = argument.partition("=")
         if not equals:
-            raise ConfigError(f"{command}: --texts '{argument}' is not of the form LANG=FILE, as in --texts de=german.txt")
+            raise ConfigError(f"{command}: --texts '{argument}' is not of the form LANG=FILE, as in de=german.txt")
         languages.check([language])
         found[language] = [text for line in _lines(command, Path(path)) if (text := normalise(line))]
     return found

@@ -26,7 +26,9 @@ def headline(audit: Audit) -> str:
     if not audit.flagged:
         return f"None of {count(len(tried), 'cheat')} pays."
     names = listing([line.name for line in audit.flagged])
-    return f"{len(audit.flagged)} of {count(len(tried), 'cheat')} {'pay' if len(audit.flagged) > 1 else 'pays'}: {names}."
+    return (
+        f"{len(audit.flagged)} of {count(len(tried), 'cheat')} {'pay' if len(audit.flagged) > 1 else 'pays'}: {names}."
+    )
 
 
 def show(audit: Audit, console: Console) -> None:
@@ -107,5 +109,9 @@ def _segments(audit: Audit) -> str:
 
 def _table(title: str) -> Table:
     return Table(
-        title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+        title=Text(title, style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )

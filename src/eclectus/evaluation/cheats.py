@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from eclectus.rewards.text import PLACEHOLDERS, squeeze, units
@@ -40,7 +40,7 @@ class Cheat:
 
 
 def cheats(
-    segments: Sequence[Segment], seed: int = 1, others: dict[str, Sequence[str | None]] | None = None
+    segments: Sequence[Segment], seed: int = 1, others: Mapping[str, Sequence[str | None]] | None = None
 ) -> list[Cheat]:
     """Make every cheat for segments with references.
 
@@ -75,7 +75,9 @@ def cheats(
         found.append(Cheat(name, made, False, bar, [damage(s.reference, s) if s.reference else None for s in segments]))
     # What comes out as the reference is right and no cheat.
     return [
-        replace(c, hypotheses=[None if _right(text, s) else text for text, s in zip(c.hypotheses, segments, strict=True)])
+        replace(
+            c, hypotheses=[None if _right(text, s) else text for text, s in zip(c.hypotheses, segments, strict=True)]
+        )
         for c in found
     ]
 
@@ -117,7 +119,43 @@ _LATIN = dict(zip("abcdefghijklmnopqrstuvwxyz", "абцдефгхийклмно�
 _CYRILLIC = dict(
     zip(
         "абвгдежзийклмнопрстуфхцчшщъыьэюяієґ",
-        "a b v g d e zh z i j k l m n o p r s t u f kh ts ch sh shch ' y ' e yu ya i ye g".split(),
+        [
+            "a",
+            "b",
+            "v",
+            "g",
+            "d",
+            "e",
+            "zh",
+            "z",
+            "i",
+            "j",
+            "k",
+            "l",
+            "m",
+            "n",
+            "o",
+            "p",
+            "r",
+            "s",
+            "t",
+            "u",
+            "f",
+            "kh",
+            "ts",
+            "ch",
+            "sh",
+            "shch",
+            "'",
+            "y",
+            "'",
+            "e",
+            "yu",
+            "ya",
+            "i",
+            "ye",
+            "g",
+        ],
         strict=True,
     )
 )
@@ -136,7 +174,7 @@ def _transliterated(character: str) -> str:
 
 
 def _right(text: str | None, segment: Segment) -> bool:
-    return text is not None and squeeze(text) == squeeze(segment.reference or "")
+    return text is not None and segment.reference is not None and squeeze(text) == squeeze(segment.reference)
 
 
 def _constant(segments: Sequence[Segment]) -> Cheat:
@@ -154,7 +192,7 @@ def _constant(segments: Sequence[Segment]) -> Cheat:
     return Cheat("one constant sentence", "the corpus' most usual reference", True, GROSS, hypotheses)
 
 
-def _wrong_language(segments: Sequence[Segment], seed: int, others: dict[str, Sequence[str | None]]) -> list[Cheat]:
+def _wrong_language(segments: Sequence[Segment], seed: int, others: Mapping[str, Sequence[str | None]]) -> list[Cheat]:
     if others:
         return [
             Cheat(f"wrong language ({language})", f"text in {language}", True, GROSS, list(texts))

@@ -42,7 +42,7 @@ def kendall_tau_b(first: Sequence[float], second: Sequence[float]) -> float | No
     tied_first = _tied(x for x, _ in pairs)
     tied_second = _tied(y for _, y in pairs)
     tied_both = _tied(pairs)
-    if tied_first == total or tied_second == total:
+    if total in (tied_first, tied_second):
         return None
     # Sorted by x and then by y, so a pair tied in x never counts as an exchange.
     discordant = _exchanges([y for _, y in pairs])
