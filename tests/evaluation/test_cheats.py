@@ -78,7 +78,7 @@ def test_without_references_only_blind_cheats_are_made():
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
-    [("one two three", "one two"), ("one two", "one"), ("four", "fo"), ("黑猫在睡觉", "黑猫"), ("a", None)],
+    [("one two three", "one two"), ("one two", "one"), ("four", "fo"), ("黑猫在 睡觉了", "黑猫在"), ("a", None)],
 )
 def test_half(text, wanted):
     assert half(text) == wanted
@@ -88,6 +88,7 @@ def test_shuffling():
     assert shuffled("one two", 1, "x") == "two one"
     assert sorted(shuffled("黑猫在睡觉", 1, "x")) == sorted("黑猫在睡觉")
     assert shuffled("黑猫在睡觉", 1, "x") != "黑猫在睡觉"
+    assert " " not in shuffled("黑猫在 睡觉了", 1, "x")
     assert [shuffled(text, 1, "x") for text in ("one", "so so so", "")] == [None, None, None]
 
 

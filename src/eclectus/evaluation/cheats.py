@@ -85,24 +85,26 @@ def cheats(
 def half(text: str) -> str | None:
     """The first half of the words, rounded up; of the characters where words are not spaced or there is only one."""
     words = text.split()
-    if len(words) > 1:
+    if len(words) > 1 and _spaced(text):
         return " ".join(words[: (len(words) + 1) // 2])
     return text[: len(text) // 2].strip() or None
 
 
 def shuffled(text: str, seed: int, purpose: str) -> str | None:
     """The words (characters where they are not spaced) in another order; None where there is no other."""
-    words = text.split()
-    joint = " "
-    if len(words) < 2:
-        words, joint = units(text), ""
+    words = units(text)
     if len(set(words)) < 2:
         return None
     generator = rng(seed, "shuffle", purpose, text)
     order = list(words)
     while order == words:
         generator.shuffle(order)
-    return joint.join(order)
+    return (" " if _spaced(text) else "").join(order)
+
+
+def _spaced(text: str) -> bool:
+    """Whether most units stand between spaces: words do, characters of Chinese or Thai do not."""
+    return 2 * len(text.split()) > len(units(text))
 
 
 def wrong_script(text: str) -> str:
@@ -116,49 +118,9 @@ def wrong_script(text: str) -> str:
 
 
 _LATIN = dict(zip("abcdefghijklmnopqrstuvwxyz", "абцдефгхийклмнопкрстуввхыз", strict=True))
-_CYRILLIC = dict(
-    zip(
-        "абвгдежзийклмнопрстуфхцчшщъыьэюяієґ",
-        [
-            "a",
-            "b",
-            "v",
-            "g",
-            "d",
-            "e",
-            "zh",
-            "z",
-            "i",
-            "j",
-            "k",
-            "l",
-            "m",
-            "n",
-            "o",
-            "p",
-            "r",
-            "s",
-            "t",
-            "u",
-            "f",
-            "kh",
-            "ts",
-            "ch",
-            "sh",
-            "shch",
-            "'",
-            "y",
-            "'",
-            "e",
-            "yu",
-            "ya",
-            "i",
-            "ye",
-            "g",
-        ],
-        strict=True,
-    )
-)
+_CYRILLIC_LETTERS = "абвгдежзийклмнопрстуфхцчшщъыьэюяієґ"
+_SOUNDS = "a b v g d e zh z i j k l m n o p r s t u f kh ts ch sh shch ' y ' e yu ya i ye g"
+_CYRILLIC = dict(zip(_CYRILLIC_LETTERS, _SOUNDS.split(" "), strict=True))
 _SHIFT_TO, _SHIFT_RANGE = 0x430, 32
 
 

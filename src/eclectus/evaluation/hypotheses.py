@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eclectus import languages
 from eclectus.corpora import files
-from eclectus.errors import ConfigError, DataError, nearest
+from eclectus.errors import ConfigError, DataError
 from eclectus.rewards.text import excerpt
 from eclectus.segment import Segment
 
@@ -116,12 +116,10 @@ class HypothesisFile:
             DataError: there is none.
         """
         if column not in self.columns:
-            advice = f", or name another with {option}" if option else ""
-            shown = ", ".join(excerpt(c, 30).strip("'\"") for c in self.columns[:8])
-            hint = nearest(column, self.columns)
-            guess = hint if hint.startswith("; did you mean") else f"; it has: {shown}"
-            way = "rename it" if self.path.suffix == ".jsonl" else "write it in the first line or in --columns"
-            raise DataError(f"{self.command}: '{self.path}' has no column '{column}'{guess}; {way}{advice}")
+            ways = ["rename one", *([] if self.path.suffix == ".jsonl" else ["name all of them with --columns"])]
+            ways += [f"name another with {option}"] if option else []
+            there = f"'{self.path}' has no column '{column}', it has {_named(self.columns)}"
+            raise DataError(f"{self.command}: {there}; {', or '.join(ways)}")
 
     def numbers(self, column: str) -> list[float | None]:
         """Read a column of numbers; an empty cell is None.
@@ -168,7 +166,7 @@ class HypothesisFile:
             if len(cells) != len(names):
                 raise DataError(
                     f"{self.command}: '{self.path}' line {number} has {len(cells)} columns instead of {len(names)} "
-                    f"({', '.join(excerpt(n, 30).strip(chr(39)) for n in names)}); separate them with one tab each"
+                    f"({_named(names)}); separate them with one tab each"
                 )
             found.append((number, {n: cell for n, cell in zip(names, cells, strict=True) if n != UNUSED}))
         return found
@@ -206,3 +204,9 @@ class HypothesisFile:
             return languages.check([tag])[0]
         except ConfigError as error:
             raise DataError(f"{self.command}: '{self.path}' line {number}, column '{name}': {error}") from error
+
+
+def _named(columns: Sequence[str]) -> str:
+    """The first columns by name; a file without header has text there, which is cut."""
+    shown = [column if len(column) <= 30 else f"{column[:30]}…" for column in columns[:8]]
+    return ", ".join([*shown, *(["…"] if len(columns) > 8 else [])])
