@@ -137,6 +137,12 @@ def test_cheats_are_compared_on_the_segments_where_both_are_judged():
     assert copied.kept == pytest.approx(len(corpus[0].source.source) / 50)
 
 
+def test_to_beat_real_output_is_to_earn_more():
+    outputs = [Output(i, "A", "Text") for i in range(40)]
+    assert {one.beats for one in run(composite("constant"), outputs).cheats if one.n} == {0.0}
+    assert {one.beats for one in run(composite(f"{__name__}:longer"), outputs).cheats if one.n} == {0.0, 1.0}
+
+
 def test_without_references_the_damaged_ones_are_left_out():
     reward = composite("nonempty")
     result = audit(reward, items(references=False), [Output(0, "A", "Text")], name="n", corpus="c")

@@ -88,6 +88,11 @@ def test_within_a_source_is_the_mean_over_sources():
     assert found.interval == (1.0, 1.0)
 
 
+def test_a_source_in_no_order_counts_as_none():
+    found = correlate("x", [1, 2, 1, 1, 2, 2], [1, 2, 1, 2, 1, 2], ["a", "a", "b", "b", "b", "b"])
+    assert (found.within, found.sources) == (0.5, 2)  # 1 in a, 0 in b
+
+
 def test_sources_without_a_tau_are_counted_and_what_is_not_judged_is_left_out():
     scores = [0.1, 0.2, 0.5, 0.5, 0.3, None, 0.7, 0.4]
     human = [1, 2, 1, 2, 3, 3, None, 1]

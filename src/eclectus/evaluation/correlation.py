@@ -79,8 +79,8 @@ def correlate(
 ) -> Correlation:
     """Correlate scores with human judgements, both "higher is better", where both are there.
 
-    `within` is the group-by-item average of Deutsch, Foster and Freitag 2023 (section 3,
-    https://aclanthology.org/2023.emnlp-main.798) with tau-b inside a group; an item whose tau-b is undefined is left
+    `within` is the group-by-item average of Deutsch, Foster and Freitag 2023,
+    https://aclanthology.org/2023.emnlp-main.798, with tau-b inside a group; an item whose tau-b is undefined is left
     out and counted, not taken for 0. Neither tie calibration nor their accuracy is applied.
 
     Args:
