@@ -196,6 +196,7 @@ def test_headline():
     sentence = audit_report.headline(run(composite("chrf")))
     assert re.fullmatch(r"6 of 11 cheats pay: one constant sentence, half, .* and shuffled words\.", sentence)
     assert audit_report.headline(run(composite(f"{__name__}:nothing"))) == "None of 11 cheats pays."
+    assert "abstains on every cheat" in audit_report.headline(run(composite(f"{__name__}:abstains")))
 
 
 def test_a_crash_in_a_users_reward_is_one_sentence():

@@ -23,6 +23,8 @@ TEMPLATE = "audit.html"
 def headline(audit: Audit) -> str:
     """One sentence: how many cheats the reward pays for, and which."""
     tried = [line for line in audit.cheats if line.mean is not None]
+    if not tried:
+        return "The reward abstains on every cheat, so nothing was tried."
     if not audit.flagged:
         return f"None of {count(len(tried), 'cheat')} pays."
     names = listing([line.name for line in audit.flagged])
