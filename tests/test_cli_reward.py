@@ -295,6 +295,7 @@ def test_audit_with_human_judgements(here):
         (["sys.tsv", "--wrong-language", "de"], "--wrong-language de is the target language"),
         (["sys.tsv", "--wrong-language", "es"], "no column 'es'.*--wrong-language LANG=FILE"),
         (["sys.tsv", "--wrong-language", "es=es.txt"], "no file 'es.txt'"),
+        (["sys.tsv", "--wrong-language", "es=blank.txt"], "'blank.txt' holds nothing visible"),
         (["sys.tsv", "--wrong-language", "klingonian"], "unknown language 'klingonian'"),
         (["hyp.tsv", "--human", "mqm"], "no column 'mqm'"),
         (["words.tsv"], "line 2: 'score' holds 'good' instead of a number"),
@@ -306,6 +307,7 @@ def test_audit_with_human_judgements(here):
 )
 def test_audit_with_a_mistake(systems, options, message):
     (systems / "empty.tsv").write_text("")
+    (systems / "blank.txt").write_text("\u200b\n", encoding="utf-8")
     (systems / "source.tsv").write_text("source\nOne\n")
     (systems / "words.tsv").write_text("source\treference\thypothesis\tscore\nOne\tEins\tEins\tgood\n")
     assert re.search(message, refused("reward", "audit", *options, *DIRECTION))

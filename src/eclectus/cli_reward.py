@@ -140,9 +140,9 @@ def audit(
     What it pays for empty, copied, repeated, cut, shuffled and foreign text, beside references and real output; and how
     it agrees with human judgements, where the file has them.
     """
-    from eclectus import scoring
+    from eclectus import auditing, scoring
 
-    result = scoring.audit_file(
+    result = auditing.audit_file(
         config,
         file,
         task=task,

@@ -1,10 +1,11 @@
-"""Use a reward from the shell: score a file of translations, audit a reward on a corpus."""
+"""Use a reward from the shell: find it, lend it what it needs, score a file of translations."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +16,6 @@ from eclectus.config import RewardConfig, RewardSettings, RewardTermConfig
 from eclectus.corpora import files
 from eclectus.corpora.clean import normalise
 from eclectus.errors import ConfigError, DataError, nearest
-from eclectus.evaluation import audit_report
-from eclectus.evaluation.audit import Audit, Item, Output, audit
 from eclectus.evaluation.formats import count, number
 from eclectus.evaluation.hypotheses import HypothesisFile, Row
 from eclectus.evaluation.judging import Judgement, judge
@@ -27,7 +26,6 @@ from eclectus.segment import Segment
 Format = Literal["tsv", "jsonl"]
 
 _MAX_LENGTH = 128
-_YARDSTICKS = ("bleu", "chrf")
 
 
 @dataclass(frozen=True)
@@ -104,10 +102,10 @@ def score(
         EclectusError: the file cannot be read, or the reward cannot judge it.
     """
     found = settings(name, task)
-    check_new(save)
-    read = _read("score", file, source, target, columns)
+    files.check_new(save)
+    read = read_file("score", file, source, target, columns)
     read.need(hypothesis, "--hypothesis")
-    reward, segments = _reward("score", found, read, lent)
+    reward, segments = lend("score", found, read, lent)
     # As a policy would have written them; only corpora are cleaned.
     hypotheses = [row.cells.get(hypothesis, "") for row in read.rows]
     judged = [row[0] for row in judge(reward, segments, [[text] for text in hypotheses])]
@@ -127,151 +125,73 @@ def score(
     return text
 
 
-def audit_file(
-    name: str,
-    file: Path,
-    *,
-    task: str | None,
-    source: str | None,
-    target: str | None,
-    columns: str | None,
-    systems: str | None,
-    human: str | None,
-    lower_is_better: bool,
-    wrong_language: Sequence[str],
-    lent: Lent,
-    threshold: float | None,
-    seed: int,
-    limit: int | None,
-    html: Path | None,
-    console: Console,
-) -> Audit:
-    """Show how cheatable a reward is on a corpus; see `evaluation.audit`.
-
-    Args:
-        name: the reward, see `settings`.
-        file: TSV or JSONL with sources and references; real output in a column `hypothesis` (one line for each
-            translation, a column `system` may say whose) or in one column for each of `systems`.
-        task: of a run's file.
-        source: language of the sources.
-        target: language of the translations.
-        columns: names of a TSV's columns.
-        systems: columns with real output, with commas between.
-        human: column of human judgements; None: `score` where there is one.
-        lower_is_better: whether the judgements count errors, as MQM does.
-        wrong_language: `LANG` for a column of the file, or `LANG=FILE`.
-        lent: what the reward needs beside the text.
-        threshold: one bar for all cheats.
-        seed: of shuffling and drawing.
-        limit: only so many segments, the file's first.
-        html: where to write the page.
-        console: for the table.
-
-    Raises:
-        EclectusError: the file cannot be read, or the reward cannot judge it.
-    """
-    found = settings(name, task)
-    check_new(html)
-    read = _read("audit", file, source, target, columns)
-    others = [_other(argument, read) for argument in wrong_language]
-    reward, segments = _reward("audit", found, read, lent, [language for language, _ in others])
-    items, places = _items(read.rows, segments, limit)
-    outputs = _outputs(read, places, systems, human, lower_is_better)
-    if not outputs and not read.has_references:
-        raise DataError(f"audit: '{file}' has neither references nor translations; add a column 'reference'")
-    first = {item: i for i, item in reversed(list(enumerate(places))) if item is not None}
-    texts = {language: [column[first[item]] for item in range(len(items))] for language, column in others}
-    visible = read.has_references and not _withheld(found, lent)
-    yardsticks = {y: _plain(y) for y in _YARDSTICKS if visible and name != y}
-    result = audit(
-        reward,
-        items,
-        outputs,
-        name=name,
-        corpus=file.name,
-        seed=seed,
-        threshold=threshold,
-        others=texts,
-        yardsticks=yardsticks,
-    )
-    audit_report.show(result, console)
-    if html is not None:
-        audit_report.write(result, html)
-    return result
-
-
-def check_new(path: Path | None) -> None:
-    """Refuse to overwrite a file, or to write into a folder that is not there."""
-    if path is None:
-        return
-    if path.exists():
-        raise DataError(f"output: '{path}' exists; choose another name")
-    if not path.parent.is_dir():
-        raise DataError(f"output: no folder '{path.parent}'; make it first")
-
-
-def _read(command: str, file: Path, source: str | None, target: str | None, columns: str | None) -> HypothesisFile:
+def read_file(command: str, file: Path, source: str | None, target: str | None, columns: str | None) -> HypothesisFile:
+    """Read a file of translations; `columns` has commas between the names."""
     names = None if columns is None else [name.strip() for name in columns.split(",")]
     return HypothesisFile(command, file, source, target, names)
 
 
-def _withheld(found: RewardSettings, lent: Lent) -> bool:
+def withheld(found: RewardSettings, lent: Lent) -> bool:
+    """Whether the reward may not see references."""
     return lent.withhold or not found.references
 
 
-def _reward(
+def lend(
     command: str, found: RewardSettings, read: HypothesisFile, lent: Lent, others: Sequence[str] = ()
 ) -> tuple[CompositeReward, list[list[Segment]]]:
-    """Build the reward and the segments that it judges, for each row one with each of its references."""
-    directions = list(dict.fromkeys((row.source_lang, row.target_lang) for row in read.rows))
-    own = list(dict.fromkeys([*(tag for pair in directions for tag in pair), *others]))
+    """Build a reward with what it needs, and the segments that it judges: for each row, one with each reference.
+
+    Args:
+        command: named in errors.
+        found: the reward.
+        read: the text.
+        lent: what the user lends.
+        others: languages of hypotheses beside those of the text.
+
+    Raises:
+        ConfigError: the reward needs what is not there.
+        ModelError: the model cannot be loaded, or lacks a language.
+    """
+    own = list(dict.fromkeys([*(tag for row in read.rows for tag in (row.source_lang, row.target_lang)), *others]))
     tags = languages.check(list(lent.languages)) or found.languages
     missing = [tag for tag in own if tag not in tags]
     if lent.languages and missing:
         raise ConfigError(f"{command}: --languages lacks '{missing[0]}', which the text has; name every language")
-    tags = [*tags, *missing]
-    texts = _texts(command, lent.texts)
-    probe = CompositeReward(found.reward, RewardContext(languages=tags, target_texts=texts))
-    translating, knowing, comparing = (probe.needing(n) for n in ("translate", "target_texts", "reference"))
-    if comparing and _withheld(found, lent):
-        raise ConfigError(f"{command}: reward '{comparing[0]}' needs references, and they are withheld from it")
-    if comparing and not read.has_references:
-        raise DataError(
-            f"{command}: reward '{comparing[0]}' needs references, and '{read.path}' has none; add a column 'reference'"
-        )
-    if knowing and not texts:
-        raise ConfigError(
-            f"{command}: reward '{knowing[0]}' needs text of the target language; give it one text a line with "
-            f"--texts {directions[0][1]}=FILE (not the references, which it would know by heart)"
-        )
-    if translating and lent.model is None:
-        raise ConfigError(
-            f"{command}: reward '{translating[0]}' translates with a starting policy; name one with --model, as in "
-            "--model base"
-        )
-    reward = probe
-    if translating and lent.model is not None:
+    hidden = withheld(found, lent)
+    context = RewardContext([*tags, *missing], target_texts=_texts(command, lent.texts))
+    reward = CompositeReward(found.reward, context)
+    _check(command, reward, context, read, lent, hidden)
+    if lent.model is not None and reward.needing("translate"):
         # After everything else is checked: this import takes seconds.
         from eclectus import inference
 
         policy, _ = inference.load(lent.model)
         policy.check_languages(own)
-        translate = lambda wanted: policy.translate(wanted, _MAX_LENGTH)  # noqa: E731
-        reward = CompositeReward(found.reward, RewardContext(tags, translate, texts))
-    hidden = _withheld(found, lent)
-    return reward, [_segments(row, read.path.name, hidden) for row in read.rows]
+        translate = partial(policy.translate, max_length=_MAX_LENGTH)
+        reward = CompositeReward(found.reward, replace(context, translate=translate))
+    return reward, [row.segments(read.path.name, hidden) for row in read.rows]
 
 
-def _segments(row: Row, file: str, hidden: bool) -> list[Segment]:
-    references: list[str | None] = [normalise(text) for text in row.references]
-    return [
-        Segment(normalise(row.source), row.source_lang, row.target_lang, reference, f"{file}:{row.line}")
-        for reference in ([None] if hidden or not references else references)
-    ]
-
-
-def _plain(kind: str) -> CompositeReward:
-    return CompositeReward(RewardConfig(terms=[RewardTermConfig(type=kind)]), RewardContext())
+def _check(
+    command: str, reward: CompositeReward, context: RewardContext, read: HypothesisFile, lent: Lent, hidden: bool
+) -> None:
+    """Refuse a reward that could never judge, with what would help."""
+    if comparing := reward.needing("reference"):
+        place = f"{command}: reward '{comparing[0]}' needs references, and"
+        if hidden:
+            raise ConfigError(f"{place} they are withheld from it; use one that needs none, or let it see them")
+        if not read.has_references:
+            raise DataError(f"{place} '{read.path}' has none; add a column 'reference'")
+    if (knowing := reward.needing("target_texts")) and not any(context.target_texts.values()):
+        raise ConfigError(
+            f"{command}: reward '{knowing[0]}' needs text of the target language; give it one text a line with "
+            f"--texts {read.rows[0].target_lang}=FILE (not the references, which it would know by heart)"
+        )
+    if (translating := reward.needing("translate")) and lent.model is None:
+        raise ConfigError(
+            f"{command}: reward '{translating[0]}' translates with a starting policy; name one with --model, as in "
+            "--model base"
+        )
 
 
 def _texts(command: str, arguments: Sequence[str]) -> dict[str, list[str]]:
@@ -281,75 +201,22 @@ def _texts(command: str, arguments: Sequence[str]) -> dict[str, list[str]]:
         if not equals:
             raise ConfigError(f"{command}: --texts '{argument}' is not of the form LANG=FILE, as in de=german.txt")
         languages.check([language])
-        found[language] = [text for line in _lines(command, Path(path)) if (text := normalise(line))]
+        found[language] = read_texts(command, Path(path))
     return found
 
 
-def _lines(command: str, path: Path) -> list[str]:
+def read_texts(command: str, path: Path) -> list[str]:
+    """Return the texts of a file, one a line, cleaned and without blank ones.
+
+    Raises:
+        DataError: the file cannot be read, or is empty.
+    """
     if not path.is_file():
         raise DataError(f"{command}: no file '{path}' (looked in {Path.cwd()})")
-    return files.read_lines(command, path)
-
-
-def _items(
-    rows: Sequence[Row], segments: Sequence[list[Segment]], limit: int | None
-) -> tuple[list[Item], list[int | None]]:
-    """What is to be translated, each once, and for each row which of it; None: beyond the limit."""
-    known: dict[tuple[str, str, str, tuple[str, ...]], int] = {}
-    items: list[Item] = []
-    places: list[int | None] = []
-    for row, judged in zip(rows, segments, strict=True):
-        key = (row.source, row.source_lang, row.target_lang, row.references)
-        if key not in known and (limit is None or len(items) < limit):
-            known[key] = len(items)
-            first = judged[0]
-            reference = normalise(row.references[0]) if row.references else None
-            # Cheats are made of the reference even where the reward may not see it.
-            items.append(Item(Segment(first.source, first.source_lang, first.target_lang, reference, first.id), judged))
-        places.append(known.get(key))
-    return items, places
-
-
-def _outputs(
-    read: HypothesisFile,
-    places: Sequence[int | None],
-    systems: str | None,
-    human: str | None,
-    lower_is_better: bool,
-) -> list[Output]:
-    """The real translations of the file."""
-    names = [name.strip() for name in systems.split(",")] if systems else []
-    for name in names:
-        read.need(name, "--systems")
-    long = not names and "hypothesis" in read.columns
-    if human is not None and not long:
-        raise ConfigError("audit: --human judges a column 'hypothesis'; write one translation a line, and its system")
-    column = human or ("score" if long and "score" in read.columns else None)
-    judgements = read.numbers(column) if column else [None] * len(read.rows)
-    sign = -1.0 if lower_is_better else 1.0
-    found = []
-    for row, item, value in zip(read.rows, places, judgements, strict=True):
-        if item is None:
-            continue
-        if long:
-            system = row.cells.get("system", "").strip() or "real output"
-            judged = None if value is None else sign * value
-            found.append(Output(item, system, row.cells.get("hypothesis", ""), judged))
-        found += [Output(item, name, row.cells.get(name, "")) for name in names]
-    return found
-
-
-def _other(argument: str, read: HypothesisFile) -> tuple[str, list[str | None]]:
-    """A wrong language and its text for each row: a column, or the lines of a file in turn."""
-    language, equals, path = argument.partition("=")
-    languages.check([language])
-    if any(language == row.target_lang for row in read.rows):
-        raise ConfigError(f"audit: --wrong-language {language} is the target language; name another")
-    if equals:
-        lines = [text for line in _lines("audit", Path(path)) if (text := normalise(line))]
-        return language, [lines[i % len(lines)] for i in range(len(read.rows))]
-    read.need(language, "--wrong-language LANG=FILE")
-    return language, [normalise(row.cells.get(language, "")) or None for row in read.rows]
+    texts = [text for line in files.read_lines(command, path) if (text := normalise(line))]
+    if not texts:
+        raise DataError(f"{command}: '{path}' holds nothing visible; give it one text a line")
+    return texts
 
 
 def _table(rows: Sequence[Row], judged: Sequence[Judgement], names: Sequence[str], form: Format) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from eclectus import languages
 from eclectus.corpora import files
+from eclectus.corpora.clean import normalise
 from eclectus.errors import ConfigError, DataError
 from eclectus.rewards.text import excerpt
 from eclectus.segment import Segment
@@ -39,10 +40,13 @@ class Row:
     references: tuple[str, ...]
     cells: Mapping[str, str] = field(repr=False)
 
-    def segments(self, file: str) -> list[Segment]:
-        """One segment for each reference, one without where there is none."""
-        found: list[str | None] = [*self.references] or [None]
-        return [Segment(self.source, self.source_lang, self.target_lang, r, f"{file}:{self.line}") for r in found]
+    def segments(self, file: str, withhold: bool = False) -> list[Segment]:
+        """One segment for each reference, one without where there is none or none may be seen; cleaned as a corpus."""
+        references: list[str | None] = [normalise(text) for text in self.references]
+        return [
+            Segment(normalise(self.source), self.source_lang, self.target_lang, reference, f"{file}:{self.line}")
+            for reference in ([None] if withhold or not references else references)
+        ]
 
 
 class HypothesisFile:
