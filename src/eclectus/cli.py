@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eclectus import __version__
+from eclectus import __version__, cli_reward
 from eclectus.errors import ConfigError, EclectusError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 recipe_app = typer.Typer(help="Packaged configurations.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
+app.add_typer(cli_reward.app, name="reward")
 
 Overrides = Annotated[
     list[str] | None,
@@ -42,6 +43,9 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # A reward of the user's own (`type: my_rewards:Ending`) may stand in this folder, which an installed command does
+    # not import from; last, so that nothing here stands in for an installed package.
+    sys.path.append(os.getcwd())
     try:
         app(prog_name="eclectus")
     except EclectusError as error:

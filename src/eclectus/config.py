@@ -6,13 +6,15 @@ by their own file when the run is built, still before the first step.
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from eclectus.errors import ConfigError
+from eclectus.errors import ConfigError, nearest
 from eclectus.registry import describe
 
 
@@ -20,6 +22,9 @@ class Model(BaseModel):
     """Base of the configuration's own parts: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+M = TypeVar("M", bound=Model)
 
 
 class Component(BaseModel):
@@ -221,17 +226,78 @@ def load(path: Path, overrides: list[str] | None = None) -> RunConfig:
     Raises:
         ConfigError: missing or unreadable file, an unknown key (the nearest known is named), a wrong value.
     """
+    return parse(read(path), overrides, name=str(path))
+
+
+def read(path: Path) -> str:
+    """Return the text of a configuration file.
+
+    Raises:
+        ConfigError: missing or unreadable file.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError(f"config: no file '{path}'; `eclectus recipe list` shows the packaged ones") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"config: cannot read '{path}' ({error})") from error
-    return parse(text, overrides, name=str(path))
 
 
 def parse(text: str, overrides: list[str] | None = None, name: str = "config") -> RunConfig:
     """Turn YAML text into a checked `RunConfig`; see `load`."""
+    values = _mapping(text, name)
+    for override in overrides or []:
+        _override(values, override)
+    return _checked(RunConfig, values)
+
+
+@dataclass(frozen=True)
+class RewardSettings:
+    """A reward with what its file says about its use.
+
+    Args:
+        reward: terms and gates.
+        languages: `data.languages` of the run that it stands in; none where it stands alone.
+        references: whether its task lets it see references.
+    """
+
+    reward: RewardConfig
+    languages: list[str] = dataclasses.field(default_factory=list)
+    references: bool = True
+
+
+def parse_reward(text: str, task: str | None = None, name: str = "config") -> RewardSettings:
+    """Turn YAML text into a reward: its keys alone, under the key `reward`, or in a task of a whole run.
+
+    Args:
+        text: YAML.
+        task: which task's reward of a whole run; not needed where it has only one.
+        name: the file, for errors.
+
+    Raises:
+        ConfigError: not YAML, an unknown key or a wrong value, a task that is not there or not named.
+    """
+    values = _mapping(text, name)
+    if "reinforce" not in values:
+        if task is not None:
+            raise ConfigError(f"config: '{name}' is a reward alone and has no task '{task}'; leave --task out")
+        if "terms" not in values and "reward" not in values:
+            raise ConfigError(f"config: '{name}' holds no reward; write its terms, or a run with a 'reinforce' part")
+        inner = values["reward"] if set(values) == {"reward"} else values
+        if not isinstance(inner, dict):
+            raise ConfigError(f"config: 'reward' in '{name}' must hold keys such as terms and gates")
+        return RewardSettings(_checked(RewardConfig, inner))
+    run = _checked(RunConfig, values)
+    tasks = {t.name: t for t in run.reinforce.tasks} if run.reinforce else {}
+    chosen = next(iter(tasks)) if task is None and len(tasks) == 1 else task
+    if chosen is None:
+        raise ConfigError(f"config: '{name}' has several tasks; choose one with --task: {', '.join(tasks)}")
+    if chosen not in tasks:
+        raise ConfigError(f"config: '{name}' has no task '{chosen}'{nearest(chosen, tasks)}")
+    return RewardSettings(tasks[chosen].reward, run.data.languages, tasks[chosen].references)
+
+
+def _mapping(text: str, name: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -240,12 +306,14 @@ def parse(text: str, overrides: list[str] | None = None, name: str = "config") -
         raise ConfigError(f"config: '{name}' is not valid YAML{place}: {getattr(error, 'problem', error)}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"config: '{name}' must hold keys and values; see `eclectus recipe show quickstart`")
-    for override in overrides or []:
-        _override(values, override)
+    return values
+
+
+def _checked(model: type[M], values: dict[str, Any]) -> M:
     try:
-        return RunConfig(**values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(describe(error, "", RunConfig)) from error
+        raise ConfigError(describe(error, "", model)) from error
 
 
 def dump(config: RunConfig) -> str:

@@ -66,7 +66,7 @@ def translate(
         DataError: the input cannot be read, or the output exists.
         ModelError: the model cannot be loaded, or lacks a language.
     """
-    _check_new(output)
+    files.check_new(output)
     tags = languages.check([source, target])
     lines = texts or _lines(input_file)
     policy, _ = load(model)
@@ -100,7 +100,7 @@ def evaluate(
         DataError: the file cannot be read or holds no pair of the two languages, or `save` exists.
         ModelError: the model cannot be loaded, or lacks a language.
     """
-    _check_new(save)
+    files.check_new(save)
     tags = languages.check([source, target])
     segments = [
         Segment(normalise(e.texts[source]), source, target, normalise(e.texts[target]), e.id, {"corpus": e.corpus})
@@ -168,13 +168,3 @@ def _lines(file: Path | None) -> list[str]:
     if not text.strip():
         raise DataError(f"input: '{name}' is empty; give it one text a line")
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-
-
-def _check_new(path: Path | None) -> None:
-    """Refuse to overwrite, and to find out after minutes that there is no such folder."""
-    if path is None:
-        return
-    if path.exists():
-        raise DataError(f"output: '{path}' exists; choose another name")
-    if not path.parent.is_dir():
-        raise DataError(f"output: no folder '{path.parent}'; make it first")

@@ -1,4 +1,4 @@
-"""The user's own files: reading lines with errors that name the place."""
+"""The user's own files: reading lines with errors that name the place, overwriting nothing."""
 
 from __future__ import annotations
 
@@ -58,3 +58,17 @@ def check_languages(kind: str, path: Path, tags: Sequence[str], languages: Seque
             raise DataError(f"{kind}: '{path}' has '{tag}', which is not in data.languages{hint}; {unused}")
         if tag in tags[:index]:
             raise DataError(f"{kind}: '{path}' has '{tag}' twice; name each language once")
+
+
+def check_new(path: Path | None) -> None:
+    """Refuse to overwrite an output file, and to find out after minutes that there is no such folder.
+
+    Raises:
+        DataError: the file exists, or its folder does not.
+    """
+    if path is None:
+        return
+    if path.exists():
+        raise DataError(f"output: '{path}' exists; choose another name")
+    if not path.parent.is_dir():
+        raise DataError(f"output: no folder '{path.parent}'; make it first")

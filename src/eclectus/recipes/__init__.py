@@ -26,3 +26,18 @@ def read(name: str) -> str:
 def summary(name: str) -> str:
     """The first line of a recipe, which is a comment that says what it is for."""
     return read(name).splitlines()[0].lstrip("# ")
+
+
+def reward_names() -> list[str]:
+    """Names of the packaged rewards."""
+    return sorted(f.name.removesuffix(".yaml") for f in (files(__name__) / "rewards").iterdir())
+
+
+def read_reward(name: str) -> str:
+    """Text of a packaged reward; one of `reward_names`."""
+    return (files(__name__) / "rewards" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def reward_summary(name: str) -> str:
+    """The first line of a packaged reward, as `summary`."""
+    return read_reward(name).splitlines()[0].lstrip("# ")

@@ -40,6 +40,9 @@ class Reward(ABC):
     requires: ClassVar[frozenset[str]] = frozenset()
     """What must be there: "reference" (in the segment), "translate", "target_texts" (in the context)."""
 
+    extra: ClassVar[str] = ""
+    """The optional dependencies that it needs, as in `pip install "eclectus[<extra>]"`; "" where it needs none."""
+
     def __init__(self, options: Options | None = None, context: RewardContext | None = None) -> None:
         self.options = options if options is not None else type(self).Options()
         self.context = context or RewardContext()

@@ -70,6 +70,10 @@ class CompositeReward:
         """The names of the parts, terms first; a type used twice gets a number, as in `chrf-2`."""
         return list(self._rewards)
 
+    def needing(self, need: str) -> list[str]:
+        """Return the names of the parts that require "reference", "translate" or "target_texts"."""
+        return [name for name, reward in self._rewards.items() if need in reward.requires]
+
     @property
     def signature(self) -> str:
         """How the total is made, for example `(0.5*[BLEU|...] + 0.5*[chrF2|...]) * [language|...]`."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import traceback
 from collections.abc import Callable, Sequence
 
+from eclectus.errors import RunError
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.segment import Segment
 
@@ -61,4 +63,12 @@ class FunctionReward(Reward):
         }
         wanted = {name: column for name, column in columns.items() if self._takes_all or name in self._known}
         sources = [segment.source for segment in segments]
-        return list(self._function(prompts=sources, completions=list(hypotheses), **wanted))
+        try:
+            return list(self._function(prompts=sources, completions=list(hypotheses), **wanted))
+        except Exception as error:
+            # Code that is not ours, on hypotheses that nobody foresaw: an empty one is the usual surprise.
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            raise RunError(
+                f"reward '{self._kind}' failed with {type(error).__name__} ({error}) at {last.filename}:{last.lineno}; "
+                "it must give a number or None for any text, an empty one included"
+            ) from error

@@ -1,0 +1,216 @@
+"""A file of translations to be judged: TSV or JSONL with a source, a hypothesis, references, human scores."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eclectus import languages
+from eclectus.corpora import files
+from eclectus.corpora.clean import normalise
+from eclectus.errors import ConfigError, DataError
+from eclectus.rewards.text import excerpt
+from eclectus.segment import Segment
+
+UNUSED = "-"
+_REFERENCE = re.compile(r"reference[-_ ]?\d*")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the file.
+
+    Args:
+        line: its number, from 1.
+        source: the text to translate.
+        source_lang: BCP-47 tag.
+        target_lang: BCP-47 tag.
+        references: right translations; may be none.
+        cells: every column as text, by name.
+    """
+
+    line: int
+    source: str
+    source_lang: str
+    target_lang: str
+    references: tuple[str, ...]
+    cells: Mapping[str, str] = field(repr=False)
+
+    def segments(self, file: str, withhold: bool = False) -> list[Segment]:
+        """One segment for each reference, one without where there is none or none may be seen; cleaned as a corpus."""
+        references: list[str | None] = [normalise(text) for text in self.references]
+        return [
+            Segment(normalise(self.source), self.source_lang, self.target_lang, reference, f"{file}:{self.line}")
+            for reference in ([None] if withhold or not references else references)
+        ]
+
+
+class HypothesisFile:
+    """The rows of a TSV (a header names the columns, or `columns` does) or a JSONL file (keys are the columns).
+
+    The columns that mean something are `source`, `reference` (and `reference2`, `reference_3`, … where there are
+    several), `source_lang` and `target_lang`. A column named as the source language is the source where there is no
+    `source`, and so for the target language and the reference.
+
+    Args:
+        command: named in errors.
+        path: the file.
+        source_lang: language of all sources; None: the column `source_lang` says it.
+        target_lang: language of all translations; None: the column `target_lang` says it.
+        columns: names of the columns of a TSV without header, "-" skips one.
+
+    Raises:
+        DataError: a file that cannot be read, a missing column, a line with another number of columns.
+        ConfigError: an unknown language, or none.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        path: Path,
+        source_lang: str | None = None,
+        target_lang: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> None:
+        self.command, self.path = command, path
+        for tag in (source_lang, target_lang):
+            if tag is not None:
+                languages.check([tag])
+        if not path.is_file():
+            raise DataError(f"{command}: no file '{path}' (looked in {Path.cwd()})")
+        lines = files.read_lines(command, path)
+        if path.suffix == ".jsonl":
+            if columns is not None:
+                raise ConfigError(f"{command}: --columns is for TSV; the keys of '{path}' name its columns")
+            cells = [(number, self._object(number, line)) for number, line in enumerate(lines, 1) if line.strip()]
+            self.columns = list(dict.fromkeys(key for _, row in cells for key in row))
+        else:
+            cells = self._table(lines, columns)
+        if not cells:
+            raise DataError(f"{command}: '{path}' holds a header and no text; add lines, or name the columns there")
+        self._source = self._find("source", source_lang)
+        self._references = [c for c in self.columns if _REFERENCE.fullmatch(c)]
+        if not self._references and target_lang in self.columns:
+            self._references = [str(target_lang)]
+        for name, given, option in (
+            ("source_lang", source_lang, "--from"),
+            ("target_lang", target_lang, "--to"),
+        ):
+            if given is None and name not in self.columns:
+                raise ConfigError(f"{command}: say the language with {option}, or in a column '{name}' of '{path}'")
+        self.rows = [self._row(number, row, source_lang, target_lang) for number, row in cells]
+
+    @property
+    def has_references(self) -> bool:
+        """Whether any row has a reference."""
+        return any(row.references for row in self.rows)
+
+    def need(self, column: str, option: str = "") -> None:
+        """Refuse a file without a column.
+
+        Args:
+            column: its name.
+            option: what names another column, for the error.
+
+        Raises:
+            DataError: there is none.
+        """
+        if column not in self.columns:
+            ways = ["rename one", *([] if self.path.suffix == ".jsonl" else ["name all of them with --columns"])]
+            ways += [f"name another with {option}"] if option else []
+            there = f"'{self.path}' has no column '{column}', it has {_named(self.columns)}"
+            raise DataError(f"{self.command}: {there}; {', or '.join(ways)}")
+
+    def numbers(self, column: str) -> list[float | None]:
+        """Read a column of numbers; an empty cell is None.
+
+        Raises:
+            DataError: there is no such column, or a cell is not a finite number.
+        """
+        self.need(column)
+        return [self._number(row, column) for row in self.rows]
+
+    def _number(self, row: Row, column: str) -> float | None:
+        text = row.cells.get(column, "").strip()
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise DataError(
+                f"{self.command}: '{self.path}' line {row.line}: '{column}' holds {excerpt(text)} instead of a number; "
+                "leave it empty where nobody judged"
+            )
+        return value
+
+    def _find(self, name: str, language: str | None) -> str:
+        """The column of the source: its own, or the one named as the language."""
+        if name not in self.columns and language in self.columns:
+            return str(language)
+        self.need(name)
+        return name
+
+    def _table(self, lines: list[str], columns: Sequence[str] | None) -> list[tuple[int, dict[str, str]]]:
+        names = [name.strip() for name in (lines[0].split("\t") if columns is None else columns)]
+        self.columns = [name for name in names if name != UNUSED]
+        for index, name in enumerate(self.columns):
+            if name in self.columns[:index]:
+                raise DataError(f"{self.command}: '{self.path}' has the column '{name}' twice; name each once")
+        found = []
+        for number, line in enumerate(lines, start=1):
+            if not line.strip() or (columns is None and number == 1):
+                continue
+            cells = line.split("\t")
+            if len(cells) != len(names):
+                raise DataError(
+                    f"{self.command}: '{self.path}' line {number} has {len(cells)} columns instead of {len(names)} "
+                    f"({_named(names)}); separate them with one tab each"
+                )
+            found.append((number, {n: cell for n, cell in zip(names, cells, strict=True) if n != UNUSED}))
+        return found
+
+    def _object(self, number: int, line: str) -> dict[str, str]:
+        place = f"{self.command}: '{self.path}' line {number}"
+        try:
+            values = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{place} is not JSON ({error.msg}, column {error.colno}); write one object a line"
+            ) from error
+        if not isinstance(values, dict):
+            raise DataError(f'{place} is not an object; write one a line, such as {{"source": "…", "hypothesis": "…"}}')
+        return {key: self._text(place, key, value) for key, value in values.items()}
+
+    @staticmethod
+    def _text(place: str, key: str, value: object) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise DataError(f"{place}: '{key}' holds {type(value).__name__} instead of text; write it in quotes")
+        return str(value)
+
+    def _row(self, number: int, cells: dict[str, str], source_lang: str | None, target_lang: str | None) -> Row:
+        tags = [
+            given if given is not None else self._language(number, name, cells.get(name, ""))
+            for name, given in (("source_lang", source_lang), ("target_lang", target_lang))
+        ]
+        references = tuple(text for name in self._references if (text := cells.get(name, "")).strip())
+        return Row(number, cells.get(self._source, ""), tags[0], tags[1], references, cells)
+
+    def _language(self, number: int, name: str, tag: str) -> str:
+        try:
+            return languages.check([tag])[0]
+        except ConfigError as error:
+            raise DataError(f"{self.command}: '{self.path}' line {number}, column '{name}': {error}") from error
+
+
+def _named(columns: Sequence[str]) -> str:
+    """The first columns by name; a file without header has text there, which is cut."""
+    shown = [column if len(column) <= 30 else f"{column[:30]}…" for column in columns[:8]]
+    return ", ".join([*shown, *(["…"] if len(columns) > 8 else [])])

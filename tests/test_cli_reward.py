@@ -1,0 +1,321 @@
+"""`eclectus reward …` as a user meets it, and every mistake as one sentence."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from eclectus import recipes, registry
+from eclectus.rewards.bleu import Bleu
+from eclectus.segment import Segment
+from tests.test_cli import eclectus, refused
+
+DIRECTION = ("--from", "en", "--to", "de")
+HYP = """\
+source\treference\thypothesis
+The black cat sleeps here.\tDie schwarze Katze schläft hier.\tDie schwarze Katze schläft jetzt.
+Two dogs play in the snow.\tZwei Hunde spielen im Schnee.\tZwei Hunde spielen im Schnee.
+A man reads a newspaper.\tEin Mann liest eine Zeitung.\t
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # As an installed command: the folder that it is run in is not where Python looks for modules.
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    (tmp_path / "hyp.tsv").write_text(HYP, encoding="utf-8")
+    return tmp_path
+
+
+def table(text):
+    head, *rows = (line.split("\t") for line in text.splitlines())
+    return [dict(zip(head, row, strict=True)) for row in rows]
+
+
+# list and describe
+
+
+def test_list_names_every_reward_with_its_range_and_needs():
+    lines = eclectus("reward", "list").out.splitlines()
+    rows = {line.split()[0]: line for line in lines[1:]}
+    assert list(rows) == [*registry.names("rewards"), *recipes.reward_names()]
+    assert re.match(r"bleu +\[0, 1\] +reference +Sentence BLEU of", rows["bleu"])
+    assert re.match(r"language +\{0, 1\}  +1 if", rows["language"])
+    assert re.match(r"pivot +\[0, 1\] +policy ", rows["pivot"])
+    assert re.match(r"fluency +\[0, 1\] +text ", rows["fluency"])
+    assert "`" not in "".join(lines)
+
+
+@pytest.mark.parametrize("name", registry.names("rewards"))
+def test_describe_says_all(name):
+    text = eclectus("reward", "describe", name).out
+    for wanted in ("How it is cheated:", "Example:", "Needs:", "Range"):
+        assert wanted in text
+    assert "$$" not in text
+
+
+def test_describe_shows_options_with_defaults():
+    text = eclectus("reward", "describe", "bleu").out
+    assert re.search(r"max_order +4 +int, ≥ 1, ≤ 8", text)
+    assert re.search(r"smooth_value +null +float \| null, ≥ 0 +for add-k", text)
+    assert "No options." in eclectus("reward", "describe", "nonempty").out
+    assert eclectus("reward", "describe", "default").out == recipes.read_reward("default")
+
+
+def test_describe_knows_rewards_of_the_users_own(here):
+    (here / "own_rewards.py").write_text('def polite(prompts, completions, **kwargs):\n    """1 for bitte."""\n')
+    assert "1 for bitte." in eclectus("reward", "describe", "own_rewards:polite").out
+    assert "did you mean 'bleu'" in refused("reward", "describe", "blue")
+    assert "cannot load 'own_rewards:rude'" in refused("reward", "describe", "own_rewards:rude")
+
+
+def test_help_needs_nothing_heavy(tmp_path):
+    commands = [["reward", "--help"], *(["reward", c, "--help"] for c in ("list", "describe", "score", "audit"))]
+    script = f"""
+import contextlib, io, sys
+from eclectus.cli import main
+for command in {commands!r}:
+    sys.argv = ["eclectus", *command]
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
+        main()
+print(sorted({{"torch", "transformers", "numpy", "sacrebleu", "matplotlib", "jinja2"}} & set(sys.modules)))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert ended.stdout == "[]\n"
+
+
+def test_the_list_of_commands_cuts_no_summary():
+    assert "..." not in eclectus("reward", "--help").out.partition("Commands:")[2]
+
+
+# score
+
+
+def test_score_writes_a_line_for_each(here):
+    outcome = eclectus("reward", "score", "hyp.tsv", *DIRECTION, "--config", "bleu")
+    assert outcome.code == 0, outcome
+    rows = table(outcome.out)
+    wanted = Bleu()(
+        [Segment("", "en", "de", line.split("\t")[1]) for line in HYP.splitlines()[1:]],
+        [line.split("\t")[2] for line in HYP.splitlines()[1:]],
+    )
+    assert [row["line"] for row in rows] == ["2", "3", "4"]
+    assert [float(row["total"]) for row in rows] == pytest.approx(wanted, abs=1e-6)
+    assert [row["bleu"] for row in rows] == [row["total"] for row in rows]
+    assert f"total: {sum(wanted) / 3:.4f} over 3 lines" in outcome.err
+    assert "BLEU|nrefs:1" in outcome.err
+
+
+def test_score_shows_the_parts_and_abstentions(here):
+    (here / "r.yaml").write_text("reward: {terms: [{type: chrf}, {type: placeholders}], gates: [{type: nonempty}]}")
+    outcome = eclectus("reward", "score", "hyp.tsv", *DIRECTION, "--config", "r.yaml", "--format", "jsonl")
+    rows = [json.loads(line) for line in outcome.out.splitlines()]
+    assert rows[1] == {"line": 3, "total": 1.0, "chrf": 1.0, "placeholders": None, "nonempty": 1.0}
+    assert rows[2]["total"] == 0.0
+    assert "placeholders: abstains everywhere over 3 lines" in outcome.err
+    plain = eclectus("reward", "score", "hyp.tsv", *DIRECTION, "--config", "r.yaml").out
+    assert plain.splitlines()[2] == "3\t1\t1\t\t1"
+
+
+def test_score_saves_and_never_overwrites(here):
+    command = ("reward", "score", "hyp.tsv", *DIRECTION, "--save")
+    outcome = eclectus(*command, "out.jsonl")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert len([json.loads(line) for line in (here / "out.jsonl").read_text(encoding="utf-8").splitlines()]) == 3
+    assert "'out.jsonl' exists" in refused(*command, "out.jsonl")
+    assert "no folder 'none'" in refused(*command, "none/out.tsv")
+
+
+def test_score_reads_a_run_and_its_task(here):
+    outcome = eclectus("reward", "score", "hyp.tsv", *DIRECTION, "--config", "quickstart", "--task", "supervised")
+    assert list(table(outcome.out)[0]) == ["line", "total", "bleu", "chrf"]
+    assert "several tasks; choose one with --task: zero-shot, low-resource" in refused(
+        "reward", "score", "hyp.tsv", *DIRECTION, "--config", "quickstart"
+    )
+    assert "no task 'supervisd'; did you mean 'supervised'" in refused(
+        "reward", "score", "hyp.tsv", *DIRECTION, "--config", "quickstart", "--task", "supervisd"
+    )
+    # A recipe with one task needs no --task.
+    assert eclectus("reward", "score", "hyp.tsv", *DIRECTION, "--config", "my-corpus").code == 0
+
+
+def test_score_without_references(here):
+    (here / "bare.tsv").write_text("source\thypothesis\nThe cat sleeps in the garden\tDie Katze schläft im Garten\n")
+    assert "reward 'bleu' needs references, and 'bare.tsv' has none" in refused(
+        "reward", "score", "bare.tsv", *DIRECTION
+    )
+    outcome = eclectus("reward", "score", "bare.tsv", *DIRECTION, "--config", "language")
+    assert table(outcome.out)[0]["total"] == "1"
+    assert "are withheld from it" in refused("reward", "score", "hyp.tsv", *DIRECTION, "--withhold-references")
+
+
+def test_withheld_references_are_not_seen(here):
+    """Without references `placeholders` goes by the source."""
+    (here / "p.tsv").write_text("source\treference\thypothesis\n5 cats\tfünf Katzen\tfünf Katzen\n", encoding="utf-8")
+    command = ("reward", "score", "p.tsv", *DIRECTION, "--config", "placeholders")
+    assert table(eclectus(*command).out)[0]["total"] == ""
+    assert table(eclectus(*command, "--withhold-references").out)[0]["total"] == "0"
+
+
+def test_what_a_reward_needs_is_asked_for(here):
+    command = ("reward", "score", "hyp.tsv", *DIRECTION, "--config")
+    assert "reward 'round_trip' translates with a starting policy; name one with --model" in refused(
+        *command, "round_trip"
+    )
+    assert "needs text of the target language; give it one text a line with --texts de=FILE" in refused(
+        *command, "fluency"
+    )
+    assert "--texts 'german.txt' is not of the form LANG=FILE" in refused(*command, "fluency", "--texts", "german.txt")
+    assert "no file 'german.txt'" in refused(*command, "fluency", "--texts", "de=german.txt")
+    assert "--languages lacks 'de'" in refused(*command, "bleu", "--languages", "en,fr")
+    assert "cannot load 'none'" in refused(*command, "round_trip", "--model", "none")
+
+
+def test_text_lent_to_a_reward(here):
+    (here / "de.txt").write_text("".join(f"Der Hund Nummer {n} schläft im Garten.\n" for n in range(200)))
+    outcome = eclectus("reward", "score", "hyp.tsv", *DIRECTION, "--config", "fluency", "--texts", "de=de.txt")
+    assert outcome.code == 0, outcome
+    assert float(table(outcome.out)[2]["total"]) == 0.0
+
+
+def test_a_model_lent_to_a_reward(here):
+    (here / "ui.tsv").write_text("source\thypothesis\nSave changes\tÄnderungen speichern\nSave changes\tHund\n")
+    outcome = eclectus("reward", "score", "ui.tsv", *DIRECTION, "--config", "round_trip", "--model", "base")
+    assert outcome.code == 0, outcome
+    right, wrong = (float(row["total"]) for row in table(outcome.out))
+    assert right > wrong
+    message = refused(
+        "reward", "score", "ui.tsv", "--from", "en", "--to", "ja", "--config", "round_trip", "--model", "base"
+    )
+    assert "model: it has no language 'ja'" in message
+
+
+def test_a_reward_of_the_users_own(here):
+    (here / "my_scores.py").write_text(
+        "def half(prompts, completions, **kwargs):\n    return [0.5 if text else 1 / 0 for text in completions]\n"
+    )
+    message = refused("reward", "score", "hyp.tsv", *DIRECTION, "--config", "my_scores:half")
+    assert "'my_scores:half' failed with ZeroDivisionError" in message
+    assert "my_scores.py:2" in message
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["hyp.tsv", "--config", "blue"], "no file and no reward 'blue'; did you mean 'bleu'"),
+        (["hyp.tsv", "--config", "none.yaml"], "no file 'none.yaml'"),
+        (["hyp.tsv", "--config", "bleu", "--task", "x"], "is one reward and has no task 'x'"),
+        (["hyp.tsv", "--config", "default", "--task", "x"], "is a reward alone and has no task 'x'"),
+        (["hyp.tsv", "--config", "none:none"], "cannot load 'none:none'"),
+        (["hyp.tsv", "--config", "base"], "'base' holds no reward"),
+        (["hyp.tsv", "--config", "broken.yaml"], "not valid YAML"),
+        (["hyp.tsv", "--config", "typo.yaml"], "unknown key 'gatez'; did you mean 'gates'"),
+        (["hyp.tsv", "--config", "number.yaml"], "config: "),
+        (["hyp.tsv", "--config", "option.yaml"], "unknown key 'reward.terms.0.word'; did you mean 'words'"),
+        (["hyp.tsv", "--hypothesis", "output"], "no column 'output', it has source, reference, hypothesis"),
+        (["none.tsv"], "score: no file 'none.tsv'"),
+        (["hyp.tsv", "--columns", "source,hypothesis"], "line 1 has 3 columns instead of 2"),
+    ],
+)
+def test_score_with_a_mistake(here, options, message):
+    (here / "broken.yaml").write_text("terms: [1\nb: }")
+    (here / "typo.yaml").write_text("terms: [{type: bleu}]\ngatez: []")
+    (here / "number.yaml").write_text("terms: [{type: bleu}]\n5: x")
+    (here / "option.yaml").write_text("terms: [{type: chrf, word: 2}]")
+    assert re.search(message, refused("reward", "score", *options, *DIRECTION))
+
+
+# audit
+
+
+SYSTEMS = """\
+en\tde\tfr\tgood\tbad
+The black cat sleeps.\tDie schwarze Katze schläft hier.\tLe chat noir dort.\tEine schwarze Katze schläft hier.\tKatze
+Two dogs play in the snow.\tZwei Hunde spielen im Schnee.\tDeux chiens jouent.\tZwei Hunde spielen im Schnee.\tZwei
+A man reads a newspaper.\tEin Mann liest eine Zeitung.\tUn homme lit un journal.\tEin Mann liest die Zeitung.\tMann da
+"""
+
+
+@pytest.fixture
+def systems(here):
+    (here / "sys.tsv").write_text(SYSTEMS, encoding="utf-8")
+    return here
+
+
+def test_audit_of_a_cheatable_reward(systems):
+    command = ("reward", "audit", "sys.tsv", *DIRECTION, "--systems", "good,bad", "--config", "chrf")
+    outcome = eclectus(*command, "--html", "a.html", "--wrong-language", "fr")
+    assert outcome.code == 0, outcome
+    assert re.search(r"good +3 +100 % +0\.[89]", outcome.out)
+    assert re.search(r"doubled +3 +100 % .* above 50 %", outcome.out)
+    assert "wrong language (fr)" in outcome.out
+    assert "cheats pay: half, doubled, tripled" in outcome.out
+    assert "doubled" in (systems / "a.html").read_text(encoding="utf-8")
+    assert "'a.html' exists" in refused(*command, "--html", "a.html")
+    assert eclectus(*command, "--strict").code == 1
+    assert eclectus(*command, "--strict", "--threshold", "2").code == 0
+    assert eclectus(*command).out == eclectus(*command).out
+
+
+def test_audit_of_the_default(systems):
+    outcome = eclectus("reward", "audit", "sys.tsv", *DIRECTION, "--systems", "good", "--strict", "--limit", "2")
+    assert outcome.code == 0, outcome
+    assert "2 segments" in outcome.out
+    assert "None of 11 cheats pays." in outcome.out
+
+
+def test_audit_with_human_judgements(here):
+    lines = ["source\treference\tsystem\thypothesis\tmqm"]
+    for n in range(12):
+        reference = f"Der alte Mann liest im Garten Nummer {n} eine Zeitung."
+        for system, words, errors in (("a", 10, 0), ("b", 7, 1), ("c", 4, 5)):
+            hypothesis = " ".join(reference.split()[:words])
+            lines.append(f"The old man reads a newspaper {n}.\t{reference}\t{system}\t{hypothesis}\t{errors}")
+    (here / "human.tsv").write_text("\n".join(lines), encoding="utf-8")
+    command = ("reward", "audit", "human.tsv", *DIRECTION, "--config", "chrf", "--human", "mqm")
+    shown = eclectus(*command, "--lower-is-better").out
+    assert re.search(r"chrf +36 +0\.\d+ +1\.000 \[1\.000, 1\.000\] +12 +0", shown)
+    assert re.search(r"bleu +36 ", shown)
+    assert "12 segments" in shown
+    assert re.search(r"chrf +36 +−0\.\d+ +−1\.000", eclectus(*command).out)
+    assert "Kendall" not in eclectus(*command[:-2]).out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["sys.tsv", "--systems", "god"],
+            "no column 'god', it has en, de, fr, good, bad; .*, or name another with --systems",
+        ),
+        (["sys.tsv", "--human", "score"], "--human judges a column 'hypothesis'"),
+        (["sys.tsv", "--wrong-language", "de"], "--wrong-language de is the target language"),
+        (["sys.tsv", "--wrong-language", "es"], "no column 'es'.*--wrong-language LANG=FILE"),
+        (["sys.tsv", "--wrong-language", "es=es.txt"], "no file 'es.txt'"),
+        (["sys.tsv", "--wrong-language", "es=blank.txt"], "'blank.txt' holds nothing visible"),
+        (["sys.tsv", "--wrong-language", "klingonian"], "unknown language 'klingonian'"),
+        (["hyp.tsv", "--human", "mqm"], "no column 'mqm'"),
+        (["words.tsv"], "line 2: 'score' holds 'good' instead of a number"),
+        (["source.tsv", "--config", "nonempty"], "neither references nor translations"),
+        (["source.tsv"], "needs references"),
+        (["empty.tsv"], "is empty"),
+        (["sys.tsv", "--html", "none/a.html"], "no folder 'none'"),
+    ],
+)
+def test_audit_with_a_mistake(systems, options, message):
+    (systems / "empty.tsv").write_text("")
+    (systems / "blank.txt").write_text("\u200b\n", encoding="utf-8")
+    (systems / "source.tsv").write_text("source\nOne\n")
+    (systems / "words.tsv").write_text("source\treference\thypothesis\tscore\nOne\tEins\tEins\tgood\n")
+    assert re.search(message, refused("reward", "audit", *options, *DIRECTION))
+
+
+def test_wrong_language_from_a_file(systems):
+    (systems / "es.txt").write_text("Un hombre lee.\nDos perros.\n", encoding="utf-8")
+    command = ("reward", "audit", "sys.tsv", *DIRECTION, "--wrong-language", "es=es.txt", "--config", "language")
+    outcome = eclectus(*command)
+    assert "wrong language (es)" in outcome.out
+    assert "py3langid:de,en,es" in outcome.out
