@@ -13,10 +13,9 @@ from eclectus.exploration.base import Array, Counts, Exploration, greedy_shares
 class EpsilonGreedy(Exploration):
     r"""The best action with probability $1 - \epsilon$, else one of the `top_k` best (of all where there is no top_k).
 
-    $$\pi(a) = (1 - \epsilon) \frac{[a \in \arg\max Q]}{|\arg\max Q|} + \epsilon \frac{[a \in \text{top}_k]}{k}$$
+    $$\pi(a) = (1 - \epsilon) \frac{[a \in \arg\max Q]}{|\arg\max Q|} + \epsilon \frac{[a \in \text{top}_k]}{|\text{top}_k|}$$
 
-    Equal values stand in the order of their actions where `top_k` cuts between them; where all of them are equal,
-    nothing is known yet and all actions are explored.
+    Actions that equal the k-th best belong to the top k too: among values that are still all the same, all are explored.
 
     Example:
         >>> import numpy as np
@@ -39,8 +38,8 @@ class EpsilonGreedy(Exploration):
         epsilon = min(self.options.epsilon.at(progress), 1.0)
         explored = np.ones(len(values))
         k = self.options.top_k
-        if k is not None and k < len(values) and values.max() > values.min():
-            explored[np.argsort(-values, kind="stable")[k:]] = 0
+        if k is not None and k < len(values):
+            explored[values < np.sort(values)[-k]] = 0
         return (1 - epsilon) * greedy_shares(values) + epsilon * explored / explored.sum()
 
     def settings(self, progress: float) -> dict[str, float]:
