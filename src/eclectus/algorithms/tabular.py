@@ -53,12 +53,14 @@ class After:
         allowed: the actions that may be taken in s'.
         action: a', the action that is taken next.
         probabilities: of each of `allowed` under the behaviour policy.
+        greedy: whether none of `allowed` is worth more than a'.
     """
 
     state: int
     allowed: Actions
     action: int
     probabilities: Array
+    greedy: bool
 
 
 class TemporalDifference(ABC):
@@ -78,7 +80,10 @@ class TemporalDifference(ABC):
         ConfigError: a value is out of its range, or the table would not fit in memory.
     """
 
+    title = ""
+    """The name, as people write it."""
     reference = ""
+    """The paper that the algorithm is from."""
 
     def __init__(
         self,
@@ -96,7 +101,8 @@ class TemporalDifference(ABC):
             raise ConfigError(f"tabular: gamma is {gamma:g}; give a discount from 0 to 1")
         if states * actions > _MOST_VALUES:
             raise ConfigError(
-                f"tabular: {states:,} states with {actions:,} actions are too many for a table; use fewer sentences or words"
+                f"tabular: {states:,} states with {actions:,} actions are too many for a table;"
+                " use fewer sentences or words"
             )
         self.alpha, self.gamma, self.decay = alpha, gamma, decay
         self.q_table: Array = np.full((states, actions), float(initial))
@@ -111,12 +117,13 @@ class TemporalDifference(ABC):
         target = reward if after is None else reward + self.gamma * self.next_value(after)
         error = target - self.q_table[state, action]
         self.visits[state, action] += 1
-        self.q_table[state, action] += self.alpha / self.visits[state, action] ** self.decay * error
+        alpha = self.alpha / float(self.visits[state, action]) ** self.decay
+        self.q_table[state, action] += alpha * error
         return float(error)
 
     def best(self, state: int, allowed: Actions) -> int:
         """The greedy action; the first of equals."""
-        return int(allowed[np.argmax(self.q_table[state, allowed])])
+        return int(allowed[self.q_table[state].take(allowed).argmax()])
 
 
 class QLearning(TemporalDifference):
@@ -125,10 +132,11 @@ class QLearning(TemporalDifference):
     It learns the values of the greedy policy while it explores, and so walks the short way along the cliff.
     """
 
+    title = "Q-learning"
     reference = "Watkins 1989, Learning from Delayed Rewards; Sutton and Barto 2018, equation 6.8"
 
     def next_value(self, after: After) -> float:
-        return float(self.q_table[after.state, after.allowed].max())
+        return float(self.q_table[after.state].take(after.allowed).max())
 
 
 class Sarsa(TemporalDifference):
@@ -137,7 +145,10 @@ class Sarsa(TemporalDifference):
     It learns the values of what it does, exploration included, and so keeps away from the cliff.
     """
 
-    reference = "Rummery and Niranjan 1994, On-line Q-learning Using Connectionist Systems; Sutton and Barto 2018, equation 6.7"
+    title = "SARSA"
+    reference = (
+        "Rummery and Niranjan 1994, On-line Q-learning Using Connectionist Systems; Sutton and Barto 2018, equation 6.7"
+    )
 
     def next_value(self, after: After) -> float:
         return float(self.q_table[after.state, after.action])
@@ -149,10 +160,13 @@ class ExpectedSarsa(TemporalDifference):
     SARSA without the chance in a'; with a greedy policy it is Q-learning.
     """
 
-    reference = "van Seijen et al. 2009, https://doi.org/10.1109/ADPRL.2009.4927542; Sutton and Barto 2018, equation 6.9"
+    title = "expected SARSA"
+    reference = (
+        "van Seijen et al. 2009, https://doi.org/10.1109/ADPRL.2009.4927542; Sutton and Barto 2018, equation 6.9"
+    )
 
     def next_value(self, after: After) -> float:
-        return float(after.probabilities @ self.q_table[after.state, after.allowed])
+        return float(after.probabilities @ self.q_table[after.state].take(after.allowed))
 
 
 ALGORITHMS: dict[str, type[TemporalDifference]] = {
@@ -193,9 +207,7 @@ def sizes(environment: Environment) -> tuple[int, int]:
     for name in ("observation", "action"):
         space = getattr(environment, f"{name}_space")
         if not hasattr(space, "n") or getattr(space, "start", 0) != 0 or np.ndim(space.n):
-            raise ConfigError(
-                f"tabular: the {name} space is {space}; a Q-table needs a Discrete one that starts at 0"
-            )
+            raise ConfigError(f"tabular: the {name} space is {space}; a Q-table needs a Discrete one that starts at 0")
         found.append(int(space.n))
     return found[0], found[1]
 
@@ -221,22 +233,23 @@ def learn(
     rng = np.random.default_rng(derive(seed, "actions"))
     for number in range(episodes):
         progress = number / episodes
-        state, info = environment.reset(seed=derive(seed, "environment") if number == 0 else None, options=options(number))
+        state, info = environment.reset(
+            seed=derive(seed, "environment") if number == 0 else None, options=options(number)
+        )
         after = _choose(learner, exploration, int(state), info, progress, rng)
         total, entropy, explored, new, steps = 0.0, 0.0, 0, 0, 0
         terminated = truncated = False
         while not (terminated or truncated):
             here = after
-            values = learner.q_table[here.state, here.allowed]
-            explored += int(learner.q_table[here.state, here.action] < values.max())
-            new += int(learner.visits[here.state, here.action] == 0)
+            explored += not here.greedy
+            new += learner.visits[here.state, here.action] == 0
             entropy += entropy_of(here.probabilities)
             state, reward, terminated, truncated, info = environment.step(here.action)
             if not terminated:
                 after = _choose(learner, exploration, int(state), info, progress, rng)
             learner.update(here.state, here.action, float(reward), None if terminated else after)
             total, steps = total + float(reward), steps + 1
-        yield Episode(number, total, steps, explored / steps, entropy / steps, new)
+        yield Episode(number, total, steps, explored / steps, entropy / steps, int(new))
 
 
 def walk(
@@ -262,17 +275,16 @@ def _choose(
     rng: np.random.Generator,
 ) -> After:
     allowed = _allowed(learner, info)
-    probabilities = exploration.probabilities(
-        learner.q_table[state, allowed], learner.visits[state, allowed], progress
-    )
+    values = learner.q_table[state].take(allowed)
+    probabilities = exploration.probabilities(values, learner.visits[state].take(allowed), progress)
     # Without the last sum, which rounding may leave below the drawn number.
-    index = int(np.searchsorted(probabilities.cumsum()[:-1], rng.random(), side="right"))
-    return After(state, allowed, int(allowed[index]), probabilities)
+    index = int(probabilities.cumsum()[:-1].searchsorted(rng.random(), side="right"))
+    return After(state, allowed, int(allowed[index]), probabilities, bool(values[index] == values.max()))
 
 
 def _allowed(learner: TemporalDifference, info: dict[str, Any]) -> Actions:
     mask = info.get("action_mask")
-    allowed = np.arange(learner.q_table.shape[1]) if mask is None else np.flatnonzero(mask)
+    allowed = np.arange(learner.q_table.shape[1]) if mask is None else np.asarray(mask).nonzero()[0]
     if not len(allowed):
         raise ConfigError("tabular: the environment's action_mask allows no action; allow at least one in each state")
     return allowed

@@ -12,7 +12,9 @@ from typing import Any
 
 from eclectus.errors import DataError
 
-_HINT = 'give {"languages": ["en", "es"], "phrases": {"black": "negro negra"}, "sentences": [["black cat", "gato negro"]]}'
+_HINT = (
+    'give {"languages": ["en", "es"], "phrases": {"black": "negro negra"}, "sentences": [["black cat", "gato negro"]]}'
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class PhraseTable:
             phrase of its source offers: no translator could then write it.
 
     Example:
-        >>> table = PhraseTable("en", "es", {"black": ("negro", "negra"), "cat": ("gato",)}, (("black cat", "gato negro"),))
+        >>> phrases = {"black": ("negro", "negra"), "cat": ("gato",)}
+        >>> table = PhraseTable("en", "es", phrases, (("black cat", "gato negro"),))
         >>> table.candidates("black cat")
         ('gato', 'negra', 'negro')
     """
@@ -48,7 +51,9 @@ class PhraseTable:
         seen: set[str] = set()
         for source, reference in self.sentences:
             if not source.split() or not reference.split():
-                raise DataError(f"{self.name}: the sentence '{source or reference}' has an empty side; fill it or drop it")
+                raise DataError(
+                    f"{self.name}: the sentence '{source or reference}' has an empty side; fill it or drop it"
+                )
             if source in seen:
                 raise DataError(f"{self.name}: the sentence '{source}' is there twice; keep one reference")
             seen.add(source)
@@ -67,7 +72,9 @@ class PhraseTable:
     def candidates(self, source: str) -> tuple[str, ...]:
         """The target words that the phrases inside `source` offer, sorted."""
         padded = f" {' '.join(source.split())} "
-        return tuple(sorted({word for phrase, words in self.phrases.items() if f" {phrase} " in padded for word in words}))
+        return tuple(
+            sorted({word for phrase, words in self.phrases.items() if f" {phrase} " in padded for word in words})
+        )
 
 
 def packaged() -> PhraseTable:
@@ -105,7 +112,9 @@ def _from_tsv(text: str, name: str) -> PhraseTable:
         if row == [""]:
             continue
         if len(row) != 3 or row[0] not in kinds:
-            raise DataError(f"{name}, line {number}: write 'phrase' or 'sentence', source and target, separated by tabs")
+            raise DataError(
+                f"{name}, line {number}: write 'phrase' or 'sentence', source and target, separated by tabs"
+            )
         kinds[row[0]].append((row[1], row[2]))
     return _table(rows[0][1:], phrases, sentences, name)
 

@@ -87,14 +87,13 @@ class WordTranslation(gymnasium.Env[int, int]):
         self._masks = [self._mask(source) for source, _ in self.table.sentences]
         self._bleu = Bleu()
         self.score = lru_cache(maxsize=_CACHED)(self._score)
-        self.observation_space = gymnasium.spaces.Discrete(int(self._rows[-1]) * (self.end + 1))
-        self.action_space = gymnasium.spaces.Discrete(self.end + 1)
+        # Gymnasium types what Discrete holds as numpy's integer and what `step` takes as the environment's own.
+        self.observation_space: Any = gymnasium.spaces.Discrete(int(self._rows[-1]) * (self.end + 1))
+        self.action_space: Any = gymnasium.spaces.Discrete(self.end + 1)
         self._sentence = 0
         self._written: list[str] = []
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[int, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Begin a sentence: `options["sentence"]`, or any."""
         super().reset(seed=seed)
         chosen = (options or {}).get("sentence")
@@ -115,7 +114,7 @@ class WordTranslation(gymnasium.Env[int, int]):
             value = self.score(self._sentence, " ".join(self._written))
         return self._observation(), value, terminated, False, self._info()
 
-    def render(self) -> str | None:  # type: ignore[override]  # Gymnasium's type leaves out that nothing may be shown
+    def render(self) -> str | None:
         """The source with the position marked, and what is written: `the [black] cat | el`."""
         if self.render_mode != "ansi":
             return None

@@ -11,6 +11,7 @@ from eclectus import registry
 
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
+_TINY = 1e-300  # in place of 0, whose logarithm is not a number and whose share in an entropy is 0
 
 
 class Exploration(ABC):
@@ -51,7 +52,7 @@ class Exploration(ABC):
 def greedy_shares(values: Array) -> Array:
     """Return probabilities [A] that are equal over the best actions and 0 elsewhere."""
     best = values == values.max()
-    return best / best.sum()
+    return best / np.count_nonzero(best)
 
 
 def softmax(values: Array, temperature: float) -> Array:
@@ -64,5 +65,4 @@ def softmax(values: Array, temperature: float) -> Array:
 
 def entropy(probabilities: Array) -> float:
     """Return the entropy of a distribution [A], in nats."""
-    positive = probabilities[probabilities > 0]
-    return max(0.0, float(-(positive @ np.log(positive))))
+    return float(-(probabilities @ np.log(np.maximum(probabilities, _TINY))) + 0.0)

@@ -20,7 +20,9 @@ class Boltzmann(Exploration):
         [0.25, 0.75]
     """
 
-    reference = "Sutton 1990, Integrated Architectures for Learning, Planning, and Reacting (Dyna); Kaelbling et al. 1996"
+    reference = (
+        "Sutton 1990, Integrated Architectures for Learning, Planning, and Reacting (Dyna); Kaelbling et al. 1996"
+    )
 
     class Options(registry.Options):
         """Defaults for returns in [0, 1]."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 class EntropyCoefficient:
-    r"""Weight of an entropy bonus (or a temperature) that grows while the entropy is below its target and shrinks above.
+    r"""Weight of an entropy bonus, or a temperature, that grows while the entropy is below its target.
 
     $$\log \alpha \leftarrow \log \alpha + \eta (H_\text{target} - H)$$
 

@@ -13,9 +13,10 @@ from eclectus.exploration.base import Array, Counts, Exploration, greedy_shares
 class EpsilonGreedy(Exploration):
     r"""The best action with probability $1 - \epsilon$, else one of the `top_k` best (of all where there is no top_k).
 
-    $$\pi(a) = (1 - \epsilon) \frac{[a \in \arg\max Q]}{|\arg\max Q|} + \epsilon \frac{[a \in \text{top}_k]}{|\text{top}_k|}$$
+    $$\pi(a) = (1 - \epsilon) \frac{[a \in \arg\max Q]}{|\arg\max Q|}
+      + \epsilon \frac{[a \in \text{top}_k]}{|\text{top}_k|}$$
 
-    Actions that equal the k-th best belong to the top k too: among values that are still all the same, all are explored.
+    Actions that equal the k-th best belong to the top k too, so that all are explored while all are still the same.
 
     Example:
         >>> import numpy as np

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 from pydantic import Field, ValidationError
+from rich.console import Console
+from rich.progress import Progress
 
 from eclectus import registry
 from eclectus.algorithms.tabular import ALGORITHMS, TemporalDifference, learn, sizes, walk
@@ -24,7 +26,7 @@ from eclectus.exploration.base import Exploration
 from eclectus.seeds import derive
 
 Array = npt.NDArray[np.float64]
-POINTS = 40  # of a learning curve
+POINTS = 25  # of a learning curve
 ABSENCE = {"explorations": "greedy", "choices": "uniform"}
 _RESAMPLES = 2000
 
@@ -68,6 +70,10 @@ class Setting:
     algorithm: str
     exploration: str
     choice: str
+
+    def __str__(self) -> str:
+        """`Q-learning with epsilon greedy`."""
+        return f"{ALGORITHMS[self.algorithm].title} with {label_of(self.exploration)}"
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,10 @@ class Lesson:
 
     def family(self, which: str) -> dict[str, Setting]:
         """The settings that differ in `algorithms`, `explorations` or `choices` alone, by label."""
-        return {label_of(name): setting for name, setting in _families(self.config)[which].items()}
+        family = _families(self.config)[which]
+        if which == "algorithms":
+            return {ALGORITHMS[name].title: setting for name, setting in family.items()}
+        return {label_of(name): setting for name, setting in family.items()}
 
     def final(self, setting: Setting, measure: str) -> Array:
         """A measure at the end of training, for each seed."""
@@ -131,7 +140,7 @@ def configure(**values: Any) -> LessonConfig:
         ConfigError: a wrong value, or an unknown algorithm, strategy, bandit or option.
     """
     try:
-        config = LessonConfig(**{key: value for key, value in values.items() if value is not None and value != ()})
+        config = LessonConfig(**{key: value for key, value in values.items() if value not in (None, [], ())})
     except ValidationError as error:
         raise ConfigError(registry.describe(error, "tabular", LessonConfig)) from error
     for name in config.algorithms:
@@ -144,13 +153,18 @@ def configure(**values: Any) -> LessonConfig:
     return config
 
 
-def run(config: LessonConfig, folder: Path, advance: Callable[[str], None] = lambda label: None) -> Lesson:
+def settings_of(config: LessonConfig) -> list[Setting]:
+    """Every setting once, the one that the others are compared with first."""
+    return list(dict.fromkeys(setting for family in _families(config).values() for setting in family.values()))
+
+
+def run(config: LessonConfig, folder: Path, console: Console | None = None) -> Lesson:
     """Train every setting on every seed and write `metrics.jsonl`.
 
     Args:
         config: what to compare.
         folder: made if need be; `metrics.jsonl` in it is written anew.
-        advance: told after each training.
+        console: where the progress is shown; None keeps quiet.
 
     Raises:
         DataError: the phrase table cannot be read.
@@ -158,13 +172,16 @@ def run(config: LessonConfig, folder: Path, advance: Callable[[str], None] = lam
     """
     table = load(config.phrase_table) if config.phrase_table else packaged()
     environment = WordTranslation(table, config.reward)
-    settings = list(dict.fromkeys(s for family in _families(config).values() for s in family.values()))
+    settings = settings_of(config)
     learner(config, environment, settings[0])  # refuses a table that is too large before the folder is made
     folder.mkdir(parents=True, exist_ok=True)
     first: TemporalDifference | None = None
     curves: dict[Setting, list[list[Point]]] = {}
-    with (folder / "metrics.jsonl").open("w", encoding="utf-8") as stream:
+    bar = Progress(*Progress.get_default_columns(), console=console or Console(quiet=True), transient=True)
+    with (folder / "metrics.jsonl").open("w", encoding="utf-8") as stream, bar:
+        task = bar.add_task("", total=len(settings) * config.seeds)
         for setting in settings:
+            bar.update(task, description=str(setting))
             curves[setting] = []
             for seed in range(config.seed, config.seed + config.seeds):
                 pupil = learner(config, environment, setting)
@@ -174,7 +191,7 @@ def run(config: LessonConfig, folder: Path, advance: Callable[[str], None] = lam
                 for point in points:
                     row = {**asdict(setting), "seed": seed, **asdict(point)}
                     stream.write(json.dumps(row, ensure_ascii=False) + "\n")
-                advance(f"{setting.algorithm}, {label_of(setting.exploration)}")
+                bar.advance(task)
     assert first is not None  # there is always a first setting with a first seed
     return Lesson(config, environment, curves, first, translate(environment, first))
 

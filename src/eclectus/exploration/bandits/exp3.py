@@ -29,7 +29,9 @@ class Exp3(Bandit):
         True
     """
 
-    reference = "Auer, Cesa-Bianchi, Freund and Schapire 2002, https://doi.org/10.1137/S0097539701398375, figures 1 and 4"
+    reference = (
+        "Auer, Cesa-Bianchi, Freund and Schapire 2002, https://doi.org/10.1137/S0097539701398375, figures 1 and 4"
+    )
     _state = ("log_weights", "drawn_at")
 
     class Options(registry.Options):
