@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class WordTranslation(gymnasium.Env[int, int]):
         [(0.0, False), (0.0, False), (0.0, False), (1.0, True)]
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"]}
+    metadata: dict[str, Any] = {"render_modes": ["ansi"]}  # noqa: RUF012, declared so by Gymnasium
 
     def __init__(
         self, table: PhraseTable | None = None, reward: RewardKind = "word", render_mode: str | None = None
