@@ -66,7 +66,7 @@ def cliff():
 
 
 def slippery_lake():
-    """3 x 3, slippery as FrozenLake: the wanted direction or one across, a third each; a hole in the middle; from anywhere."""
+    """3 x 3, slippery as FrozenLake: the wanted direction or one across, a third each; a hole in the middle."""
     moves = [(-1, 0), (0, 1), (1, 0), (0, -1)]
 
     def outcome(state, action):

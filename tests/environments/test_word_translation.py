@@ -157,10 +157,16 @@ def test_packaged_table_has_word_order_and_agreement():
 
 def test_tsv_and_json_are_one_table(tmp_path):
     tsv, js = tmp_path / "t.tsv", tmp_path / "t.json"
-    tsv.write_text("kind\ten\tes\nphrase\tgood day\tbuenos días\n\nsentence\tgood  day\tbuenos días\n", encoding="utf-8")
+    tsv.write_text(
+        "kind\ten\tes\nphrase\tgood day\tbuenos días\n\nsentence\tgood  day\tbuenos días\n", encoding="utf-8"
+    )
     js.write_text(
         json.dumps(
-            {"languages": ["en", "es"], "phrases": {"good day": "buenos días"}, "sentences": [["good day", "buenos días"]]}
+            {
+                "languages": ["en", "es"],
+                "phrases": {"good day": "buenos días"},
+                "sentences": [["good day", "buenos días"]],
+            }
         ),
         encoding="utf-8",
     )
