@@ -229,6 +229,61 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run, finished o
     print(f"report: {reports.write(run)}")
 
 
+@app.command()
+def tabular(
+    *,
+    algorithm: Annotated[
+        list[str] | None, typer.Option(help="q_learning, sarsa or expected_sarsa; repeat to compare. Default: all.")
+    ] = None,
+    exploration: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="epsilon_greedy, boltzmann, entropy_target, count_bonus, greedy (none) or uniform, or YAML such as"
+            " '{type: epsilon_greedy, top_k: 3}'; repeat to compare. Default: all."
+        ),
+    ] = None,
+    sentences: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="BANDIT",
+            help="What chooses the next sentence: uniform, ucb1, thompson or exp3; repeat to compare. Default: all.",
+        ),
+    ] = None,
+    episodes: Annotated[int, typer.Option(help="Sentences translated in each training.")] = 2000,
+    seeds: Annotated[int, typer.Option(help="Trainings of each setting.")] = 5,
+    seed: Annotated[int, typer.Option(help="The first seed.")] = 1,
+    reward: Annotated[str, typer.Option(help="word: after each word; bleu: at the end.")] = "word",
+    alpha: Annotated[float, typer.Option(help="Step size of the update.")] = 0.3,
+    initial: Annotated[float, typer.Option(help="First value of each state and action; 1 is optimistic.")] = 0.0,
+    phrase_table: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TSV or JSON; default: English-Spanish.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the results; numbered where it exists.")] = Path(
+        "runs/tabular"
+    ),
+    quiet: Quiet = False,
+) -> None:
+    """Learn word-by-word translation with a Q-table, in seconds.
+
+    Compares algorithms, exploration strategies and bandits over seeds, and draws curves, policy and Q-table.
+    """
+    from eclectus.training import tabular as lessons
+
+    config = lessons.configure(
+        algorithms=algorithm, explorations=exploration, choices=sentences, episodes=episodes, seeds=seeds, seed=seed,
+        reward=reward, alpha=alpha, initial=initial, phrase_table=phrase_table,
+    )  # fmt: skip
+    folder = _free(output)
+    lesson = lessons.run(config, folder, _console(quiet))
+    # After the training: this import takes a second.
+    from eclectus.evaluation import tabular as shown
+
+    shown.show(lesson, _console(False))
+    for path in shown.draw(lesson, folder):
+        print(f"figure: {path}")
+    print(f"metrics: {folder / 'metrics.jsonl'}")
+
+
 @recipe_app.command("list")
 def recipe_list() -> None:
     """Name the packaged recipes."""
