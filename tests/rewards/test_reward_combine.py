@@ -129,7 +129,7 @@ def test_real_rewards_with_options_and_a_signature():
         ([{"type": "bleu"}], [{"type": "length", "limit": 1}], r"'reward\.gates\.0"),
         ([{"type": "combine"}], [], "unknown type"),
         ([{"type": "no.such:Thing"}], [], "cannot load"),
-        ([{"type": "table:lengths", "x": 1}], [], "takes no options"),
+        ([{"type": "table:lengths", "x": 1}], [], r"unknown key .reward.terms.0.x.; known: conversational"),
     ],
 )
 def test_errors_name_the_place(terms, gates, message):

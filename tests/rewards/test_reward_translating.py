@@ -123,7 +123,7 @@ def test_the_memory_is_bounded(kind):
     reward = make(kind, policy, cache=2)
     for _ in range(3):
         reward([spanish("el gato"), spanish("el perro")], ["le chat", "le chien"])
-    assert len(reward._translations._known) == 2
+    assert len(reward._translations._start) == 2
 
 
 @pytest.mark.parametrize("kind", [Pivot, RoundTrip])
