@@ -100,7 +100,7 @@ def standardise(values: Sequence[Score], epsilon: float = 1e-4) -> list[Score]:
     Source: Shao et al. 2024 (DeepSeekMath), section 4.1.2, https://arxiv.org/abs/2402.03300.
 
     Example:
-        >>> standardise([0.2, 0.4, None, 0.6], epsilon=0.0)
+        >>> standardise([0.25, 0.5, None, 0.75], epsilon=0.0)
         [-1.0, 0.0, None, 1.0]
         >>> standardise([0.1, 0.1, 0.1])
         [0.0, 0.0, 0.0]
