@@ -47,6 +47,9 @@ def moving(corpus):  # noqa: F811
         reinforce__tasks=[JOINT, PIVOT],
         reinforce__steps=8,
         reinforce__checkpoint_every=3,
+        reinforce__learning_rate=0.05,  # so that a copy soon translates otherwise than the start
+        reinforce__warmup=0,
+        reinforce__averaging=0.0,
         evaluation__directions=["es-fr", "en-es", "en-fr"],
     )
 
