@@ -14,7 +14,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from eclectus import config, registry
+from eclectus import config, registry, schedule
 from eclectus.algorithms.base import Algorithm
 from eclectus.corpora.base import Corpus
 from eclectus.rewards.base import Reward
@@ -31,6 +31,8 @@ PARTS: list[tuple[str, type[BaseModel]]] = [
     ("reinforce.tasks.N", config.TaskConfig),
     ("reinforce.tasks.N.reward", config.RewardConfig),
     ("reinforce.tasks.N.reward.terms.N", config.RewardTermConfig),
+    ("reinforce.tasks.N.reward.gates.N", config.RewardGateConfig),
+    ("a schedule, for weight and strength", schedule.Schedule),
     ("evaluation", config.EvaluationConfig),
 ]
 
@@ -63,7 +65,7 @@ def page() -> str:
     """Return the whole page."""
     lines = [INTRODUCTION]
     for path, model in PARTS:
-        title = f"`{path}`" if path else "The whole file"
+        title = (path.capitalize() if " " in path else f"`{path}`") if path else "The whole file"
         lines += [f"## {title}", "", _sentence(model), "", *_table(model), ""]
     for room, place, base in ROOMS:
         lines += [

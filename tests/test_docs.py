@@ -93,7 +93,12 @@ def test_every_reward_and_algorithm_has_a_section():
 
 
 def test_what_each_reward_needs_is_said_right():
-    said = {"reference": "a reference", "translate": "starting policy", "target_texts": "training text"}
+    said = {
+        "reference": "a reference",
+        "translate": "starting policy",
+        "target_texts": "training text",
+        "siblings": "joint: true",
+    }
     rows = (DOCS / "rewards.md").read_text(encoding="utf-8").splitlines()
     for name in registry.names("rewards"):
         (row,) = (line for line in rows if line.startswith("|") and f"[{name}](#{name})" in line)

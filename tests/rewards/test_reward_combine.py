@@ -54,12 +54,13 @@ def as_a_module(monkeypatch):
     monkeypatch.setitem(sys.modules, "table", module)
 
 
-def composite(terms, gates=(), context=None, **kwargs):
-    return CompositeReward(RewardConfig(terms=terms, gates=list(gates)), context or RewardContext(), **kwargs)
+def composite(terms, gates=(), context=None, clip=None, normalise="direction", unfinished=0.0, **kwargs):
+    config = RewardConfig(terms=terms, gates=list(gates), clip=clip, normalise=normalise, unfinished=unfinished)
+    return CompositeReward(config, context or RewardContext(), **kwargs)
 
 
-def totals(reward, *hypotheses):
-    return reward.score_groups([Segment("x", "en", "es")], [list(hypotheses)]).total[0]
+def totals(reward, *hypotheses, **kwargs):
+    return reward.score_groups([Segment("x", "en", "es")], [list(hypotheses)], **kwargs).total[0]
 
 
 TABLE = [{"type": "table:ByTable", "weight": 3}, {"type": "table:Second", "weight": 1}]
@@ -129,7 +130,7 @@ def test_real_rewards_with_options_and_a_signature():
         ([{"type": "bleu"}], [{"type": "length", "limit": 1}], r"'reward\.gates\.0"),
         ([{"type": "combine"}], [], "unknown type"),
         ([{"type": "no.such:Thing"}], [], "cannot load"),
-        ([{"type": "table:lengths", "x": 1}], [], "takes no options"),
+        ([{"type": "table:lengths", "x": 1}], [], r"unknown key .reward.terms.0.x.; known: conversational"),
     ],
 )
 def test_errors_name_the_place(terms, gates, message):
@@ -203,3 +204,69 @@ def test_totals_are_finite_and_in_the_unit_interval():
     segment = Segment("x", "en", "es", reference="un gato")
     for value in reward.score_groups([segment], [["un gato", "un", "gato gato gato gato", "", "\ud800"]]).total[0]:
         assert math.isfinite(value) and 0 <= value <= 1
+
+
+UP, DOWN = {"start": 0, "end": 1, "steps": 4}, {"start": 3, "end": 1, "steps": 4}
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (1, (2.5 * 0.2 + 0.25 * 0.6) / 2.75),
+        (2, (2.0 * 0.2 + 0.5 * 0.6) / 2.5),
+        (4, 0.4),
+        (400, 0.4),
+        (None, 0.4),  # dev set and controls: every schedule at its end
+    ],
+)
+def test_weights_follow_their_schedules(step, expected):
+    terms = [{"type": "table:ByTable", "weight": DOWN}, {"type": "table:Second", "weight": UP}]
+    assert totals(composite(terms), "0.2 0.6", step=step) == [pytest.approx(expected)]
+
+
+def test_a_term_of_weight_0_does_not_count_as_one_that_judged():
+    terms = [{"type": "table:ByTable"}, {"type": "table:Second", "weight": UP | {"shape": "step"}}]
+    reward = composite(terms)
+    assert totals(reward, "None 0.6", step=3) == [None]
+    assert totals(reward, "None 0.6", step=4) == [0.6]
+    assert totals(reward, "0.2 0.6", step=3) == [0.2]
+
+
+@pytest.mark.parametrize(("step", "expected"), [(0, 0.8), (1, 0.8 * 0.8), (4, 0.8 * 0.2), (None, 0.8 * 0.2)])
+def test_a_gate_grows_with_its_strength(step, expected):
+    reward = composite(TABLE[:1], [{"type": "table:Third", "strength": UP}])
+    assert totals(reward, "0.8 0 0.2", step=step) == [pytest.approx(expected)]
+    assert totals(reward, "0.8 0 None", step=step) == [pytest.approx(0.8)]
+
+
+def test_clips_of_terms_and_of_the_total():
+    terms = [{"type": "table:ByTable", "clip": [0.2, 0.6]}, {"type": "table:Second"}]
+    assert totals(composite(terms), "1 0", "0 0", "0.4 0", "None 0") == [0.3, 0.1, 0.2, 0.0]
+    first, _ = composite(terms).score_groups([Segment("x", "en", "es")], [["1 0"]]).parts.values()
+    assert first == [[0.6]]
+    clipped = composite(TABLE[:1], [{"type": "table:Second"}], clip=[0.1, 0.5])
+    assert totals(clipped, "1 1", "1 0.3", "1 0", "None 1") == [0.5, 0.3, 0.1, None]  # after the gates
+    assert clipped.signature.endswith("|clip:0.1,0.5")
+
+
+def test_signature_says_what_changes_over_steps():
+    reward = composite(
+        [{"type": "table:ByTable", "weight": UP, "clip": [0, 1]}], [{"type": "table:Third", "strength": 0.5}]
+    )
+    assert reward.signature == (
+        f"((0>1:4:linear)*[{reward.names[0]}|clip:0,1]) / weights * [{reward.names[0]}|strength:0.5]"
+    )
+
+
+def test_cut_hypotheses_get_what_the_config_says():
+    finished = [[True, False, False]]
+    for unfinished, expected in ((0.0, [0.75, 0.0, 0.0]), (0.3, [0.75, 0.3, 0.3]), (None, [0.75, 0.75, None])):
+        reward = composite(TABLE, GATE, unfinished=unfinished)
+        assert totals(reward, "1 0 1", "1 0 1", "None None 1", finished=finished) == expected
+
+
+def test_parts_are_told_the_step():
+    reward = composite([{"type": "constant"}])
+    for step in (3, None):
+        totals(reward, "x", step=step)
+        assert reward._rewards["constant"].step == step

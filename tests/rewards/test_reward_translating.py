@@ -1,5 +1,8 @@
 """pivot and round_trip: what is asked of the starting policy, what is remembered, and when they abstain."""
 
+import sys
+from types import ModuleType
+
 import pytest
 
 from eclectus.errors import ConfigError, RunError
@@ -123,7 +126,7 @@ def test_the_memory_is_bounded(kind):
     reward = make(kind, policy, cache=2)
     for _ in range(3):
         reward([spanish("el gato"), spanish("el perro")], ["le chat", "le chien"])
-    assert len(reward._translations._known) == 2
+    assert len(reward._translations._start) == 2
 
 
 @pytest.mark.parametrize("kind", [Pivot, RoundTrip])
@@ -136,3 +139,96 @@ def test_a_policy_that_returns_too_few_is_named(kind):
 def test_without_a_policy(kind):
     with pytest.raises(RunError, match="lends none"):
         make(kind, None)([spanish("el gato")], ["le chat"])
+
+
+class Learner:
+    """`refreshed(n)` of a run: says which copy translated, and remembers what it was asked."""
+
+    def __init__(self):
+        self.calls = []
+
+    def start(self, segments):
+        self.calls.append(("start", len(segments)))
+        return ["start" for _ in segments]
+
+    def refreshed(self, every):
+        def translate(segments):
+            self.calls.append((every, len(segments)))
+            return ["renewed" for _ in segments]
+
+        return translate
+
+    def reward(self, kind, **options):
+        context = RewardContext(languages=["en", "es", "fr"], translate=self.start, refreshed=self.refreshed)
+        return kind(parse_options("reward.terms.0", kind.Options, options), context)
+
+
+@pytest.mark.parametrize(
+    ("step", "who"), [(1, "start"), (3, "start"), (4, 3), (6, 3), (7, 3), (900, 3), (None, "start")]
+)
+@pytest.mark.parametrize("kind", [Pivot, RoundTrip])
+def test_who_translates_depends_on_the_step_alone(kind, step, who):
+    learner = Learner()
+    reward = learner.reward(kind, refresh=3)
+    assert reward.signature.endswith("|refresh:3")
+    for other in (2, 5, 9):  # steps before it change nothing
+        reward.step = other
+        reward([spanish("el gato")], ["le chat"])
+        reward.reset()
+    learner.calls.clear()
+    reward.step = step
+    reward([spanish("el gato")], ["le chat"])
+    assert {name for name, _ in learner.calls} == {who}
+
+
+def test_renewed_translations_are_remembered_until_the_next_renewal():
+    learner = Learner()
+    reward = learner.reward(RoundTrip, refresh=3)
+    asked = []
+    for step in (1, 2, 3, 4, None, 5, 6, 7, None, 8):
+        learner.calls.clear()
+        reward.step = step
+        reward([spanish("el gato")], ["le chat"])
+        asked.append(learner.calls.copy())
+    assert asked == [[("start", 1)], [], [], [(3, 1)], [], [], [], [(3, 1)], [], []]
+
+
+def test_refresh_needs_a_policy_in_training():
+    with pytest.raises(ConfigError, match="refresh: 3, but no policy is trained here"):
+        make(RoundTrip, Policy(TABLE), refresh=3)
+
+
+@pytest.fixture
+def encoder(monkeypatch):
+    """`vectors:encode`; the cosine of "el gato" and "el perro" is 0.6. Vectors need not have length 1."""
+    known = {"el gato": (2.0, 0.0), "el perro": (3.0, 4.0), "": (0.0, 0.0), "le chat": (1.0, 0.0)}
+    module = ModuleType("vectors")
+    module.calls = []
+    module.encode = lambda texts: module.calls.append(list(texts)) or [known[text] for text in texts]
+    module.one = lambda texts: [1.0]
+    monkeypatch.setitem(sys.modules, "vectors", module)
+    return module
+
+
+@pytest.mark.parametrize(("floor", "expected"), [(0.0, 0.6), (0.2, 0.5), (0.7, 0.0)])
+def test_embeddings_instead_of_the_mix(encoder, floor, expected):
+    settings = {"similarity": "embeddings", "encoder": "vectors:encode", "floor": floor}
+    reward = make(RoundTrip, Policy(TABLE), **settings)
+    values = reward([spanish("el gato")] * 4, ["le chat", "le chien", "", "mot"])
+    assert values == [1.0, pytest.approx(expected), 0.0, 0.0]
+    assert encoder.calls == [["el gato", "el perro", ""]]  # each text once, in one call
+    assert f"encoder:vectors:encode|floor:{floor:g}" in reward.signature
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"similarity": "embeddings"}, ConfigError, "go together; give both"),
+        ({"encoder": "vectors:encode"}, ConfigError, "go together; give both"),
+        ({"similarity": "embeddings", "encoder": "vectors:nothing"}, ConfigError, "cannot load the encoder"),
+        ({"similarity": "embeddings", "encoder": "vectors:one"}, RunError, r"array of finite numbers \[1, d\]"),
+    ],
+)
+def test_encoders_that_cannot_be_used(encoder, options, error, message):
+    with pytest.raises(error, match=message):
+        make(RoundTrip, Policy(TABLE), **options)([spanish("el gato")], ["le chat"])

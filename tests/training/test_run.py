@@ -179,9 +179,9 @@ def test_references_of_withheld_tasks_reach_no_reward(corpus, tmp_path, monkeypa
     seen = []
     score = CompositeReward.score_groups
 
-    def spy(self, segments, hypotheses):
+    def spy(self, segments, hypotheses, **step):
         seen.extend(segments)
-        return score(self, segments, hypotheses)
+        return score(self, segments, hypotheses, **step)
 
     monkeypatch.setattr(CompositeReward, "score_groups", spy)
     run.start(settings(corpus), tmp_path / "run")

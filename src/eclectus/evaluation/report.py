@@ -160,6 +160,7 @@ def _context(run: Path) -> dict[str, Any]:
         "supervised": curves.supervised_curves(records, labels),
         "beside": curves.control_curves(records, labels),
         "more": curves.more_curves(records, labels),
+        "parts": _parts(records, labels),
         "steps": max(
             (r["step"] for r in records if r.get("stage", curves.REINFORCE) == curves.REINFORCE), default=None
         ),
@@ -246,6 +247,26 @@ def _corpora(results: Results) -> list[tuple[str, str, Mapping[str, Any]]]:
         if len(parts) > 1
         for corpus, by_system in parts.items()
     ]
+
+
+def _parts(records: list[logs.Record], labels: curves.Labels) -> Grid | None:
+    """What each part of the reward said in the last steps of training."""
+    windows = [r for r in records if r.get("kind") == "parts" and r.get("stage", curves.REINFORCE) == curves.REINFORCE]
+    if not windows:
+        return None
+    title = f"Parts of the reward, steps {windows[-1]['first']} to {windows[-1]['step']}"
+    rows = [
+        [
+            labels.groups.get(row["task"], row["task"]),
+            f"{row['part']} ({row['kind']})",
+            formats.number(row["mean"], 2),
+            formats.percent(row["equal"]),
+            formats.percent(row["abstained"]),
+            row["verdict"] or formats.MISSING,
+        ]
+        for row in windows[-1]["parts"]
+    ]
+    return Grid(title, ["", "part", "mean", "groups with one value", "abstained", "finding"], rows)
 
 
 def _sampled(run: Path) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from eclectus.registry import Options
 from eclectus.segment import Segment
 
 Score = float | None
+Translate = Callable[[Sequence[Segment]], list[str]]
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,18 @@ class RewardContext:
         languages: the run's languages, the pivot first.
         translate: greedy translations by the frozen starting policy, one for each segment.
         target_texts: monolingual training text for each language; never dev or test text.
+        refreshed: `refreshed(n)` is greedy translation by a copy of the policy in training that is renewed after every
+            n-th step; to be asked for when the reward is built.
+        tokenize: token ids of each text in the policy's vocabulary, end-of-sequence included.
+        max_steps: steps of the run.
     """
 
     languages: Sequence[str] = ()
-    translate: Callable[[Sequence[Segment]], list[str]] | None = None
+    translate: Translate | None = None
     target_texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    refreshed: Callable[[int], Translate] | None = None
+    tokenize: Callable[[Sequence[str]], list[list[int]]] | None = None
+    max_steps: int = 0
 
 
 class Reward(ABC):
@@ -38,7 +46,12 @@ class Reward(ABC):
         """No options."""
 
     requires: ClassVar[frozenset[str]] = frozenset()
-    """What must be there: "reference" (in the segment), "translate", "target_texts" (in the context)."""
+    """What must be there: "reference" (in the segment), "translate", "target_texts" (in the context), "siblings" (the
+    same source in the task's other target languages, in the same step)."""
+
+    step: int | None = None
+    """The training step whose hypotheses are judged, from 1; None outside training (dev set, controls). The loop sets
+    it before each call. What changes over steps must depend on it alone, and at None be what it is on a fresh run."""
 
     extra: ClassVar[str] = ""
     """The optional dependencies that it needs, as in `pip install "eclectus[<extra>]"`; "" where it needs none."""

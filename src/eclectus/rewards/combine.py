@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eclectus.config import Component, RewardConfig
+from eclectus.config import Component, RewardConfig, RewardGateConfig, RewardTermConfig
 from eclectus.errors import ConfigError, RunError
 from eclectus.registry import find, parse_options
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.rewards.function import FunctionReward, load_function
-from eclectus.rewards.normalise import Normaliser
 from eclectus.rewards.text import excerpt
+from eclectus.schedule import Schedule, value_at, written
 from eclectus.segment import Segment
-
-__all__ = ["CompositeReward", "CompositeScores", "Normaliser"]
 
 Table = list[list[Score]]
 
@@ -27,7 +25,7 @@ class CompositeScores:
 
     Args:
         total: [B][G] the combined values; None where no term judged.
-        parts: the [B][G] values of each term and gate, by name.
+        parts: the [B][G] values of each term (clipped as the config says) and gate, by name.
     """
 
     total: Table
@@ -37,9 +35,10 @@ class CompositeScores:
 class CompositeReward:
     r"""The weighted mean of the terms that judged, times the product of the gates that judged.
 
-    $$r = \frac{\sum_i w_i t_i}{\sum_i w_i} \prod_j g_j$$
+    $$r = \mathrm{clip}\Big(\frac{\sum_i w_i \, \mathrm{clip}_i(t_i)}{\sum_i w_i} \prod_j (1 - s_j (1 - g_j))\Big)$$
 
-    over the terms i and gates j that did not abstain; if all terms abstain the total is None, whatever the gates say.
+    over the terms i and gates j that did not abstain; if all terms with a weight above 0 abstain the total is None,
+    whatever the gates say. Weights w and strengths s may be schedules over steps.
 
     Args:
         config: the terms with their weights, and the gates.
@@ -51,19 +50,23 @@ class CompositeReward:
     """
 
     def __init__(self, config: RewardConfig, context: RewardContext, where: str = "reward") -> None:
+        self.config = config
         self._context = context
         self._rewards: dict[str, Reward] = {}
-        self._weights: dict[str, float] = {}
         self._places: dict[str, str] = {}
-        parts: list[tuple[str, Component]] = [(f"{where}.terms.{i}", term) for i, term in enumerate(config.terms)]
-        parts += [(f"{where}.gates.{i}", gate) for i, gate in enumerate(config.gates)]
-        for place, part in parts:
-            reward = _build(part, context, place)
-            name = _free_name(reward.name, self._rewards)
-            self._rewards[name] = reward
-            self._places[name] = place
-        for name, term in zip(self._rewards, config.terms, strict=False):
-            self._weights[name] = term.weight
+        self._terms: dict[str, RewardTermConfig] = {}
+        self._gates: dict[str, RewardGateConfig] = {}
+        for number, term in enumerate(config.terms):
+            self._terms[self._add(term, f"{where}.terms.{number}")] = term
+        for number, gate in enumerate(config.gates):
+            self._gates[self._add(gate, f"{where}.gates.{number}")] = gate
+
+    def _add(self, part: Component, place: str) -> str:
+        reward = _build(part, self._context, place)
+        name = _free_name(reward.name, self._rewards)
+        self._rewards[name] = reward
+        self._places[name] = place
+        return name
 
     @property
     def names(self) -> list[str]:
@@ -75,17 +78,32 @@ class CompositeReward:
         return [name for name, reward in self._rewards.items() if need in reward.requires]
 
     @property
-    def signature(self) -> str:
-        """How the total is made, for example `(0.5*[BLEU|...] + 0.5*[chrF2|...]) * [language|...]`."""
-        terms = " + ".join(f"{w:g}*[{self._rewards[name].signature}]" for name, w in self._weights.items())
-        gates = "".join(f" * [{r.signature}]" for name, r in self._rewards.items() if name not in self._weights)
-        return f"({terms}) / {sum(self._weights.values()):g}{gates}"
+    def terms(self) -> list[str]:
+        """The names of the terms."""
+        return list(self._terms)
 
-    def check(self, has_reference: bool) -> None:
+    @property
+    def signature(self) -> str:
+        """How the total is made, for example `(0.5*[BLEU|...] + 0.5*[chrF2|...]) / 1 * [language|...]`."""
+        terms = " + ".join(
+            f"{written(term.weight)}*[{self._rewards[name].signature}{_bounds(term.clip)}]"
+            for name, term in self._terms.items()
+        )
+        gates = "".join(
+            f" * [{self._rewards[name].signature}{'' if gate.strength == 1 else f'|strength:{written(gate.strength)}'}]"
+            for name, gate in self._gates.items()
+        )
+        weights = [term.weight for term in self._terms.values()]
+        fixed = [weight for weight in weights if not isinstance(weight, Schedule)]
+        total = f"{sum(fixed):g}" if len(fixed) == len(weights) else "weights"
+        return f"({terms}) / {total}{gates}{_bounds(self.config.clip)}"
+
+    def check(self, has_reference: bool, has_siblings: bool = False) -> None:
         """Refuse at the door a reward that could never judge.
 
         Args:
             has_reference: whether the segments will carry references.
+            has_siblings: whether each source will come in all target languages at once.
 
         Raises:
             ConfigError: a part needs references, a policy or training text, and the run gives none.
@@ -99,6 +117,10 @@ class CompositeReward:
                 )
             if "translate" in reward.requires and self._context.translate is None:
                 raise ConfigError(f"{place} needs a starting policy that translates, and the run lends none")
+            if "siblings" in reward.requires and not has_siblings:
+                raise ConfigError(
+                    f"{place} compares the translations of a source into several languages; set joint: true in the task"
+                )
             if "target_texts" in reward.requires and not any(self._context.target_texts.values()):
                 raise ConfigError(f"{place} needs training text in the target languages, and the corpora give none")
 
@@ -107,46 +129,91 @@ class CompositeReward:
         for reward in self._rewards.values():
             reward.reset()
 
-    def score_groups(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> CompositeScores:
+    def score_groups(
+        self,
+        segments: Sequence[Segment],
+        hypotheses: Sequence[Sequence[str]],
+        *,
+        step: int | None = None,
+        finished: Sequence[Sequence[bool]] | None = None,
+    ) -> CompositeScores:
         """Judge `hypotheses[b][g]` as translations of `segments[b]`.
+
+        Args:
+            step: the training step, from 1; None is the measure by which checkpoints and controls are compared:
+                every schedule at its end.
+            finished: [B][G], false where the length limit cut the hypothesis; None: nothing was cut.
 
         Raises:
             RunError: a reward returned something else than finite numbers or None, one for each hypothesis.
         """
-        parts = {name: _checked(name, r, segments, hypotheses) for name, r in self._rewards.items()}
-        total = [
-            [self._combine({name: part[b][g] for name, part in parts.items()}) for g in range(len(group))]
-            for b, group in enumerate(hypotheses)
-        ]
-        return CompositeScores(total, parts)
+        parts = {}
+        for name, reward in self._rewards.items():
+            reward.step = step
+            parts[name] = _checked(name, reward, segments, hypotheses)
+            if name in self._terms:
+                parts[name] = [[_clipped(value, self._terms[name].clip) for value in row] for row in parts[name]]
+        return CompositeScores(self.combine(parts, [len(g) for g in hypotheses], step=step, finished=finished), parts)
 
-    def _combine(self, values: dict[str, Score]) -> Score:
-        weighted = weights = 0.0
-        gates = 1.0
-        for name, value in values.items():
-            if value is None:
-                continue
-            if name in self._weights:
-                weighted += self._weights[name] * value
-                weights += self._weights[name]
-            else:
-                gates *= value
-        return weighted / weights * gates if weights else None
+    def combine(
+        self,
+        parts: Mapping[str, Table],
+        sizes: Sequence[int],
+        *,
+        step: int | None = None,
+        finished: Sequence[Sequence[bool]] | None = None,
+        divisors: Sequence[Mapping[str, float]] | None = None,
+    ) -> Table:
+        """Combine the values of the parts into totals, [B][G].
+
+        Args:
+            parts: see `CompositeScores`.
+            sizes: hypotheses of each of the B segments.
+            step, finished: see `score_groups`.
+            divisors: for each segment, what the values of each term are divided by first.
+        """
+        weights = {name: value_at(term.weight, step) for name, term in self._terms.items()}
+        strengths = {name: value_at(gate.strength, step) for name, gate in self._gates.items()}
+        unfinished = self.config.unfinished
+        total: Table = []
+        for b, size in enumerate(sizes):
+            shares = {name: weight / divisors[b][name] if divisors else weight for name, weight in weights.items()}
+            row: list[Score] = []
+            for g in range(size):
+                if unfinished is not None and finished is not None and not finished[b][g]:
+                    # As if every term had said so, so that it stands on the scale of the other samples.
+                    row.append(unfinished * sum(shares.values()) / sum(weights.values()) if divisors else unfinished)
+                    continue
+                judged = {name: value for name, part in parts.items() if (value := part[b][g]) is not None}
+                weight = sum(weights[name] for name in judged if name in weights)
+                if not weight:
+                    row.append(None)
+                    continue
+                value = sum(shares[name] * judged[name] for name in judged if name in weights) / weight
+                value *= math.prod((1 - s) + s * judged[name] for name, s in strengths.items() if name in judged)
+                row.append(_clipped(value, self.config.clip))
+            total.append(row)
+        return total
 
 
 def _build(part: Component, context: RewardContext, place: str) -> Reward:
     function = load_function(part.type)
     if function is not None:
-        if part.options:
-            raise ConfigError(
-                f"config: '{place}': the function '{part.type}' takes no options; remove {list(part.options)}"
-            )
-        return FunctionReward(function, part.type)
+        settings: Any = parse_options(place, FunctionReward.Options, part.options)
+        return FunctionReward(function, part.type, settings, context)
     try:
         kind: Any = find("rewards", part.type, Reward)
     except ConfigError as error:
         raise ConfigError(f"config: '{place}.type': {error}") from error
     return kind(parse_options(place, kind.Options, part.options), context)
+
+
+def _clipped(value: Score, clip: Sequence[float] | None) -> Score:
+    return value if value is None or clip is None else min(max(value, clip[0]), clip[1])
+
+
+def _bounds(clip: Sequence[float] | None) -> str:
+    return "" if clip is None else f"|clip:{clip[0]:g},{clip[1]:g}"
 
 
 def _free_name(name: str, taken: dict[str, Reward]) -> str:

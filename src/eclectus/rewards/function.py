@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import traceback
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pydantic import Field
 
 from eclectus.errors import RunError
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.segment import Segment
 
 
-def load_function(kind: str) -> Callable[..., list[Score]] | None:
+@dataclass(frozen=True)
+class TrainerState:
+    """What a function finds in `trainer_state`: these two of transformers' `TrainerState`.
+
+    Args:
+        global_step: updates made so far; 0 in the first step.
+        max_steps: updates of the whole run.
+    """
+
+    global_step: int
+    max_steps: int
+
+
+def load_function(kind: str) -> Callable[..., Any] | None:
     """Return the function that `package.module:function` names; None if it is a class or cannot be loaded."""
     module_name, colon, name = kind.partition(":")
     if not colon:
@@ -21,28 +41,56 @@ def load_function(kind: str) -> Callable[..., list[Score]] | None:
         found = getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError):
         return None  # the registry says what is wrong
-    return found if inspect.isfunction(found) else None
+    return found if callable(found) and not inspect.isclass(found) else None
 
 
 class FunctionReward(Reward):
     """Calls `function(prompts, completions, **columns) -> list[float | None]`, as TRL's GRPOTrainer does.
 
-    `prompts` are the sources, `completions` the hypotheses; the columns are `source_lang`, `target_lang` and
-    `reference`, one value for each hypothesis. The function must take `**kwargs` or name those that it needs.
+    All go by name, one value for each hypothesis where they are lists:
+
+    - `prompts` and `completions`: the sources and the hypotheses, as texts or, with `conversational`, as the messages
+      of one user and one assistant;
+    - `completion_ids`: token ids of the hypotheses in the policy's vocabulary, end-of-sequence included;
+    - the columns of the data: `source`, `source_lang`, `target_lang`, `reference`, `id`, and the segment's attributes
+      such as `corpus`, None where a segment has none;
+    - `trainer_state` with `global_step` and `max_steps`; outside training (dev set, controls) both are `max_steps`;
+    - `log_extra` and `log_metric`, which do nothing here.
+
+    The function names those that it needs, or takes `**kwargs`. It may be `async`. Equal hypotheses of one source come
+    once.
 
     Source: https://huggingface.co/docs/trl/main/en/grpo_trainer (using a custom reward function).
 
     Args:
         function: the function.
         kind: how the config writes it.
+
+    Raises:
+        RunError: it needs a column that is not there, or does not return one value for each hypothesis.
     """
 
-    def __init__(self, function: Callable[..., list[Score]], kind: str) -> None:
-        super().__init__(None, RewardContext())
+    class Options(Reward.Options):
+        """How the function wants its texts."""
+
+        conversational: bool = Field(False, description="prompts and completions as lists of messages, as chat has")
+
+    options: Options
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        kind: str,
+        options: Options | None = None,
+        context: RewardContext | None = None,
+    ) -> None:
+        super().__init__(options, context)
         self._function, self._kind = function, kind
         parameters = inspect.signature(function).parameters.values()
         self._takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        self._known = {p.name for p in parameters}
+        named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        self._known = {p.name for p in named}
+        self._needed = {p.name for p in named if p.default is p.empty}
 
     @property
     def name(self) -> str:
@@ -52,19 +100,33 @@ class FunctionReward(Reward):
     @property
     def signature(self) -> str:
         """The type, as the config writes it."""
-        return self._kind
+        return self._kind + ("|conversational" if self.options.conversational else "")
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Call the function once for all hypotheses."""
-        columns = {
-            "source_lang": [segment.source_lang for segment in segments],
-            "target_lang": [segment.target_lang for segment in segments],
-            "reference": [segment.reference for segment in segments],
-        }
-        wanted = {name: column for name, column in columns.items() if self._takes_all or name in self._known}
-        sources = [segment.source for segment in segments]
+        if len(segments) != len(hypotheses):
+            raise ValueError(f"{len(segments)} segments, {len(hypotheses)} hypotheses")
+        if not segments:
+            return []  # a function is not asked about nothing; TRL never does
+        prompts: list[Any] = [segment.source for segment in segments]
+        completions: list[Any] = list(hypotheses)
+        if self.options.conversational:
+            prompts = [[{"role": "user", "content": text}] for text in prompts]
+            completions = [[{"role": "assistant", "content": text}] for text in completions]
+        offered = self._columns(segments) | {"prompts": prompts, "completions": completions}
+        offered |= {"trainer_state": self._state, "log_extra": _ignore, "log_metric": _ignore}
+        if self.context.tokenize is not None and self._wants("completion_ids"):
+            offered["completion_ids"] = self.context.tokenize(list(hypotheses))
+        lacking = sorted(self._needed - set(offered))
+        if lacking:
+            raise RunError(
+                f"reward '{self._kind}' needs '{lacking[0]}', which the text does not have; it has {', '.join(offered)}"
+            )
         try:
-            return list(self._function(prompts=sources, completions=list(hypotheses), **wanted))
+            found = self._function(**{name: value for name, value in offered.items() if self._wants(name)})
+            if inspect.isawaitable(found):
+                found = self._loop(found)
+            values = [None if value is None else float(value) for value in found]
         except Exception as error:
             # Code that is not ours, on hypotheses that nobody foresaw: an empty one is the usual surprise.
             last = traceback.extract_tb(error.__traceback__)[-1]
@@ -72,3 +134,38 @@ class FunctionReward(Reward):
                 f"reward '{self._kind}' failed with {type(error).__name__} ({error}) at {last.filename}:{last.lineno}; "
                 "it must give a number or None for any text, an empty one included"
             ) from error
+        if len(values) != len(hypotheses):
+            raise RunError(f"reward '{self._kind}' returned {len(values)} values for {len(hypotheses)} hypotheses")
+        return values
+
+    @property
+    def _state(self) -> TrainerState:
+        last = self.context.max_steps
+        return TrainerState(last if self.step is None else self.step - 1, last)
+
+    @cached_property
+    def _loop(self) -> Callable[[Any], Any]:
+        """Runs a coroutine, always on the same event loop, so that the function may keep its connections."""
+        runner = asyncio.Runner()
+        # In a thread of its own: a notebook has an event loop running in this one.
+        thread = ThreadPoolExecutor(1, thread_name_prefix=self.name)
+
+        async def wait(found: Any) -> Any:
+            return await found
+
+        return lambda found: thread.submit(runner.run, wait(found)).result()
+
+    def _wants(self, name: str) -> bool:
+        return self._takes_all or name in self._known
+
+    def _columns(self, segments: Sequence[Segment]) -> dict[str, Any]:
+        names = dict.fromkeys(name for segment in segments for name in segment.attributes)
+        columns = {name: [s.attributes.get(name) for s in segments] for name in names}
+        return columns | {
+            name: [getattr(segment, name) for segment in segments]
+            for name in ("source", "source_lang", "target_lang", "reference", "id")
+        }
+
+
+def _ignore(*_: Any) -> None:
+    """Stands for TRL's logging calls."""

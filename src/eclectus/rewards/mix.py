@@ -1,4 +1,4 @@
-"""A weighted mix of BLEU, chrF and exact match: how near one text is to another (used by `pivot` and `round_trip`)."""
+"""A weighted mix of BLEU, chrF and exact match: how near one text is to another (used by `similarity`)."""
 
 from __future__ import annotations
 

@@ -8,19 +8,20 @@ from pydantic import Field
 
 from eclectus.errors import ConfigError
 from eclectus.rewards.base import Reward, RewardContext, Score
-from eclectus.rewards.cache import Translations
-from eclectus.rewards.mix import Mix, MixOptions
+from eclectus.rewards.cache import Translations, TranslationsOptions
+from eclectus.rewards.similarity import Similarity, SimilarityOptions
 from eclectus.segment import Segment
 
 
 class Pivot(Reward):
-    r"""How near a direct translation is to the one through the pivot by the frozen starting policy.
+    r"""How near a direct translation is to the one through the pivot by the starting policy.
 
     $$r(x, y) = m\big(y, \pi_0(\pi_0(x; s \to p); p \to t)\big)$$
 
     with s, p, t the source, pivot and target languages, pi_0 the starting policy (greedy) and m the weighted mean of
-    BLEU, chrF and exact match. Range [0, 1]. No references are needed: a model that knows s-p and p-t can learn s-t.
-    Abstains where the pivot is the source or the target language, and where a translation comes out empty.
+    BLEU, chrF and exact match, or the cosine of embeddings. Range [0, 1]. No references are needed: a model that knows
+    s-p and p-t can learn s-t. Abstains where the pivot is the source or the target language, and where a translation
+    comes out empty. With `refresh` the path is that of a copy of the policy, renewed as it learns.
 
     Source: zero-resource translation through a pivot as a teacher: Chen et al. 2017, https://aclanthology.org/P17-1176;
     agreement between the direct and the pivot path: Al-Shedivat and Parikh 2019, https://aclanthology.org/N19-1121.
@@ -37,11 +38,10 @@ class Pivot(Reward):
     keep `kl` above 0.
     """
 
-    class Options(MixOptions):
-        """Weights of the measures, and the pivot."""
+    class Options(TranslationsOptions, SimilarityOptions):
+        """The measure, who translates, and the pivot."""
 
         pivot: str | None = Field(None, description="BCP-47 tag of the pivot language; None: the run's first")
-        cache: int = Field(100_000, ge=0, description="translations remembered over steps")
 
     requires = frozenset({"translate"})
     options: Options
@@ -52,21 +52,28 @@ class Pivot(Reward):
         if pivot is None:
             raise ConfigError("reward 'pivot' has no pivot language; set its option 'pivot' or list data.languages")
         self.pivot: str = pivot
-        self._mix = Mix(self.options)
-        self._translations = Translations(self.context, self.name, self.options.cache)
+        self._similarity = Similarity(self.options, self.name)
+        self._translations = Translations(self.context, self.name, self.options)
 
     @property
     def signature(self) -> str:
-        """The pivot and the weights."""
-        return f"pivot|via:{self.pivot}|{self._mix.signature}"
+        """The pivot and the measure."""
+        return f"pivot|via:{self.pivot}|{self._similarity.signature}{self._translations.signature}"
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge each hypothesis against the pivot translation of its source; None where there is none."""
-        references = self.references(segments)
-        return [
-            self._mix.score(hypothesis, reference, segment.target_lang) if reference.strip() else None
-            for segment, hypothesis, reference in zip(segments, hypotheses, references, strict=True)
+        apt = [
+            (i, hypothesis, reference, segment.target_lang)
+            for i, (segment, hypothesis, reference) in enumerate(
+                zip(segments, hypotheses, self.references(segments), strict=True)
+            )
+            if reference.strip()
         ]
+        values = self._similarity([h for _, h, _, _ in apt], [r for _, _, r, _ in apt], [lang for *_, lang in apt])
+        scores: list[Score] = [None] * len(segments)
+        for (i, *_), value in zip(apt, values, strict=True):
+            scores[i] = value
+        return scores
 
     def reset(self) -> None:
         """Forget the remembered translations."""
@@ -75,8 +82,9 @@ class Pivot(Reward):
     def references(self, segments: Sequence[Segment]) -> list[str]:
         """Return the translation of each source through the pivot, "" where there is none."""
         apt = [s for s in segments if s.source.strip() and self.pivot not in (s.source_lang, s.target_lang)]
-        first = self._translations([s.source for s in apt], [(s.source_lang, self.pivot) for s in apt])
+        first = self._translations([s.source for s in apt], [(s.source_lang, self.pivot) for s in apt], self.step)
         halfway = [(s, text) for s, text in zip(apt, first, strict=True) if text.strip()]
-        second = self._translations([text for _, text in halfway], [(self.pivot, s.target_lang) for s, _ in halfway])
+        onward = [(self.pivot, s.target_lang) for s, _ in halfway]
+        second = self._translations([text for _, text in halfway], onward, self.step)
         found = {(s.source, s.direction): text for (s, _), text in zip(halfway, second, strict=True) if text.strip()}
         return [found.get((s.source, s.direction), "") for s in segments]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from eclectus.rewards.language import identify, labels
 from eclectus.rollouts.base import Rollouts
 from eclectus.segment import Segment
+from eclectus.training.parts import Part, PartCounts
 from eclectus.training.tasks import Task
 
 
@@ -50,12 +51,14 @@ def sampled_metrics(
     segments: Sequence[Segment],
     rollouts: Rollouts,
     rewards: StepRewards,
+    counts: Mapping[Part, PartCounts],
 ) -> dict[str, float]:
     """Means of one step for the metrics file.
 
     Args:
         tasks: the run's tasks; owners: index of the task of each of the B segments.
         languages: among which off-target translations are identified.
+        counts: see `count_parts`.
     """
     values = {"reward": nan_mean(rewards.values)}
     for index, task in enumerate(tasks):
@@ -63,10 +66,13 @@ def sampled_metrics(
         if not rows:
             continue
         values[f"reward/{task.name}"] = nan_mean(rewards.values[rows])
-        for name in rewards.parts[rows[0]]:
-            judged = [v for row in rows for v in rewards.parts[row][name] if v is not None]
-            if judged:
-                values[f"parts/{task.name}/{name}"] = sum(judged) / len(judged)
+    for (task_name, name), count in counts.items():
+        where = f"{task_name}/{name}"
+        values[f"abstained/{where}"] = count.abstained
+        if count.mean is not None:
+            values[f"parts/{where}"] = count.mean
+        if count.equal_share is not None:
+            values[f"equal/{where}"] = count.equal_share
     # One sample of each source is enough to see a drift, and keeps language identification out of the step's time.
     found = identify([group[0] for group in rollouts.texts], languages)
     known_labels = labels(languages)

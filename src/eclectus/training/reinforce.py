@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -20,6 +20,8 @@ from eclectus.training import checkpoint as ckpt
 from eclectus.training.guard import Guard
 from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
 from eclectus.training.optimizer import adamw, scheduled, update
+from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
+from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import PromptStream, Task
 from eclectus.training.tracking import Tracker
@@ -40,6 +42,7 @@ class Reinforcer:
         dev: dev segments with references of every direction of the tasks.
         languages: the run's languages, for off-target counts.
         folder: where checkpoints go.
+        renewed: copies of the policy that the tasks' rewards translate with; None: they ask for none.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Reinforcer:
         tracker: Tracker,
         stage: str = "reinforce",
         dev_max_length: int = 96,
+        renewed: RenewedPolicies | None = None,
     ) -> None:
         self.policy, self.reference, self.algorithm = policy, reference, algorithm
         self.config, self.tasks, self.dev = config, list(tasks), dev
@@ -65,6 +69,8 @@ class Reinforcer:
         self.optimizer = adamw(policy.model, config.learning_rate)
         self.prompts = PromptStream(self.tasks, config.segments, config.direction_temperature, seed)
         self.guard = Guard(config.stop_fall)
+        self.watch = PartWatch(self.tasks)
+        self.renewed = renewed
         self.sampling = Sampling(config.temperature, config.max_length)
         self.step, self.seconds = 0, 0.0
         self.best, self.best_step = float("-inf"), 0
@@ -131,8 +137,11 @@ class Reinforcer:
         rate = scheduled(self.config.learning_rate, self.step, self.config.steps, self.config.warmup, floor)
         norm = update(self.optimizer, rate, self.config.max_grad_norm)
         self._average()
+        if self.renewed is not None:
+            self.renewed.renew(self.step, self.mean_weights)
         ended = time.monotonic()
-        values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards)
+        counts = count_parts(self.tasks, owners, rollouts.texts, rewards.parts)
+        values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards, counts)
         count = rollouts.finished.numel()
         tokens = int(lengths.sum())
         values |= {
@@ -151,6 +160,7 @@ class Reinforcer:
         if memory is not None:
             values["memory"] = memory
         self.tracker.log("step", self.stage, self.step, values)
+        self._watch(counts)
         self.tracker.advance(
             self.step,
             f"reward {values['reward']:.3f}  dev {max(self.best, 0):.1f}  off-target {values['off_target']:.1%}"
@@ -160,6 +170,14 @@ class Reinforcer:
             rows = sampled_examples(self.tasks, owners, segments, rollouts, rewards)
             self.tracker.samples(self.stage, self.step, rows)
 
+    def _watch(self, counts: Mapping[Part, PartCounts]) -> None:
+        """Look for parts of the rewards that no longer tell hypotheses apart."""
+        record = self.watch.add(self.step, counts, last=self.step == self.config.steps)
+        if record is not None:
+            self.tracker.log("parts", self.stage, self.step, record)
+            for sentence in self.watch.warnings(record):
+                self.tracker.say(f"[yellow]steps {record['first']} to {self.step}, {sentence}")
+
     def _reward(self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts) -> StepRewards:
         values = torch.full(rollouts.finished.shape, math.nan)
         scaled = values.clone()
@@ -168,21 +186,15 @@ class Reinforcer:
             rows = [row for row, owner in enumerate(owners) if owner == index]
             if not rows:
                 continue
-            scores = task.reward.score_groups([segments[r] for r in rows], [rollouts.texts[r] for r in rows])
+            prompts = [segments[row] for row in rows]
+            finished = rollouts.finished[rows].tolist()
+            scores = task.reward.score_groups(
+                prompts, [rollouts.texts[row] for row in rows], step=self.step, finished=finished
+            )
+            values[rows] = _tensor(scores.total)
+            scaled[rows] = _tensor(task.scaling(prompts, scores, step=self.step, finished=finished))
             for place, row in enumerate(rows):
-                group = torch.tensor([math.nan if s is None else s for s in scores.total[place]])
-                unfinished = task.config.reward.unfinished
-                if unfinished is not None:
-                    group = torch.where(rollouts.finished[row].cpu(), group, unfinished)
-                values[row] = group
                 parts[row] = {name: part[place] for name, part in scores.parts.items()}
-        for row, (owner, segment) in enumerate(zip(owners, segments, strict=True)):
-            normaliser = self.tasks[owner].normaliser
-            known = [None if math.isnan(v) else v for v in values[row].tolist()]
-            if normaliser is not None:
-                normaliser.update(segment.direction, known)
-                known = normaliser.scale(segment.direction, known)
-            scaled[row] = torch.tensor([math.nan if v is None else v for v in known])
         return StepRewards(values, scaled, parts)
 
     def _average(self) -> None:
@@ -245,7 +257,8 @@ class Reinforcer:
             "best_step": self.best_step,
             "prompts": self.prompts.state_dict(),
             "guard": self.guard.state_dict(),
-            "normalisers": {t.name: t.normaliser.state_dict() for t in self.tasks if t.normaliser is not None},
+            "scalings": {task.name: task.scaling.state_dict() for task in self.tasks},
+            "parts": self.watch.state_dict(),
         }
         tensors = {
             "model": ckpt.weights(self.policy.model),
@@ -253,6 +266,8 @@ class Reinforcer:
             "mean": self.mean_weights,
             "optimizer": ckpt.optimizer_tensors(self.policy.model, self.optimizer),
         }
+        if self.renewed is not None:
+            tensors |= self.renewed.tensors()
         ckpt.save(self.folder, self.step, ckpt.Checkpoint(tensors, state))
 
     def _load(self) -> None:
@@ -269,7 +284,14 @@ class Reinforcer:
         self.best, self.best_step = state["best"], state["best_step"]
         self.prompts.load_state_dict(state["prompts"])
         self.guard.load_state_dict(state["guard"])
+        self.watch.load_state_dict(state["parts"])
         for task in self.tasks:
-            if task.normaliser is not None:
-                task.normaliser.load_state_dict(state["normalisers"][task.name])
+            task.scaling.load_state_dict(state["scalings"][task.name])
+        if self.renewed is not None:
+            self.renewed.load(found.tensors)
         self.tracker.forget_after(self.stage, self.step)
+
+
+def _tensor(table: Sequence[Sequence[float | None]]) -> torch.Tensor:
+    """[B, G], NaN where nothing was judged."""
+    return torch.tensor([[math.nan if value is None else value for value in row] for row in table])

@@ -30,6 +30,7 @@ from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.model_card import write_card
 from eclectus.training.reinforce import Reinforcer
+from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.supervised import Trained, train_supervised
 from eclectus.training.tasks import Task, build_tasks
 from eclectus.training.testbench import TestBench, groups, test_segments
@@ -43,6 +44,7 @@ class Run:
 
     Args:
         base: the frozen starting policy of reinforcement learning; None until it is known.
+        renewed: later copies of the policy, for rewards that translate with them.
     """
 
     config: RunConfig
@@ -51,6 +53,17 @@ class Run:
     tracker: Tracker
     resume: bool
     base: Policy | None = field(default=None)
+    renewed: RenewedPolicies = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.renewed = RenewedPolicies(lambda: self.start, self.config.evaluation.max_length)
+
+    @property
+    def start(self) -> Policy:
+        """The starting policy, once it is known."""
+        if self.base is None:
+            raise RuntimeError("the starting policy is not trained yet")
+        return self.base
 
     @property
     def languages(self) -> list[str]:
@@ -75,9 +88,11 @@ class Run:
 
     def translate(self, segments: Sequence[Segment]) -> list[str]:
         """Greedy translations by the starting policy, for rewards and controls."""
-        if self.base is None:
-            raise RuntimeError("the starting policy is not trained yet")
-        return self.base.translate(segments, self.config.evaluation.max_length)
+        return self.start.translate(segments, self.config.evaluation.max_length)
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of translations, for rewards."""
+        return self.start.tokenize_targets(texts)
 
     def stage(self, name: str, policy: Policy, train: Callable[[Path], Trained]) -> Trained:
         """Run one training stage, or take over its result where it is complete; leaves `policy` at its best weights.
@@ -221,6 +236,7 @@ def reinforce(run: Run, policy: Policy, config: ReinforceConfig, tasks: Sequence
             tracker=run.tracker,
             stage=stage,
             dev_max_length=run.config.evaluation.max_length,
+            renewed=run.renewed if stage == "reinforce" else None,
         )
         return reinforcer.train(resume=run.resume)
 
@@ -257,7 +273,14 @@ def _first_policy(run: Run) -> tuple[Policy, SeenText | None]:
 
 
 def _tasks(run: Run, config: ReinforceConfig) -> list[Task]:
-    context = RewardContext(languages=run.languages, translate=run.translate, target_texts=run.texts)
+    context = RewardContext(
+        languages=run.languages,
+        translate=run.translate,
+        target_texts=run.texts,
+        refreshed=run.renewed.lend,
+        tokenize=run.tokenize,
+        max_steps=config.steps,
+    )
     return build_tasks(config.tasks, run.dataset, context)
 
 

@@ -1,0 +1,87 @@
+"""From the rewards of a step to what the algorithm sees: the config's `normalise`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eclectus.errors import RunError
+from eclectus.rewards.combine import CompositeReward, CompositeScores, Table
+from eclectus.rewards.normalise import Normaliser, standardise
+from eclectus.segment import Segment
+
+_TOTAL = ""
+
+
+class Scaling:
+    r"""Brings the totals of a composite reward to one scale.
+
+    - `none`: as they are;
+    - `direction`: divided by the running deviation of their direction, see `Normaliser`;
+    - `source`: standardised among the samples of each source, see `standardise`;
+    - `terms`: normalise, then sum. Each term is divided by its own running deviation in the direction before it is
+      weighted,
+
+    $$r = \frac{\sum_i w_i t_i / \sigma_i}{\sum_i w_i} \prod_j (1 - s_j (1 - g_j))$$
+
+    so that a weight says how much a term matters and not how widely it happens to spread. A term that no two samples
+    differ in gets no more weight by it than the normaliser's floor allows.
+
+    Source: normalising each reward before they are added: GDPO, Liu et al. 2026, https://arxiv.org/abs/2601.05242,
+    which does so within the group of a source.
+
+    Args:
+        reward: the composite reward; its config says how to normalise.
+    """
+
+    def __init__(self, reward: CompositeReward) -> None:
+        self._reward = reward
+        self._kind = reward.config.normalise
+        names = {"direction": [_TOTAL], "terms": reward.terms}.get(self._kind, [])
+        self._normalisers = {name: Normaliser() for name in names}
+
+    def __call__(
+        self,
+        segments: Sequence[Segment],
+        scores: CompositeScores,
+        *,
+        step: int | None = None,
+        finished: Sequence[Sequence[bool]] | None = None,
+    ) -> Table:
+        """Take in the rewards of a step and return its totals, [B][G], on the wanted scale; None stays None."""
+        if self._kind == "none":
+            return scores.total
+        if self._kind == "source":
+            return [standardise(row) for row in scores.total]
+        if self._kind == "terms":
+            divisors = [
+                {name: self._deviation(name, segment, scores.parts[name][b]) for name in self._normalisers}
+                for b, segment in enumerate(segments)
+            ]
+            sizes = [len(row) for row in scores.total]
+            return self._reward.combine(scores.parts, sizes, step=step, finished=finished, divisors=divisors)
+        table: Table = []
+        for segment, row in zip(segments, scores.total, strict=True):
+            divisor = self._deviation(_TOTAL, segment, row)
+            table.append([None if value is None else value / divisor for value in row])
+        return table
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, which restore the running deviations to the last bit."""
+        return {name: normaliser.state_dict() for name, normaliser in self._normalisers.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` returned.
+
+        Raises:
+            RunError: the state is of another reward.
+        """
+        if set(state) != set(self._normalisers):
+            raise RunError("the checkpoint's reward normalisers belong to another reward; start a new run")
+        for name, normaliser in self._normalisers.items():
+            normaliser.load_state_dict(state[name])
+
+    def _deviation(self, name: str, segment: Segment, values: Sequence[float | None]) -> float:
+        normaliser = self._normalisers[name]
+        normaliser.update(segment.direction, values)
+        return normaliser.deviation(segment.direction)

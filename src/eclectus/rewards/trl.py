@@ -1,0 +1,135 @@
+"""Our rewards in TRL: a reward of the config as a function for the `reward_funcs` of GRPOTrainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from eclectus.config import RewardConfig
+from eclectus.errors import ConfigError, DataError
+from eclectus.registry import describe
+from eclectus.rewards.base import Reward, RewardContext, Score
+from eclectus.rewards.combine import CompositeReward
+from eclectus.segment import Segment
+
+RewardFunction = Callable[..., list[Score]]
+
+
+def as_trl_reward(
+    reward: str | Mapping[str, Any] | RewardConfig | CompositeReward | Reward,
+    context: RewardContext | None = None,
+    *,
+    source_lang: str | None = None,
+    target_lang: str | None = None,
+    name: str | None = None,
+) -> RewardFunction:
+    """Make of a reward what TRL's GRPOTrainer takes in `reward_funcs`.
+
+    The function is called as `f(prompts, completions, **columns)` and returns one number or None for each completion.
+    It reads the columns `source_lang`, `target_lang` (BCP-47), `source`, `reference` and `id` of the data set; without
+    a column `source` the prompt, or its last message, is the source. Other columns become attributes of the segment.
+    Prompts and completions may be texts or messages. Rows that follow each other with the same source and direction are
+    the samples of one source, as TRL lays them out, and are judged together.
+
+    TRL normalises and centres by itself, so `normalise` and `unfinished` of a config do nothing here. Schedules follow
+    `trainer_state.global_step`; the means of a config's parts are logged where TRL offers `log_metric`.
+
+    Args:
+        reward: a type (`"chrf"`), a term (`{"type": "bleu", "max_order": 2}`), a config with `terms` and `gates`, or a
+            reward that is built already.
+        context: what the reward may use; see `RewardContext`. A reward that translates needs `translate`.
+        source_lang, target_lang: for a data set of one direction, which then needs no such columns.
+        name: under which TRL logs it; by default the type, or `eclectus` for a config with several parts.
+
+    Raises:
+        ConfigError: an unknown type or a wrong option.
+        DataError: when called, a column is missing.
+
+    Example:
+        >>> chrf = as_trl_reward("chrf", source_lang="en", target_lang="es")
+        >>> chrf.__name__, chrf(prompts=["cat", "cat"], completions=["gato", ""], reference=["gato", "gato"])
+        ('chrf', [1.0, 0.0])
+    """
+    judge = reward if isinstance(reward, CompositeReward | Reward) else _build(reward, context or RewardContext())
+    languages = {"source_lang": source_lang, "target_lang": target_lang}
+
+    def function(
+        prompts: Sequence[Any],
+        completions: Sequence[Any],
+        completion_ids: Any = None,  # named so that it becomes no attribute
+        trainer_state: Any = None,
+        log_metric: Callable[[str, float], None] | None = None,
+        log_extra: Any = None,
+        **columns: Sequence[Any],
+    ) -> list[Score]:
+        segments, groups = _grouped(_segments(prompts, columns, languages), [_text(c) for c in completions])
+        # TRL counts the updates that are made, we the one that is being made.
+        step = None if trainer_state is None else trainer_state.global_step + 1
+        if isinstance(judge, Reward):
+            judge.step = step
+            return [value for row in judge.score_groups(segments, groups) for value in row]
+        scores = judge.score_groups(segments, groups, step=step)
+        if log_metric is not None:
+            for part, table in scores.parts.items():
+                known = [value for row in table for value in row if value is not None]
+                if known:
+                    log_metric(f"parts/{function.__name__}/{part}", sum(known) / len(known))
+        return [value for row in scores.total for value in row]
+
+    parts = [judge.name] if isinstance(judge, Reward) else judge.names
+    function.__name__ = name or (parts[0] if len(parts) == 1 else "eclectus")
+    return function
+
+
+def _build(reward: str | Mapping[str, Any] | RewardConfig, context: RewardContext) -> CompositeReward:
+    if isinstance(reward, str):
+        reward = {"type": reward}
+    if not isinstance(reward, RewardConfig):
+        try:
+            reward = RewardConfig.model_validate(reward if "terms" in reward else {"terms": [reward]})
+        except ValidationError as error:
+            raise ConfigError(describe(error, "reward", RewardConfig)) from error
+    return CompositeReward(reward, context)
+
+
+def _segments(
+    prompts: Sequence[Any], columns: Mapping[str, Sequence[Any]], languages: Mapping[str, str | None]
+) -> list[Segment]:
+    def column(name: str) -> Sequence[Any]:
+        values = columns.get(name)
+        if values is None and languages[name] is None:
+            raise DataError(f"the data set has no column '{name}'; add it, or give {name} to as_trl_reward")
+        return [languages[name]] * len(prompts) if values is None else values
+
+    sources = columns.get("source") or [_text(prompt) for prompt in prompts]
+    references, ids = (columns.get(key) or [None] * len(prompts) for key in ("reference", "id"))
+    own = {"source", "source_lang", "target_lang", "reference", "id"}
+    labels = [
+        {name: str(value[row]) for name, value in columns.items() if name not in own and isinstance(value, list)}
+        for row in range(len(prompts))
+    ]
+    rows = zip(sources, column("source_lang"), column("target_lang"), references, ids, labels, strict=True)
+    return [Segment(text, one, two, known, str(key or ""), label) for text, one, two, known, key, label in rows]
+
+
+def _grouped(segments: Sequence[Segment], completions: Sequence[str]) -> tuple[list[Segment], list[list[str]]]:
+    """Rows that follow each other and have one source and direction are the samples of one segment."""
+    kept: list[Segment] = []
+    groups: list[list[str]] = []
+    for segment, completion in zip(segments, completions, strict=True):
+        if not kept or kept[-1] != segment:
+            kept.append(segment)
+            groups.append([])
+        groups[-1].append(completion)
+    return kept, groups
+
+
+def _text(said: Any) -> str:
+    """A text, or the content of the last of several messages."""
+    if isinstance(said, str):
+        return said
+    content = said[-1]["content"]
+    # Multimodal chat templates hold the content in blocks.
+    return content if isinstance(content, str) else "".join(block.get("text", "") for block in content)

@@ -1,0 +1,152 @@
+"""Our rewards as TRL's reward functions: by the documented call, and in the real GRPOTrainer where it is installed."""
+
+import doctest
+import importlib.util
+from types import SimpleNamespace
+
+import pytest
+
+from eclectus.config import RewardConfig
+from eclectus.errors import ConfigError, DataError
+from eclectus.rewards import trl as module
+from eclectus.rewards.base import Reward, RewardContext
+from eclectus.rewards.chrf import ChrF
+from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.trl import as_trl_reward
+from eclectus.segment import Segment
+
+CALL = {
+    "prompts": ["Translate: cat", "Translate: cat", "Translate: dog"],
+    "completions": ["gato", "", "chien"],
+    "completion_ids": [[5, 2], [2], [6, 2]],
+    "source": ["cat", "cat", "dog"],
+    "source_lang": ["en"] * 3,
+    "target_lang": ["es", "es", "fr"],
+    "reference": ["gato", "gato", "chien"],
+    "log_extra": lambda column, values: None,
+}
+
+
+def test_the_documented_call():
+    chrf = as_trl_reward("chrf")
+    assert chrf.__name__ == "chrf"
+    assert chrf(**CALL) == [1.0, 0.0, 1.0]
+    assert as_trl_reward(ChrF())(**CALL) == [1.0, 0.0, 1.0]
+    assert as_trl_reward(ChrF(), name="mine").__name__ == "mine"
+
+
+def test_a_config_logs_its_parts_and_follows_the_steps():
+    logged = {}
+    weight = {"start": 0, "end": 1, "steps": 10, "shape": "step"}
+    terms = [{"type": "constant", "value": 0.5}, {"type": "chrf", "weight": weight}]
+    reward = as_trl_reward({"terms": terms, "gates": [{"type": "nonempty"}]})
+    assert reward.__name__ == "eclectus"
+
+    def call(step):
+        return reward(**CALL, trainer_state=SimpleNamespace(global_step=step), log_metric=logged.__setitem__)
+
+    assert call(8) == [0.5, 0.0, 0.5]
+    assert call(9) == [0.75, 0.0, 0.75]  # TRL's ninth update is made, ours is the tenth
+    assert logged == {"parts/eclectus/constant": 0.5, "parts/eclectus/chrf": 2 / 3, "parts/eclectus/nonempty": 2 / 3}
+
+
+def test_messages_and_a_data_set_of_one_direction():
+    prompts = [[{"role": "system", "content": "Translate."}, {"role": "user", "content": "cat"}]]
+    completions = [[{"role": "assistant", "content": [{"type": "text", "text": "gato"}]}]]
+    reward = as_trl_reward("exact", source_lang="en", target_lang="es")
+    assert reward(prompts=prompts, completions=completions, reference=["gato"]) == [1.0]
+    with pytest.raises(DataError, match="no column 'target_lang'"):
+        as_trl_reward("exact", source_lang="en")(prompts=prompts, completions=completions)
+
+
+def test_samples_of_a_source_are_judged_together():
+    seen = []
+
+    class Spy(Reward):
+        def __call__(self, segments, hypotheses):
+            return [1.0] * len(segments)
+
+        def score_groups(self, segments, hypotheses):
+            seen.append(([(s.source, s.target_lang, s.attributes) for s in segments], hypotheses))
+            return super().score_groups(segments, hypotheses)
+
+    as_trl_reward(Spy())(**CALL, topic=["a", "a", "b"])
+    assert seen == [([("cat", "es", {"topic": "a"}), ("dog", "fr", {"topic": "b"})], [["gato", ""], ["chien"]])]
+
+
+def test_mistakes_are_found_when_it_is_made():
+    with pytest.raises(ConfigError, match="unknown type 'blue'; did you mean 'bleu'"):
+        as_trl_reward("blue")
+    with pytest.raises(ConfigError, match=r"'reward\.terms\.0\.weight'"):
+        as_trl_reward({"terms": [{"type": "bleu", "weight": -1}]})
+    with pytest.raises(ConfigError, match="refresh: 5, but no policy is trained here"):
+        as_trl_reward({"type": "round_trip", "refresh": 5}, RewardContext(translate=lambda segments: []))
+
+
+def test_example_runs():
+    assert doctest.testmod(module).failed == 0
+
+
+needs_trl = pytest.mark.skipif(
+    importlib.util.find_spec("trl") is None, reason="TRL is not installed; pip install 'eclectus[trl]'"
+)
+
+
+@needs_trl
+def test_trls_own_functions_work_as_they_are():
+    terms = [{"type": "trl.rewards:think_format_reward", "conversational": True}]
+    reward = CompositeReward(RewardConfig(terms=terms), RewardContext())
+
+    group = ["<think>\nanimal\n</think>\ngato", "gato"]
+    assert reward.score_groups([Segment("cat", "en", "es")], [group]).total == [[1.0, 0.0]]
+
+
+@needs_trl
+def test_the_real_trainer(tmp_path):
+    import torch
+    from datasets import Dataset
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from trl import GRPOConfig, GRPOTrainer
+
+    words = ["<pad>", "<s>", "</s>", "<unk>", "cat", "dog", "gato", "perro", "chat", "chien"]
+    raw = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+    torch.manual_seed(1)
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = LlamaForCausalLM(
+        LlamaConfig(vocab_size=len(words), pad_token_id=0, bos_token_id=1, eos_token_id=2, **shape)
+    )
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    rows = [("cat", "es", "gato"), ("dog", "es", "perro"), ("cat", "fr", "chat"), ("dog", "fr", "chien")]
+    data = Dataset.from_list([{"prompt": s, "source_lang": "en", "target_lang": t, "reference": r} for s, t, r in rows])
+    both = as_trl_reward({"terms": [{"type": "chrf"}, {"type": "bleu"}], "gates": [{"type": "nonempty"}]})
+    settings = GRPOConfig(
+        output_dir=str(tmp_path),
+        max_steps=2,
+        per_device_train_batch_size=8,
+        num_generations=4,
+        max_completion_length=4,
+        learning_rate=1e-2,
+        logging_steps=1,
+        report_to=[],
+        save_strategy="no",
+        use_cpu=True,
+        bf16=False,
+        seed=1,
+    )
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=[both, as_trl_reward("length")],
+        args=settings,
+        train_dataset=data,
+        processing_class=tokenizer,
+    )
+    trainer.train()
+    logs = [row for row in trainer.state.log_history if "rewards/eclectus/mean" in row]
+    assert len(logs) == 2 and all(0 <= row["rewards/eclectus/mean"] <= 1 for row in logs)
+    assert "rewards/length/mean" in logs[0] and "parts/eclectus/bleu" in logs[0]
+    assert any(not torch.equal(before[name], value) for name, value in model.named_parameters())
