@@ -1,3 +1,3 @@
 """Rewards: one per file; the file name is the `type` in a config."""
 
-SUPPORT = {"base", "cache", "combine", "function", "grams", "mix", "ngram", "normalise", "text"}
+SUPPORT = {"base", "cache", "calibration", "combine", "function", "grams", "mix", "ngram", "normalise", "text"}
