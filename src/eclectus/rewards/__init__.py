@@ -1,3 +1,6 @@
 """Rewards: one per file; the file name is the `type` in a config."""
 
-SUPPORT = {"base", "cache", "calibration", "combine", "function", "grams", "mix", "ngram", "normalise", "text"}
+SUPPORT = {
+    "base", "cache", "calibration", "combine", "dictionaries", "function", "grams", "mix", "ngram", "normalise",
+    "scorer", "text",
+}  # fmt: skip
