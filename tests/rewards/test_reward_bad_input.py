@@ -30,6 +30,10 @@ LONG = {
 }
 
 
+# These need a server or a model; their own tests give them odd text.
+REWARDS = [kind for kind in names("rewards") if kind not in ("languagetool", "causal_lm")]
+
+
 def build(kind):
     context = RewardContext(
         languages=["en", "es", "fr", "zh"],
@@ -41,7 +45,7 @@ def build(kind):
 
 @pytest.fixture(scope="module")
 def rewards():
-    return {kind: build(kind) for kind in names("rewards")}
+    return {kind: build(kind) for kind in REWARDS}
 
 
 def segments(text):
@@ -50,7 +54,7 @@ def segments(text):
             yield Segment(source, "es", "fr", reference=reference)
 
 
-@pytest.mark.parametrize("kind", names("rewards"))
+@pytest.mark.parametrize("kind", REWARDS)
 def test_odd_text_has_a_value_in_the_unit_interval(rewards, kind):
     for text in ODD:
         for segment in segments(text):
@@ -61,7 +65,7 @@ def test_odd_text_has_a_value_in_the_unit_interval(rewards, kind):
             )
 
 
-@pytest.mark.parametrize("kind", names("rewards"))
+@pytest.mark.parametrize("kind", REWARDS)
 def test_nothing_in_nothing_out(rewards, kind):
     assert rewards[kind]([], []) == []
     assert rewards[kind].score_groups([], []) == []
@@ -84,14 +88,14 @@ def test_long_text_is_judged_in_linear_time(rewards, name):
         assert all(value is None or 0 <= value <= 1 for value in values)
 
 
-@pytest.mark.parametrize("kind", names("rewards"))
+@pytest.mark.parametrize("kind", REWARDS)
 def test_signatures_begin_with_a_name_and_hold_no_space(rewards, kind):
     signature = rewards[kind].signature
     assert signature and " " not in signature
     assert signature.split("|")[0].lower().startswith(kind[:4])
 
 
-@pytest.mark.parametrize("kind", names("rewards"))
+@pytest.mark.parametrize("kind", REWARDS)
 def test_a_hypothesis_is_judged_the_same_in_any_company(rewards, kind):
     reward = rewards[kind]
     batch = [

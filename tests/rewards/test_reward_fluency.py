@@ -1,57 +1,16 @@
-"""The character model against its equation, and the calibrated reward on real text."""
+"""The calibrated reward on real and on broken text, and its models on disk."""
 
-import math
 import random
 
+import numpy as np
 import pytest
 
+from eclectus.config import RewardConfig
+from eclectus.errors import ConfigError
 from eclectus.rewards.base import RewardContext
+from eclectus.rewards.combine import CompositeReward
 from eclectus.rewards.fluency import Fluency
-from eclectus.rewards.ngram import END, START, CharacterModel
 from eclectus.segment import Segment
-
-TEXTS = ["abab", "abc", "ba"]
-
-
-def witten_bell(texts, order, character, context):
-    """The equation, read naively: interpolated Witten-Bell by counting again for every question."""
-    padded = [START * (order - 1) + text + END for text in texts]
-    following = [
-        text[i] for text in padded for i in range(order - 1, len(text)) if text[i - len(context) : i] == context
-    ]
-    alphabet = len({c for text in padded for c in text} - {START}) + 256
-    lower = witten_bell(texts, order, character, context[1:]) if context else 1 / alphabet
-    kinds, total = len(set(following)), len(following)
-    return (following.count(character) + kinds * lower) / (total + kinds) if following else lower
-
-
-@pytest.mark.parametrize("order", [1, 2, 3, 5])
-def test_probabilities_follow_the_equation(order):
-    model = CharacterModel(TEXTS, order)
-    for context in ("", "a", "ab", "ba", "zz", "bz", START * (order - 1), START + "a"):
-        for character in ("a", "b", "c", "z", END):
-            expected = witten_bell(TEXTS, order, character, context[max(0, len(context) - order + 1) :])
-            assert model.probability(character, context) == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize("context", ["", "a", "ab", "xyz", START * 3])
-def test_probabilities_sum_to_one(context):
-    model = CharacterModel(TEXTS, 4)
-    seen = sum(model.probability(c, context) for c in ("a", "b", "c", END))
-    assert seen + 256 * model.probability("z", context) == pytest.approx(1)
-
-
-def test_a_text_is_the_product_of_its_characters():
-    model = CharacterModel(TEXTS, 3)
-    total, count = model.log_probability(" ab  z ")
-    padded = START * 2 + "ab z" + END
-    assert count == 5
-    assert total == pytest.approx(sum(math.log(model.probability(padded[i], padded[:i])) for i in range(2, 7)))
-
-
-def test_an_untrained_model_is_uniform():
-    total, count = CharacterModel([], 3).log_probability("ab")
-    assert total / count == pytest.approx(math.log(1 / 256))
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +85,70 @@ def test_is_cheated_by_the_most_usual_sentence(fluency, english):
 
 def test_uses_at_most_the_texts_it_is_told_to(english):
     few = Fluency(Fluency.Options(max_texts=200), RewardContext(target_texts={"en": english}))
+    many = Fluency(context=RewardContext(target_texts={"en": english}))
     assert 0.3 < mean(few, english[:100]) < 0.7
-    texts = few._train(english).model
-    assert len(texts._seen) < len(CharacterModel(english, 5)._seen)
+    (one,), (other,) = (reward._train(english).models for reward in (few, many))
+    assert one[1].size < other[1].size
+
+
+@pytest.mark.parametrize("words", [0.5, 1.0])
+def test_a_word_model_sees_what_characters_see_less_of(english, words):
+    rng = random.Random(3)
+    new = english[1200:]
+    swapped = []
+    for text in new:
+        one = text.split()
+        i = rng.randrange(len(one) - 1)
+        one[i], one[i + 1] = one[i + 1], one[i]
+        swapped.append(" ".join(one))
+    reward = Fluency(Fluency.Options(words=words, order=2), RewardContext(target_texts={"en": english[:1200]}))
+    characters = Fluency(Fluency.Options(order=2), RewardContext(target_texts={"en": english[:1200]}))
+    assert 0.4 < mean(reward, new) < 0.6
+    assert mean(reward, swapped) < mean(characters, swapped) - 0.1
+
+
+def test_smoothing_and_words_stand_in_the_signature():
+    assert Fluency().signature == "fluency|char-5-gram|smooth:kneser-ney|min:100"
+    mixed = Fluency(Fluency.Options(words=0.3, smoothing="witten-bell"))
+    assert mixed.signature == "fluency|char-5-gram+0.3*word-3-gram|smooth:witten-bell|min:100"
+    assert Fluency(Fluency.Options(words=1)).signature == "fluency|1*word-3-gram|smooth:kneser-ney|min:100"
+
+
+@pytest.mark.parametrize("words", [0.0, 0.4, 1.0])
+def test_saved_models_give_the_same_values(english, tmp_path, words):
+    reward = Fluency(Fluency.Options(words=words), RewardContext(target_texts={"en": english}))
+    segments, texts = [Segment("", "es", "en")] * 3, ["the black cat", "zzz 猫 qx", "the the the"]
+    values = reward(segments, texts)
+    reward.save(tmp_path / "here", ["en", "fr"])
+    assert [path.name for path in (tmp_path / "here").iterdir()] == ["en.npz"]
+    loaded = Fluency(Fluency.Options(words=words, path=tmp_path / "here"))
+    assert loaded(segments, texts) == values
+    assert loaded([Segment("", "en", "fr")], ["le chat"]) == [None]
+
+
+def test_a_composite_saves_each_part_apart_and_takes_them_back(english, tmp_path):
+    texts = RewardContext(target_texts={"en": english})
+    config = {"terms": [{"type": "fluency"}, {"type": "fluency", "words": 1}], "gates": [{"type": "nonempty"}]}
+    reward = CompositeReward(RewardConfig(**config), texts)
+    reward.save(tmp_path, ["en"])
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.npz")) == [
+        "fluency-2/en.npz",
+        "fluency/en.npz",
+    ]
+    config["terms"] = [{"type": "fluency", "path": tmp_path / name} for name in ("fluency", "fluency-2")]
+    loaded = CompositeReward(RewardConfig(**config), RewardContext())
+    loaded.check(has_reference=False)  # no training text is needed now
+    groups = [["the black cat sees the dog", "dog the"]]
+    segments = [Segment("", "es", "en")]
+    assert loaded.score_groups(segments, groups).total == reward.score_groups(segments, groups).total
+
+
+def test_a_folder_without_models_and_a_broken_one_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="no models in"):
+        Fluency(Fluency.Options(path=tmp_path))
+    (tmp_path / "es.npz").write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match=r"cannot read the model .*es\.npz"):
+        Fluency(Fluency.Options(path=tmp_path))([Segment("", "en", "es")], ["hola"])
+    np.savez(tmp_path / "es.npz", weights=np.ones(1))
+    with pytest.raises(ConfigError, match=r"cannot read the model .*es\.npz"):
+        Fluency(Fluency.Options(path=tmp_path))([Segment("", "en", "es")], ["hola"])

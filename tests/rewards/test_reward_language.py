@@ -1,9 +1,11 @@
 """Language identification: right text passes, wrong text is seen, and short text is not judged."""
 
+import sys
 import time
 
 import pytest
 
+from eclectus.errors import ConfigError, RunError
 from eclectus.rewards.base import RewardContext
 from eclectus.rewards.language import Language, identify, labels
 from eclectus.segment import Segment
@@ -129,3 +131,61 @@ def test_speed():
     reward(segments, texts)
     reward(segments, texts)
     assert len(texts) * 2 / (time.process_time() - started) > 4000  # 20,000 on an idle machine
+
+
+MODULE = '''
+def vowels(text, languages):
+    """Says that a text with more a than e is Spanish, and knows no other language but English."""
+    if "abstain" in text:
+        return None
+    a, e = text.count("a"), text.count("e")
+    return {tag: p for tag, p in {"es": a / (a + e), "en": e / (a + e)}.items() if tag in languages}
+
+def broken(text, languages):
+    return {"es": -1.0}
+
+no_function = 1
+'''
+
+
+@pytest.fixture
+def identifiers(tmp_path, monkeypatch):
+    (tmp_path / "own_identifiers.py").write_text(MODULE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "own_identifiers"
+    sys.modules.pop("own_identifiers", None)
+
+
+def test_an_identifier_of_the_users_own(identifiers):
+    own = {"identifier": f"{identifiers}:vowels", "languages": ["en", "es", "fr"]}
+    assert judge("la casa blanca", "es", **own) == 1.0
+    assert judge("the seven trees here", "es", **own) == 0.0
+    assert judge("the seven trees here", "en", **own) == 1.0
+    assert judge("la casa blanca", "fr", **own) is None  # it does not know French
+    assert judge("la casa abstain", "es", **own) is None
+    assert judge("la casa", "es", **own) is None  # too short, not asked
+    assert judge("la casa blanca e e e", "es", graded=True, **own) == pytest.approx(5 / 8 / (5 / 8 + 3 / 8 / 4))
+    reward = Language(Language.Options(identifier=own["identifier"]), RewardContext(languages=own["languages"]))
+    assert reward.signature == "language|own_identifiers:vowels:en,es,fr|odds:2.5|min:10"
+
+
+def test_an_identifier_that_is_none_or_lies_is_refused(identifiers):
+    for kind, message in (
+        ("no_such_module:f", "cannot load"),
+        (f"{identifiers}:missing", "cannot load"),
+        (f"{identifiers}:no_function", "no function"),
+        ("fasttext", "no function"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            Language(Language.Options(identifier=kind), RewardContext(languages=["en", "es"]))
+    with pytest.raises(RunError, match=r"own_identifiers:broken' returned \{'es': -1.0\}"):
+        judge("la casa blanca", "es", identifier=f"{identifiers}:broken", languages=["en", "es"])
+
+
+def test_graded_is_the_probability_under_the_odds_prior():
+    right, wrong = judge(SENTENCES["es"], "es", graded=True), judge(SENTENCES["en"], "es", graded=True)
+    assert right > 0.99
+    assert wrong < 0.01
+    assert 0.05 < judge("gato negro", "gl", graded=True) < 0.95  # where the gate abstains
+    assert judge("OK", "es", graded=True) is None
+    assert judge(SENTENCES["es"], "mi", ["en", "mi", "es"], graded=True) is None

@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 
 from eclectus import config as cfg
 from eclectus.errors import ConfigError, DataError, EclectusError, RunError
+from eclectus.rewards.fluency import Fluency
+from eclectus.segment import Segment
 from eclectus.training import run
 from eclectus.training.tracking import Tracker
 
@@ -130,6 +132,16 @@ def test_interrupted_and_resumed_equals_uninterrupted(corpus, finished, tmp_path
     assert same_weights(finished, folder)
     steps = [row["step"] for row in lines(folder) if row["kind"] == "step"]
     assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_models_of_the_rewards_are_saved_and_judge_again(corpus, tmp_path):
+    task = {"name": "new/one", "directions": ["es-fr", "fr-es"], "reward": {"terms": [{"type": "fluency"}]}}
+    run.start(settings(corpus, reinforce__tasks=[task], evaluation__directions=["es-fr"]), tmp_path / "run")
+    saved = tmp_path / "run" / "rewards" / "0-new_one" / "fluency"
+    assert sorted(path.name for path in saved.iterdir()) == ["es.npz", "fr.npz"]
+    reward = Fluency(Fluency.Options(path=saved))
+    good, bad = reward([Segment("", "es", "fr")] * 2, ["deux trois un", "xuort kfl"])
+    assert good > 0.2 and bad < 0.01
 
 
 def test_killed_between_checkpoints_resumes_to_the_same_weights(corpus, finished, tmp_path, monkeypatch):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from pathlib import Path
 
 from eclectus.registry import Options
 from eclectus.segment import Segment
@@ -45,7 +45,7 @@ class Reward(ABC):
     class Options(Options):
         """No options."""
 
-    requires: ClassVar[frozenset[str]] = frozenset()
+    requires: frozenset[str] = frozenset()
     """What must be there: "reference" (in the segment), "translate", "target_texts" (in the context), "siblings" (the
     same source in the task's other target languages, in the same step)."""
 
@@ -53,7 +53,7 @@ class Reward(ABC):
     """The training step whose hypotheses are judged, from 1; None outside training (dev set, controls). The loop sets
     it before each call. What changes over steps must depend on it alone, and at None be what it is on a fresh run."""
 
-    extra: ClassVar[str] = ""
+    extra: str = ""
     """The optional dependencies that it needs, as in `pip install "eclectus[<extra>]"`; "" where it needs none."""
 
     def __init__(self, options: Options | None = None, context: RewardContext | None = None) -> None:
@@ -76,6 +76,14 @@ class Reward(ABC):
 
     def reset(self) -> None:  # noqa: B027, most rewards remember nothing that could change
         """Forget what was asked of the policy; the training loop calls it where a resumed run would start afresh."""
+
+    def save(self, folder: Path, languages: Iterable[str]) -> None:  # noqa: B027, most rewards have nothing to keep
+        """Write what was learnt from the run's text, so that the reward can judge elsewhere; called when RL is done.
+
+        Args:
+            folder: for this reward alone; made only if there is something to write.
+            languages: the target languages that the run judges.
+        """
 
     def score_groups(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> list[list[Score]]:
         """Judge `hypotheses[b][g]` for `segments[b]`; equal hypotheses of one segment are judged once."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from eclectus.config import Component, RewardConfig, RewardGateConfig, RewardTermConfig
@@ -128,6 +129,11 @@ class CompositeReward:
         """Let every part forget what it asked of the policy, so that a resumed run asks for the same batches."""
         for reward in self._rewards.values():
             reward.reset()
+
+    def save(self, folder: Path, languages: Sequence[str]) -> None:
+        """Let every part write what it learnt from the run's text into `folder/<name of the part>`."""
+        for name, reward in self._rewards.items():
+            reward.save(folder / name, languages)
 
     def score_groups(
         self,

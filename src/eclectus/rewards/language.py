@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 
 import langcodes
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from pydantic import Field
 
+from eclectus.errors import ConfigError, RunError
 from eclectus.rewards.base import Reward, RewardContext, Score
-from eclectus.rewards.text import words_only
+from eclectus.rewards.text import excerpt, words_only
 from eclectus.segment import Segment
+
+Identifier = Callable[[str, Sequence[str]], Mapping[str, float] | None]
 
 _NO_LETTERS = re.compile(r"[\W\d_]+")
 _MIN_BYTES = 10
@@ -48,6 +53,13 @@ class Language(Reward):
     | 31-50 | 0.0 %, 99 % | 0.0 %, 99 % | 0.0 %, 99 % | 0.0 %, 100 % | 0.1 %, 100 % | 0.0 %, 97 % |
     | 51 and more | 0.0 %, 100 % | 0.0 %, 100 % | 0.0 %, 100 % | 0.0 %, 100 % | 0.1 %, 100 % | 0.0 %, 99 % |
 
+    With `graded: true` the value is the probability of the target under that same prior, for use as a term:
+
+    $$r = \frac{p_t}{p_t + (1 - p_t) / \max(K - 1, 4)}$$
+
+    Another `identifier` is a function `package.module:function` of the text and the run's BCP-47 tags that returns a
+    probability for each tag that it knows, or None to abstain. The measurements above do not hold for it.
+
     Source: py3langid, https://github.com/adbar/py3langid, after Lui and Baldwin 2012, https://aclanthology.org/P12-3005.
 
     Example:
@@ -68,36 +80,83 @@ class Language(Reward):
             2.5, gt=1, description="times more likely than the target another language must be, by languages beside it"
         )
         min_bytes: int = Field(_MIN_BYTES, ge=1, description="UTF-8 bytes of letters below which nothing is judged")
+        identifier: str = Field("py3langid", description="py3langid, or package.module:function of text and tags")
+        graded: bool = Field(False, description="the probability of the target instead of 0 and 1")
 
     options: Options
 
     def __init__(self, options: Options | None = None, context: RewardContext | None = None) -> None:
         super().__init__(options, context)
-        self._labels = labels(self.context.languages)
+        tags = self.context.languages
+        self._ask: Identifier | None = None
+        if self.options.identifier == "py3langid":
+            self._labels = labels(tags)
+        else:
+            self._ask = _load(self.options.identifier, self.name)
+            self._labels = {tag: tag for tag in tags}
         self._known = frozenset(label for label in self._labels.values() if label)
-        self._bar = self.options.odds * max(len(self._known) - 1, 4)
 
     @property
     def signature(self) -> str:
-        """The languages and the odds."""
-        known = ",".join(sorted(self._known))
-        return f"language|py3langid:{known}|odds:{self.options.odds:g}|min:{self.options.min_bytes}"
+        """The identifier with the languages, and the odds."""
+        options = self.options
+        how = "graded" if options.graded else f"odds:{options.odds:g}"
+        return f"language|{options.identifier}:{','.join(sorted(self._known))}|{how}|min:{options.min_bytes}"
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge each hypothesis' language; None where that would be a guess."""
-        return [self._judge(segment.target_lang, text) for segment, text in zip(segments, hypotheses, strict=True)]
+        return [self.judge(segment.target_lang, text) for segment, text in zip(segments, hypotheses, strict=True)]
 
-    def _judge(self, language: str, text: str) -> Score:
+    def judge(self, language: str, text: str) -> Score:
+        """Judge one text as one in `language`, a BCP-47 tag."""
         label = self._labels.get(language)
         if label is None or len(self._known) < 2:
             return None
-        probabilities = _probabilities(text[:_MOST_CHARACTERS], self._known, self.options.min_bytes)
-        if probabilities is None:
+        text, min_bytes = text[:_MOST_CHARACTERS], self.options.min_bytes
+        if self._ask is None:
+            probabilities = _probabilities(text, self._known, min_bytes)
+        else:
+            probabilities = self._asked(letters) if (letters := _letters(text, min_bytes)) else None
+        if not probabilities or label not in probabilities:
             return None
-        target = probabilities[label]
+        target, others = probabilities[label], max(len(probabilities) - 1, 4)
+        if self.options.graded:
+            return target / (target + (1 - target) / others)
         if target > 0.5:
             return 1.0
-        return 0.0 if max(probabilities.values()) >= self._bar * target else None
+        return 0.0 if max(probabilities.values()) >= self.options.odds * others * target else None
+
+    def _asked(self, letters: str) -> Mapping[str, float] | None:
+        """Return the probabilities of the user's own identifier, over the tags that it knows."""
+        assert self._ask is not None
+        found = self._ask(letters, list(self._labels))
+        if found is None:
+            return None
+        total = sum(found.values()) if isinstance(found, Mapping) else math.nan
+        if not (math.isfinite(total) and all(p >= 0 for p in found.values())):
+            raise RunError(
+                f"reward '{self.name}': the identifier '{self.options.identifier}' returned {found!r} for"
+                f" {excerpt(letters)}; it must return a probability for each tag that it knows, or None"
+            )
+        own = {tag: p for tag, p in found.items() if tag in self._labels}
+        total = sum(own.values())
+        return {tag: p / total for tag, p in own.items()} if total and len(own) > 1 else None
+
+
+def _load(kind: str, reward: str) -> Identifier:
+    """Return the function `package.module:function`."""
+    module, colon, name = kind.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name) if colon else None
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(
+            f"reward '{reward}': cannot load the identifier '{kind}' ({error}); write it as package.module:function"
+        ) from error
+    if not callable(found):
+        raise ConfigError(
+            f"reward '{reward}': the identifier '{kind}' is no function; write py3langid or package.module:function"
+        )
+    return found
 
 
 def identify(
@@ -165,10 +224,14 @@ def _restricted(known: frozenset[str]) -> LanguageIdentifier:
     return identifier
 
 
+def _letters(text: str, min_bytes: int) -> str | None:
+    """Return the words of a text without what is no language; None if there are too few letters to tell."""
+    letters = _NO_LETTERS.sub(" ", words_only(text)).strip()
+    return letters if len(letters.encode("utf-8", "surrogatepass")) >= min_bytes else None
+
+
 @lru_cache(maxsize=_CACHED_TEXTS)
 def _probabilities(text: str, known: frozenset[str], min_bytes: int) -> Mapping[str, float] | None:
-    """Return the probability of each language; None if there are too few letters to tell."""
-    letters = _NO_LETTERS.sub(" ", words_only(text)).strip()
-    if len(letters.encode("utf-8", "surrogatepass")) < min_bytes:
-        return None
-    return dict(_restricted(known).rank(letters))
+    """Return py3langid's probability of each language; None if there are too few letters to tell."""
+    letters = _letters(text, min_bytes)
+    return None if letters is None else dict(_restricted(known).rank(letters))

@@ -12,12 +12,12 @@ from eclectus.errors import DataError
 from eclectus.segment import Segment
 
 # Scripts written without spaces between words; every such character is a unit of its own. Hangul is spaced.
-_UNSPACED = (
+UNSPACED = (
     "\u0e00-\u0e7f\u0e80-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf"  # Thai ... Tai Tham
     "\u2e80-\u2fdf\u3005-\u3007\u3021-\u30ff\u3100-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf"  # CJK, kana, bopomofo
     "\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
-_UNITS = re.compile(rf"[{_UNSPACED}]|[^\s{_UNSPACED}]+")
+UNITS = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 # All repetitions are bounded: a text of 100,000 characters is read in linear time.
 PLACEHOLDERS = re.compile(
@@ -41,7 +41,7 @@ def subtag(tag: str) -> str:
 
 def units(text: str) -> list[str]:
     """Split a text into words where words are spaced and into characters where they are not."""
-    return _UNITS.findall(text)
+    return UNITS.findall(text)
 
 
 def squeeze(text: str) -> str:

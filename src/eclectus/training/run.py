@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -180,6 +181,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         bench.add("base", run.base)
         tracker.say("reinforcement learning")
         trained = reinforce(run, policy, config.reinforce, tasks, "reinforce")
+        _save_rewards(folder / "rewards", tasks)
         label = f"RL ({config.reinforce.algorithm.type.upper()})"
         systems.append(System(name="rl", label=label, role="system", description=trained.reason, **cost(trained)))
         bench.add("rl", policy)
@@ -288,6 +290,20 @@ def _algorithm(config: ReinforceConfig) -> Algorithm:
     kind = registry.find("algorithms", config.algorithm.type, Algorithm)  # type: ignore[type-abstract]
     options = registry.parse_options("reinforce.algorithm", kind.Options, config.algorithm.options)
     return kind(options)
+
+
+def _save_rewards(folder: Path, tasks: Sequence[Task]) -> None:
+    """Write the models that the rewards made of the run's text, so that they can judge outside it."""
+    for number, task in enumerate(tasks):
+        targets = {rows[0].target_lang for rows in task.prompts.values()}
+        name = re.sub(r"[^\w-]+", "_", task.name)  # a task's name may hold what a file's name may not
+        try:
+            task.reward.save(folder / f"{number}-{name}", sorted(targets))
+        except OSError as error:
+            raise RunError(
+                f"output: cannot write the models of the rewards to '{folder}' ({error}); free some space and continue"
+                f" with `eclectus train --resume {folder.parent}`"
+            ) from error
 
 
 def _remember_text(run: Run, seen: SeenText | None, folder: Path) -> None:
