@@ -62,6 +62,8 @@ def test_count_bonus_by_hand():
     # 0.5 + 1 / sqrt(4) = 1.0 against 0.2 + 1 / sqrt(1) = 1.2, then against 0.2 + 1 / sqrt(2) = 0.907.
     assert strategy.probabilities(np.array([0.5, 0.2]), np.array([3, 0]), 0.0).tolist() == [0, 1]
     assert strategy.probabilities(np.array([0.5, 0.2]), np.array([3, 1]), 0.0).tolist() == [1, 0]
+    # 0.5 + 1 / 6 against 0.2 + 1 / 2: the root keeps the seldom tried one ahead.
+    assert strategy.probabilities(np.array([0.5, 0.2]), np.array([35, 3]), 0.0).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("name", registry.names("exploration"))

@@ -29,7 +29,7 @@ def test_the_command_writes_curves_tables_and_a_figure(tmp_path, table):
     folder = tmp_path / "out"
     outcome = eclectus("tabular", *SMALL, "--phrase-table", table, "--output", folder, "--quiet")
     assert outcome.code == 0, outcome.err
-    for said in ("Q-learning", "expected SARSA", "epsilon greedy, top k 3", "thompson", "minus greedy", "gato negro"):
+    for said in ("Q-learning", "expected SARSA", "entropy target", "exp3", "minus greedy", "gato negro"):
         assert said in outcome.out
     assert (folder / "tabular.png").read_bytes().startswith(b"\x89PNG")
     assert "Q-table along" in (folder / "tabular.svg").read_text(encoding="utf-8")
@@ -74,7 +74,7 @@ def test_strategies_against_their_absence(tmp_path):
     assert lesson.translations == [reference for _, reference in lesson.environment.table.sentences]
     (bonus, greedy, _) = lesson.family("explorations").values()
     assert [lesson.curves[greedy][0][i].explored for i in (0, -1)] == [0, 0]
-    assert lesson.curves[bonus][0][0].explored > 0.1
+    assert lesson.curves[bonus][0][0].explored > 0.05
 
 
 def test_interval_by_hand():
@@ -88,7 +88,7 @@ def test_interval_by_hand():
     [
         (("--algorithm", "qlearning"), "did you mean 'q_learning'"),
         (("--exploration", "epsilon"), "unknown type 'epsilon'"),
-        (("--exploration", "{type: boltzmann, temp: 1}"), "did you mean 'temperature'"),
+        (("--exploration", "{type: boltzmann, temperatur: 1}"), "did you mean 'temperature'"),
         (("--exploration", "{epsilon_greedy"), "not of the form"),
         (("--exploration", "{type: boltzmann, temperature: {start: 1, end: 0, shape: exponential}}"), "small positive"),
         (("--sentences", "ucb2"), "did you mean 'ucb1'"),

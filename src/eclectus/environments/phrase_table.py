@@ -71,10 +71,9 @@ class PhraseTable:
 
     def candidates(self, source: str) -> tuple[str, ...]:
         """The target words that the phrases inside `source` offer, sorted."""
-        padded = f" {' '.join(source.split())} "
-        return tuple(
-            sorted({word for phrase, words in self.phrases.items() if f" {phrase} " in padded for word in words})
-        )
+        words = source.split()
+        spans = (" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1))
+        return tuple(sorted({word for span in spans for word in self.phrases.get(span, ())}))
 
 
 def packaged() -> PhraseTable:
