@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -157,10 +158,8 @@ class _Running:
 
     def _kill(self) -> None:
         if os.name == "posix":
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS says the latter of zombies
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):  # macOS says the latter of a group of zombies
-                pass
         else:
             self._process.kill()
         self._process.wait()

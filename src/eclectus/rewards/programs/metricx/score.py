@@ -12,7 +12,7 @@ import transformers
 from protocol import serve
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "metricx"))  # the clone of its repository
-from metricx24.models import MT5ForRegression  # noqa: E402, it is found there
+from metricx24.models import MT5ForRegression
 
 
 def main():
