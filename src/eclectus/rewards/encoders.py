@@ -80,7 +80,7 @@ class Embedder:
                 f"{len(texts)} texts, or numbers that are not finite; it must give one finite vector for each text"
             )
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.where(norms > 0, norms, 1)
+        return vectors / np.where(norms > 0, norms, np.float32(1))
 
 
 def _load(model: str, batch: int) -> Encoder:

@@ -34,10 +34,10 @@ class Glossary(Reward):
     tabs; lines that begin with `#` are comments) or JSON (`{"term": "translation"}` or a list of translations).
 
     Terms are found word by word; in scripts without spaces, character by character. A word may be inflected: it fits a
-    term's word if both agree up to at most `inflection` letters at the end of either, the common stem having three
-    letters or more. With 2, *Katze* finds *Katzen* and *cancel* finds *cancels*, but *form* also finds *for*, *Haus*
-    does not find *Häuser*, and *ev* does not find *evlerinizden*. List such forms, or raise it for languages with long
-    endings.
+    term's word if both agree up to at most `inflection` letters at the end of either; the common stem has three letters
+    or more, four where more than two letters differ in all. With 2, *Katze* finds *Katzen* and not *Kater*, *kawa*
+    finds *kawę*, but *form* also finds *for*, *Haus* does not find *Häuser*, and *ev* does not find *evlerinizden*.
+    List such forms, or raise it for languages with long endings.
 
     Source: terminology constraints as term use rate, Dinu et al. 2019, https://aclanthology.org/P19-1294; exact-match
     term accuracy, Alam et al. 2021, https://aclanthology.org/2021.wmt-1.69.
@@ -159,8 +159,10 @@ class _Terms:
         )
 
     def _inflected(self, word: str, wanted: str) -> bool:
-        stem = max(_SHORTEST_STEM, max(len(word), len(wanted)) - self._inflection)
-        return stem <= min(len(word), len(wanted)) and word[:stem] == wanted[:stem]
+        differs = (i for i, (a, b) in enumerate(zip(word, wanted, strict=False)) if a != b)
+        stem = next(differs, min(len(word), len(wanted)))
+        ends = len(word) - stem, len(wanted) - stem
+        return max(ends) <= self._inflection and stem >= (_SHORTEST_STEM if sum(ends) <= 2 else _SHORTEST_STEM + 1)
 
 
 def _split(text: str) -> Iterator[str]:

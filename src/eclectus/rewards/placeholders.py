@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from eclectus.rewards import icu, markup
 from eclectus.rewards.base import Reward, Score
 from eclectus.rewards.multiset import MeasureOptions, agreement, expected_text
-from eclectus.rewards.numbers import number_agreement
+from eclectus.rewards.numbers import SPELLED, number_agreement
 from eclectus.rewards.text import BRACES, PRINTF, words_only
 from eclectus.segment import Segment
 
@@ -56,9 +56,12 @@ class Placeholders(Reward):
         >>> [round(x, 2) for x in Placeholders()([segment] * 2, [polish, polish.replace("</b>", "")])]
         [1.0, 0.89]
 
-    How it is cheated: only the tokens count, so a bare list of them scores 1. Where the source spells a number that the
-    translation writes in digits (or the other way round), a right hypothesis scores low unless there is a reference;
-    set `numbers: false` for such text.
+    Measured on the translations of Django and wagtail from English, without references: 0.0 % (es, el, ar) to 1.4 %
+    (fr) of the texts that are judged score below 1, almost all because a translator changed a link or a tag.
+
+    How it is cheated: only the tokens count, so a bare list of them scores 1. Where the source spells a number above
+    12 that the translation writes in digits (or the other way round), a right hypothesis scores low unless there is a
+    reference; set `numbers: false` for such text.
     """
 
     class Options(MeasureOptions):
@@ -80,8 +83,8 @@ class Placeholders(Reward):
             expected = expected_text(segment)
             wanted, present = placeholders(expected), placeholders(hypothesis)
             if self.options.numbers:
-                texts = [words_only(icu.split(text)[0]) for text in (expected, hypothesis)]
-                scores.append(number_agreement(*texts, self.options.measure, wanted, present))
+                texts = (words_only(icu.split(expected)[0]), words_only(icu.split(hypothesis)[0]))
+                scores.append(number_agreement(*texts, self.options.measure, wanted, present, SPELLED))
             else:
                 scores.append(agreement(wanted, present, self.options.measure))
         return scores

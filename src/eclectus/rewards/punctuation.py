@@ -58,6 +58,10 @@ class Punctuation(Reward):
         >>> Punctuation()([Segment("Files:", "en", "zh"), Segment("Wait...", "en", "hi")], ["文件：", "रुकिए…"])
         [1.0, 1.0]
 
+    Measured on the translations of Django and wagtail from English, without references: the share of judged texts below
+    1 is 0.8 % (fr) to 2.4 % (el), 4.7 % (zh-Hans) and 5.3 % (ja), mostly a full stop that the translator left out or
+    added; of image captions between English, German and French 0.2 to 0.5 %.
+
     How it is cheated: only the end is read, so a bare mark scores 1. It is a term of small weight, or a gate.
     """
 

@@ -4,13 +4,15 @@ A model that takes references (wmt22-comet-da) needs `references: true` in the r
 model (wmt22-cometkiwi-da) does without.
 """
 
+from __future__ import annotations
+
 import argparse
 
 from comet import download_model, load_from_checkpoint
-from protocol import serve
+from protocol import Request, serve
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="name on the model hub, or path of a checkpoint (.ckpt)")
     parser.add_argument("--batch", type=int, default=16, help="segments in one pass")
@@ -19,7 +21,7 @@ def main():
     path = arguments.model if arguments.model.endswith(".ckpt") else download_model(arguments.model)
     model = load_from_checkpoint(path)
 
-    def judge(requests):
+    def judge(requests: list[Request]) -> list[float | None]:
         samples = []
         for request in requests:
             sample = {"src": request["source"], "mt": request["hypothesis"]}

@@ -3,19 +3,21 @@
 With `references: true` in the reward's options references are used, without they are not; the hybrid models do both.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path
 
 import torch
 import transformers
-from protocol import serve
+from protocol import Request, serve
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "metricx"))  # the clone of its repository
 from metricx24.models import MT5ForRegression
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="name on the model hub, or folder")
     parser.add_argument("--tokenizer", required=True, help="the same for the mT5 tokenizer of the model's size")
@@ -27,8 +29,8 @@ def main():
     tokenizer = transformers.AutoTokenizer.from_pretrained(arguments.tokenizer)
     model = MT5ForRegression.from_pretrained(arguments.model).to(device).eval()
 
-    def judge(requests):
-        scores = []
+    def judge(requests: list[Request]) -> list[float | None]:
+        scores: list[float | None] = []
         for start in range(0, len(requests), arguments.batch):
             texts = [_input(request) for request in requests[start : start + arguments.batch]]
             rows = tokenizer(texts, max_length=arguments.length, truncation=True)["input_ids"]
@@ -42,7 +44,7 @@ def main():
     serve(judge)
 
 
-def _input(request):
+def _input(request: Request) -> str:
     text = f"source: {request['source']} candidate: {request['hypothesis']}"
     return f"{text} reference: {request['reference']}" if "reference" in request else text
 

@@ -11,7 +11,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 
 
-def main():
+def main() -> None:
     venv.create(FOLDER / ".venv", with_pip=True, clear=True)
     python = FOLDER / ".venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     subprocess.run([python, "-m", "pip", "install", "-r", FOLDER / "requirements.txt"], check=True)
