@@ -79,8 +79,9 @@ class Embedder:
                 f"reward 'embeddings': the encoder '{self._model}' returned an array of shape {vectors.shape} for "
                 f"{len(texts)} texts, or numbers that are not finite; it must give one finite vector for each text"
             )
-        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.where(norms > 0, norms, np.float32(1))
+        norms: Vectors = np.linalg.norm(vectors, axis=1, keepdims=True).astype(np.float32)
+        norms[norms == 0] = 1
+        return vectors / norms
 
 
 def _load(model: str, batch: int) -> Encoder:
