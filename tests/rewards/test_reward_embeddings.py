@@ -67,6 +67,14 @@ def test_distance_margin(encoder):
     assert judge(make(neighbours=100), "near x") == pytest.approx(logistic((1 - (0.8 + 0.6 + 0 - 1) / 4) / 0.1))
 
 
+def test_each_hypothesis_is_compared_with_its_own_source(encoder):
+    segments = [Segment(text, "en", "es") for text in SOURCES]
+    values = make()(segments, ["near b", "near x", "near b", "near x", "near x"])
+    # Cosines of near x with x, a, b, c, d: 1, 0.8, 0.6, 0, -1; of near b: 0.6, 0.96, 1, 0.8, -0.6.
+    margins = [0.6 - 0.98, 0.8 - 0.8, 1 - 0.88, 0 - 0.9, -1 - 0.9]
+    assert values == pytest.approx([logistic(margin / 0.1) for margin in margins], abs=1e-6)
+
+
 def test_ratio_margin(encoder):
     assert judge(make(measure="ratio"), "near x") == pytest.approx(logistic((1 / 0.7 - 1) / 0.1))
 

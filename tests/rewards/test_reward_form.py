@@ -10,6 +10,7 @@ from eclectus.rewards.casing import Casing
 from eclectus.rewards.glossary import Glossary
 from eclectus.rewards.length import Length
 from eclectus.rewards.links import Links
+from eclectus.rewards.markup import tags
 from eclectus.rewards.numbers import Numbers
 from eclectus.rewards.placeholders import Placeholders
 from eclectus.rewards.punctuation import Punctuation
@@ -53,6 +54,7 @@ def approx(value):
         (FILES, "{n,plural,other{# 個}}", 1.0),
         (FILES, "{n, plural, =0 {nada} one {un archivo} other {# archivos}}", 1.0),
         (FILES, "{n, plural, one {# archivo} other {archivos}}", 2 / 3),
+        (FILES, "{n, plural, one {# plik} few {pliki} other {# pliku}}", 2 / 3),
         (FILES, "{n, plural, one {# archivo}}", 0.0),  # ICU demands `other`
         (FILES, "{n, plural, one {# archivo} otro {# archivos} other {# archivos}}", 0.0),
         (FILES, "{n, plural, one {# archivo} other {# archivos}", 0.0),
@@ -97,6 +99,10 @@ def test_measures(measure, values):
 def test_recall_abstains_where_nothing_is_to_be_kept():
     assert judge(Placeholders(Placeholders.Options(measure="recall")), "a", "{b}") is None
     assert judge(Placeholders(), "a", "{b}") == 0.0
+
+
+def test_an_element_is_closed_only_when_it_was_opened_last():
+    assert list(tags("<b><i>a</b></i>")) == ["<b>", "b<i>", "misplaced </b>", "</i>"]
 
 
 def test_deep_icu_messages_end():
