@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 
 from pydantic import Field, model_validator
 
+from eclectus.errors import DataError
 from eclectus.rewards.base import Reward, RewardContext, Score
+from eclectus.rewards.text import excerpt
 from eclectus.segment import Segment
 
 _MIN_TEXTS = 20
@@ -27,6 +30,10 @@ class Length(Reward):
 
     Abstains without a reference where either language has fewer than 20 training texts. An empty text is 0.
 
+    Hard limits, for text that must fit a place on a screen: a hypothesis of more characters than `max_chars`, or than
+    the segment's own attribute `max_chars`, is 0 whatever the rest; one within the limit is judged as above, and is 1
+    where that abstains. The limit counts characters of the normal form NFC, spaces included.
+
     Source: the length ratio of Gale and Church 1993, https://aclanthology.org/J93-1004, in characters; as a symmetric
     log-ratio because ratios multiply.
 
@@ -35,6 +42,9 @@ class Length(Reward):
         >>> segment = Segment("die schwarze Katze schläft hier", "de", "en", reference="the black cat sleeps here")
         >>> [round(x, 2) for x in Length()([segment] * 3, ["a black cat is sleeping here", "a black cat", "so " * 40])]
         [1.0, 0.57, 0.0]
+        >>> button = Segment("Abbrechen", "de", "en", attributes={"max_chars": "8"})
+        >>> Length()([button] * 2, ["Cancel", "Cancel it"])
+        [1.0, 0.0]
 
     How it is cheated: any text of the right length scores 1. It is a gate, not a measure of quality.
     """
@@ -46,6 +56,11 @@ class Length(Reward):
         band_source: float = Field(1.6, gt=1, description="the same without a reference")
         limit: float = Field(3.0, gt=1, description="ratio from which the value is 0")
         slack: float = Field(5.0, ge=0, description="characters added to both lengths")
+        max_chars: int | None = Field(
+            None,
+            ge=1,
+            description="characters that no hypothesis may exceed; segments may have the attribute max_chars",
+        )
 
         @model_validator(mode="after")
         def _ordered(self) -> Length.Options:
@@ -67,13 +82,40 @@ class Length(Reward):
     def signature(self) -> str:
         """The band and the limit."""
         options = self.options
-        return f"length|band:{options.band:g}/{options.band_source:g}|limit:{options.limit:g}|slack:{options.slack:g}"
+        most = f"|max:{options.max_chars}" if options.max_chars else ""
+        band = f"{options.band:g}/{options.band_source:g}"
+        return f"length|band:{band}|limit:{options.limit:g}|slack:{options.slack:g}{most}"
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
-        """Judge each hypothesis' length; None where nothing tells what it should be."""
+        """Judge each hypothesis' length; None where nothing tells what it should be.
+
+        Raises:
+            DataError: an attribute `max_chars` is no whole number above 0.
+        """
         return [self._judge(segment, text) for segment, text in zip(segments, hypotheses, strict=True)]
 
     def _judge(self, segment: Segment, hypothesis: str) -> Score:
+        most = self._most(segment)
+        if most is None:
+            return self._by_ratio(segment, hypothesis)
+        if len(unicodedata.normalize("NFC", hypothesis)) > most:
+            return 0.0
+        value = self._by_ratio(segment, hypothesis)
+        return 1.0 if value is None else value
+
+    def _most(self, segment: Segment) -> int | None:
+        """Return the smaller of the two limits."""
+        own = segment.attributes.get("max_chars")
+        if own is None:
+            return self.options.max_chars
+        if not str(own).isdecimal() or int(own) < 1:
+            raise DataError(
+                f"reward 'length': the attribute max_chars of segment '{segment.id}' is {excerpt(str(own))}; "
+                "make it a whole number above 0"
+            )
+        return min(int(own), self.options.max_chars or int(own))
+
+    def _by_ratio(self, segment: Segment, hypothesis: str) -> Score:
         options = self.options
         if segment.reference is not None:
             expected, band = float(_length(segment.reference)), options.band

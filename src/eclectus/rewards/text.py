@@ -20,12 +20,20 @@ UNSPACED = (
 UNITS = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 # All repetitions are bounded: a text of 100,000 characters is read in linear time.
-PLACEHOLDERS = re.compile(
-    r"%\([^()\s]{1,80}\)[#0\- +]?\d*(?:\.\d+)?[a-zA-Z]"  # %(name)s
-    r"|%(?:\d+\$)?(?:\.\d+)?[sdifgxr](?![A-Za-z])"  # %s %d %1$s %.2f
-    r"|\$?\{\{?\s{0,3}[\w.\[\]!:,%|]{0,80}\s{0,3}\}?\}"  # {name} {0} {} {{ name }} ${name}
-    r"|</?[a-zA-Z][^<>]{0,200}>"  # <b> </a>
+_SPEC = r"%(?:\d{1,2}\$)?[-+0#,]{0,3}\d{0,4}(?:\.(?:\d{1,3}|\*))?(?:hh?|ll?|[jztLq])?"
+# %(name)s %% %dMB and %s %1$s %-5.2f %lu %@, but not the percent signs of "100%sure", "5 %de" and "50%off".
+PRINTF = (
+    r"%\([^()\s]{1,80}\)[#0\- +]?\d{0,4}(?:\.\d{1,3})?[a-zA-Z]|%%"
+    rf"|(?<!\d)(?<!\d[ \u00a0\u202f]){_SPEC}[sd]|{_SPEC}[sdiufFeEgGxXorcp@](?![A-Za-z])"
 )
+BRACES = (
+    r"[$%#]?\{\{?\s{0,3}[\w.\[\]!:,%|+#-]{0,80}\s{0,3}\}?\}"  # {name} {0} {} {0:.2f} {{ name }} ${name} %{name}
+    r"|\{\s{0,3}[\w.-]{1,80}\s{0,3},\s{0,3}\w{1,40}\s{0,3}(?:,[^{}]{0,200})?\}"  # {d, date, short}
+)
+TAGS = r"</?[a-zA-Z][^<>]{0,1000}>"
+ENTITIES = r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
+PLACEHOLDERS = re.compile(rf"{BRACES}|{PRINTF}|{TAGS}")
+_MARKUP = re.compile(rf"{BRACES}|{PRINTF}|{TAGS}|{ENTITIES}")
 LINKS = re.compile(r"(?:https?://|www\.)\S+|[\w.+-]{1,64}@[\w-]{1,64}\.\S+")
 
 
@@ -59,7 +67,7 @@ _FILLERS = frozenset("\u115f\u1160\u3164\uffa0\u2800\ufffd")
 
 def words_only(text: str) -> str:
     """Return the text without placeholders, markup, links and addresses: what is left is language."""
-    return LINKS.sub(" ", PLACEHOLDERS.sub(" ", text))
+    return LINKS.sub(" ", _MARKUP.sub(" ", text))
 
 
 def reference_of(segment: Segment, reward: str) -> str:

@@ -1,0 +1,76 @@
+"""Are URLs and e-mail addresses kept?"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from eclectus.rewards.base import Reward, Score
+from eclectus.rewards.multiset import MeasureOptions, agreement, expected_text
+from eclectus.rewards.text import UNSPACED
+from eclectus.segment import Segment
+
+_STOPS = f'\\s<>"“”„«»「」（）【】、。，！？；：؟،۔।{UNSPACED}'
+_URLS = re.compile(rf"(?<![A-Za-z0-9])(?:[A-Za-z][A-Za-z0-9+.-]{{1,10}}://|www\.)[^{_STOPS}]{{1,2000}}")
+_ADDRESSES = re.compile(
+    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])"
+)
+_PAIRS = {")": "(", "]": "[", "}": "{"}
+
+
+class Links(Reward):
+    r"""F1 of the URLs and e-mail addresses of the hypothesis against those of the reference, or source without one.
+
+    $$F_1 = \frac{2 \sum_k \min(h_k, e_k)}{\sum_k h_k + \sum_k e_k}$$
+
+    with h and e the counts of each link, compared letter by letter. A URL begins with a scheme (`https://`) or `www.`;
+    punctuation behind it belongs to the sentence. Range [0, 1]. Abstains where neither side has any. Bare domains
+    (`example.org`) are words here.
+
+    Source: RFC 3986, https://www.rfc-editor.org/rfc/rfc3986 (appendix C, URIs in running text); this project's choice
+    of what ends one in scripts without spaces.
+
+    Example:
+        >>> from eclectus.segment import Segment
+        >>> segment = Segment("See https://a.org/x or ask info@a.org.", "en", "es")
+        >>> Links()([segment] * 2, ["Vea https://a.org/x o info@a.org.", "Vea https://a.org/es/x o info@a.org"])
+        [1.0, 0.5]
+
+    How it is cheated: the bare links score 1. A link that is rightly localised (`/en/` to `/de/`) counts as changed
+    unless there is a reference.
+    """
+
+    class Options(MeasureOptions):
+        """How agreement is measured."""
+
+    options: Options
+
+    @property
+    def signature(self) -> str:
+        """`links|f1`."""
+        return f"links|{self.options.measure}"
+
+    def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
+        """Judge which of its reference's, else its source's, links each hypothesis keeps."""
+        return [
+            agreement(links(expected_text(segment)), links(text), self.options.measure)
+            for segment, text in zip(segments, hypotheses, strict=True)
+        ]
+
+
+def links(text: str) -> Counter[str]:
+    """Count the URLs and e-mail addresses of a text."""
+    urls = _URLS.findall(text)
+    return Counter([_trimmed(url) for url in urls] + _ADDRESSES.findall(_URLS.sub(" ", text)))
+
+
+def _trimmed(url: str) -> str:
+    """Return the URL without the sentence's punctuation: a bracket stays where it was opened inside."""
+    while url:
+        last = url[-1]
+        if last in ".,;:!?'’*_" or (last in _PAIRS and url.count(last) > url.count(_PAIRS[last])):
+            url = url[:-1]
+        else:
+            break
+    return url
