@@ -66,6 +66,15 @@ def test_pivot_asks_only_for_what_is_new_and_forgets_on_reset():
     assert policy.calls[4:] == [[("el gato", "es-en")], [("the cat", "en-fr")]]
 
 
+def test_pivot_prepares_the_sources_of_many_steps_in_two_calls():
+    policy = Policy(TABLE)
+    pivot = make(Pivot, policy)
+    pivot.prepare([spanish("el gato"), spanish("el perro"), spanish("el gato")])
+    assert [len(call) for call in policy.calls] == [2, 2]
+    assert pivot([spanish("el gato")], ["le chat"]) == pivot([spanish("el perro")], ["le chien"]) == [1.0]
+    assert len(policy.calls) == 2
+
+
 def test_pivot_abstains_beside_the_pivot_and_on_empty_translations():
     policy = Policy(TABLE)
     pivot = make(Pivot, policy)

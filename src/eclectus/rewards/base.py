@@ -77,6 +77,9 @@ class Reward(ABC):
     def reset(self) -> None:  # noqa: B027, most rewards remember nothing that could change
         """Forget what was asked of the policy; the training loop calls it where a resumed run would start afresh."""
 
+    def prepare(self, segments: Sequence[Segment]) -> None:  # noqa: B027, most rewards need nothing in advance
+        """Get ready for the sources of the coming steps; a chance to ask the policy once for many."""
+
     def save(self, folder: Path, languages: Iterable[str]) -> None:  # noqa: B027, most rewards have nothing to keep
         """Write what was learnt from the run's text, so that the reward can judge elsewhere; called when RL is done.
 

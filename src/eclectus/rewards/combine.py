@@ -130,6 +130,11 @@ class CompositeReward:
         for reward in self._rewards.values():
             reward.reset()
 
+    def prepare(self, segments: Sequence[Segment]) -> None:
+        """Let every part get ready for the sources of the coming steps."""
+        for reward in self._rewards.values():
+            reward.prepare(segments)
+
     def save(self, folder: Path, languages: Sequence[str]) -> None:
         """Let every part write what it learnt from the run's text into `folder/<name of the part>`."""
         for name, reward in self._rewards.items():

@@ -75,6 +75,11 @@ class Pivot(Reward):
             scores[i] = value
         return scores
 
+    def prepare(self, segments: Sequence[Segment]) -> None:
+        """Translate the sources of many steps at once: a few large batches take a fraction of many small ones."""
+        if not self.options.refresh:  # a policy that is renewed on the way must be asked when its time has come
+            self.references(segments)
+
     def reset(self) -> None:
         """Forget the remembered translations."""
         self._translations.forget()

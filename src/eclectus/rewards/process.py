@@ -108,7 +108,7 @@ class Process(Reward):
         settings = self.options
         command = settings.words()
         if settings.references:
-            self.requires = frozenset({"reference"})  # type: ignore[misc]  # of this instance: it depends on an option
+            self.requires = frozenset({"reference"})  # of this instance: it depends on an option
         if not _executable(command[0], settings.folder):
             raise ConfigError(
                 f"reward 'process': there is no program {excerpt(command[0])} to run; "
