@@ -319,3 +319,12 @@ def test_wrong_language_from_a_file(systems):
     outcome = eclectus(*command)
     assert "wrong language (es)" in outcome.out
     assert "py3langid:de,en,es" in outcome.out
+
+
+def test_install_writes_a_program_and_says_what_comes_next(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = eclectus("reward", "install", "comet", "metrics/comet").out
+    assert (tmp_path / "metrics" / "comet" / "score.py").exists()
+    assert "type: process" in shown
+    assert re.search(r"not empty", refused("reward", "install", "comet", "metrics/comet"))
+    assert re.search(r"unknown metric 'komet'; did you mean 'comet'", refused("reward", "install", "komet", "x"))

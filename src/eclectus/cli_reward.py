@@ -175,3 +175,15 @@ def _console(file: TextIO) -> Console:
 
     # Where nothing tells the width (a pipe, a log) tables would be cut at 80 columns.
     return Console(file=file, highlight=False, width=None if file.isatty() else 120)
+
+
+@app.command("install")
+def install_reward(
+    name: Annotated[str, typer.Argument(help="comet, cometkiwi or metricx.")],
+    folder: Annotated[Path, typer.Argument(help="New folder for the program and its environment.")],
+    model: Annotated[str | None, typer.Option(help="Another model of the same kind: a hub name or a folder.")] = None,
+) -> None:
+    """Write a program for COMET or MetricX with its own environment."""
+    from eclectus.rewards.environments import install
+
+    print(install(name, folder, model))
