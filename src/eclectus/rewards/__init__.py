@@ -1,3 +1,6 @@
 """Rewards: one per file; the file name is the `type` in a config."""
 
-SUPPORT = {"base", "cache", "combine", "function", "grams", "mix", "ngram", "normalise", "text"}
+SUPPORT = {
+    "base", "cache", "combine", "edits", "function", "lcs", "matching", "mix", "ngram", "normalise", "overlap", "text",
+    "tokens", "workers",
+}  # fmt: skip

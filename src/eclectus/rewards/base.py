@@ -40,6 +40,9 @@ class Reward(ABC):
     requires: ClassVar[frozenset[str]] = frozenset()
     """What must be there: "reference" (in the segment), "translate", "target_texts" (in the context)."""
 
+    pure: ClassVar[bool] = False
+    """Whether a value depends on the options and the texts alone, so that any process may judge."""
+
     def __init__(self, options: Options | None = None, context: RewardContext | None = None) -> None:
         self.options = options if options is not None else type(self).Options()
         self.context = context or RewardContext()
@@ -63,6 +66,7 @@ class Reward(ABC):
 
     def score_groups(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> list[list[Score]]:
         """Judge `hypotheses[b][g]` for `segments[b]`; equal hypotheses of one segment are judged once."""
+        self._check(segments, hypotheses)
         flat: list[tuple[Segment, str]] = []
         index: list[list[int]] = []
         for segment, group in zip(segments, hypotheses, strict=True):
@@ -74,3 +78,18 @@ class Reward(ABC):
             index.append([seen[hypothesis] for hypothesis in group])
         scores = self([segment for segment, _ in flat], [hypothesis for _, hypothesis in flat])
         return [[scores[i] for i in row] for row in index]
+
+    def _check(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> None:
+        """Refuse hypotheses that are not one group of strings for each segment."""
+        if len(segments) != len(hypotheses):
+            raise ValueError(
+                f"reward '{self.name}': {len(hypotheses)} hypotheses or groups for {len(segments)} segments; "
+                "give one for each segment"
+            )
+        for segment, group in zip(segments, hypotheses, strict=True):
+            for hypothesis in group:
+                if not isinstance(hypothesis, str):
+                    raise TypeError(
+                        f"reward '{self.name}': a hypothesis for segment '{segment.id or segment.source[:40]}' is "
+                        f"{type(hypothesis).__name__}, not a string; translate it first, or leave it out"
+                    )

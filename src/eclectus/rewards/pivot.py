@@ -63,10 +63,10 @@ class Pivot(Reward):
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge each hypothesis against the pivot translation of its source; None where there is none."""
         references = self.references(segments)
-        return [
-            self._mix.score(hypothesis, reference, segment.target_lang) if reference.strip() else None
-            for segment, hypothesis, reference in zip(segments, hypotheses, references, strict=True)
-        ]
+        rows = zip(segments, hypotheses, references, strict=True)
+        apt = [(h, reference, segment.target_lang) for segment, h, reference in rows if reference.strip()]
+        values = iter(self._mix.scores(*zip(*apt, strict=True)) if apt else [])
+        return [next(values) if reference.strip() else None for reference in references]
 
     def reset(self) -> None:
         """Forget the remembered translations."""

@@ -63,8 +63,9 @@ class RoundTrip(Reward):
             if scores[i] is not None and visible(hypothesis)
         ]
         back = self._translations([h for *_, h in apt], [(s.target_lang, s.source_lang) for _, s, _ in apt])
-        for (i, segment, _), text in zip(apt, back, strict=True):
-            scores[i] = self._mix.score(text, segment.source, segment.source_lang)
+        values = self._mix.scores(back, [s.source for _, s, _ in apt], [s.source_lang for _, s, _ in apt])
+        for (i, *_), value in zip(apt, values, strict=True):
+            scores[i] = value
         return scores
 
     def reset(self) -> None:
