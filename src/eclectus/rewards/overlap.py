@@ -37,6 +37,8 @@ class Overlap(Reward):
         self._check(segments, hypotheses)
         distinct = [list(dict.fromkeys(group)) for group in hypotheses]
         references = [references_of(segment, self.name) for segment in segments]
+        if not any(distinct):
+            return [[] for _ in hypotheses]
         table = self._judge([segment.target_lang for segment in segments], references, distinct)
         return [_spread(*row) for row in zip(hypotheses, distinct, table, strict=True)]
 
@@ -44,6 +46,8 @@ class Overlap(Reward):
         self, hypotheses: Sequence[str], references: Sequence[tuple[str, ...]], languages: Sequence[str]
     ) -> list[float]:
         """Judge `hypotheses[i]` against `references[i]`, all in `languages[i]` (a BCP-47 tag)."""
+        if not hypotheses:
+            return []
         groups: dict[tuple[tuple[str, ...], str], dict[str, float]] = {}
         for hypothesis, texts, language in zip(hypotheses, references, languages, strict=True):
             groups.setdefault((texts, language), {})[hypothesis] = 0.0
@@ -142,7 +146,9 @@ def _spread(group: Sequence[str], distinct: Sequence[str], values: Sequence[floa
 def lengths_of(texts: Sequence[Sequence[str]]) -> np.ndarray:
     """Return [B, G] the lengths of `texts[b][g]`, 0 where a group has fewer than G."""
     width = max(map(len, texts), default=0)
-    return np.array([[*map(len, group), *[0] * (width - len(group))] for group in texts], np.int64).reshape(-1, width)
+    return np.array([[*map(len, group), *[0] * (width - len(group))] for group in texts], np.int64).reshape(
+        len(texts), width
+    )
 
 
 def apart(references: Sequence[Sequence[T]]) -> tuple[list[list[T]], list[int]]:

@@ -108,10 +108,9 @@ class Rouge(SpeltOverlap):
                 common(text, group) + [0] * (width - len(group))
                 for (text,), group in zip(references, hypotheses, strict=True)
             ]
-            shared = np.array(table).reshape(-1, width)
-            # The line breaks of rougeLsum are no tokens.
+            shared = np.array(table).reshape(len(hypotheses), width)
             mine, theirs = (
-                lengths_of([[text.replace("\n", "") for text in group] for group in texts])
+                lengths_of(texts) - _line_breaks(texts) if self.options.variant == "rougeLsum" else lengths_of(texts)
                 for texts in (hypotheses, references)
             )
         return shared / np.maximum(mine, 1), shared / np.maximum(theirs, 1)
@@ -135,13 +134,18 @@ def _common_lines(reference: str, hypotheses: Sequence[str]) -> list[int]:
     return shared
 
 
+def _line_breaks(texts: Sequence[Sequence[str]]) -> np.ndarray:
+    """Return [B, G] how many characters of `texts[b][g]` part lines and are no tokens."""
+    return lengths_of([["\n" * text.count("\n") for text in group] for group in texts])
+
+
 def _lines(text: str) -> list[str]:
     lines = text.split("\n", _LINES - 1)
     return [*lines[:-1], lines[-1].replace("\n", " ")]
 
 
 def _tokenizer(kind: str, stem: bool) -> Tokenizer:
-    word: Tokenise = _unicode if kind == "unicode" else lambda word: _ASCII.findall(word.lower())
+    word: Tokenise = _unicode if kind == "unicode" else _rouge_score
     if stem:
         plain, stemmer = word, _stemmer()
         # As in rouge-score, words of up to three letters stay.
@@ -155,6 +159,10 @@ def _stemmer() -> Any:
     except ImportError as error:
         raise ConfigError("reward 'rouge': stem needs nltk; pip install nltk, or set stem: false") from error
     return PorterStemmer()
+
+
+def _rouge_score(word: str) -> list[str]:
+    return _ASCII.findall(word.lower())
 
 
 def _unicode(word: str) -> list[str]:
