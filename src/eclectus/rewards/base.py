@@ -66,7 +66,7 @@ class Reward(ABC):
 
     def score_groups(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> list[list[Score]]:
         """Judge `hypotheses[b][g]` for `segments[b]`; equal hypotheses of one segment are judged once."""
-        self._check(segments, hypotheses)
+        self.check_texts(segments, hypotheses)
         flat: list[tuple[Segment, str]] = []
         index: list[list[int]] = []
         for segment, group in zip(segments, hypotheses, strict=True):
@@ -79,7 +79,7 @@ class Reward(ABC):
         scores = self([segment for segment, _ in flat], [hypothesis for _, hypothesis in flat])
         return [[scores[i] for i in row] for row in index]
 
-    def _check(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> None:
+    def check_texts(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> None:
         """Refuse hypotheses that are not one group of strings for each segment."""
         if len(segments) != len(hypotheses):
             raise ValueError(
