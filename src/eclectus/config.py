@@ -106,6 +106,9 @@ class RewardConfig(Model):
     terms: list[RewardTermConfig] = Field(min_length=1)
     gates: list[Component] = Field(default_factory=list)
     normalise: Literal["none", "direction"] = "direction"
+    workers: int = Field(
+        0, ge=0, description="processes that judge where a reward needs nothing of the run; worth it for ter"
+    )
     unfinished: float | None = Field(
         0.0, ge=0, le=1, description="reward of a translation that the length limit cut; null: judged like any other"
     )

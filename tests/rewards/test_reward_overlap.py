@@ -202,7 +202,7 @@ def test_bad_input_is_refused_in_one_sentence(kind):
             reward([segment], [odd])
     with pytest.raises(ValueError, match="1 hypotheses or groups for 2 segments"):
         reward.score_groups([segment] * 2, [["a"]])
-    with pytest.raises(DataError, match="'s1' .de-en. has no reference"):
+    with pytest.raises(DataError, match=r"'s1' .de-en. has no reference"):
         reward([Segment("Hallo", "de", "en", id="s1")], ["a"])
     with pytest.raises(DataError, match="has a reference of type NoneType"):
         reward([Segment("Hallo", "de", "en", "a", "s1", alternatives=(None,))], ["a"])

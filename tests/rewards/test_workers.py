@@ -2,8 +2,10 @@
 
 import pytest
 
+from eclectus.config import RewardConfig
 from eclectus.errors import ConfigError
 from eclectus.rewards.base import RewardContext
+from eclectus.rewards.combine import CompositeReward
 from eclectus.rewards.pivot import Pivot
 from eclectus.rewards.ter import Ter
 from eclectus.rewards.workers import Workers
@@ -28,6 +30,16 @@ def test_a_reward_that_needs_the_run_stays_in_its_process():
     pivot = Pivot(context=RewardContext(languages=["en"], translate=lambda segments: [""] * len(segments)))
     with Workers(1) as workers, pytest.raises(ConfigError, match="'pivot' cannot judge in worker processes"):
         workers.score_groups(pivot, SEGMENTS, GROUPS)
+
+
+def test_a_config_sends_only_what_can_go(monkeypatch):
+    config = RewardConfig(terms=[{"type": "ter"}, {"type": "pivot"}], workers=2)
+    context = RewardContext(languages=["fr"], translate=lambda segments: [segment.source for segment in segments])
+    alone = CompositeReward(config.model_copy(update={"workers": 0}), context)
+    sent = []
+    monkeypatch.setattr(Workers, "score_groups", lambda self, r, s, h: sent.append(r.name) or r.score_groups(s, h))
+    assert CompositeReward(config, context).score_groups(SEGMENTS, GROUPS) == alone.score_groups(SEGMENTS, GROUPS)
+    assert sent == ["ter"]
 
 
 def test_no_workers_is_refused():

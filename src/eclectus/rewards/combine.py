@@ -14,6 +14,7 @@ from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.rewards.function import FunctionReward, load_function
 from eclectus.rewards.normalise import Normaliser
 from eclectus.rewards.text import excerpt
+from eclectus.rewards.workers import Workers
 from eclectus.segment import Segment
 
 __all__ = ["CompositeReward", "CompositeScores", "Normaliser"]
@@ -52,6 +53,7 @@ class CompositeReward:
 
     def __init__(self, config: RewardConfig, context: RewardContext, where: str = "reward") -> None:
         self._context = context
+        self._workers = Workers(config.workers) if config.workers else None
         self._rewards: dict[str, Reward] = {}
         self._weights: dict[str, float] = {}
         self._places: dict[str, str] = {}
@@ -109,7 +111,7 @@ class CompositeReward:
         Raises:
             RunError: a reward returned something else than finite numbers or None, one for each hypothesis.
         """
-        parts = {name: _checked(name, r, segments, hypotheses) for name, r in self._rewards.items()}
+        parts = {name: _checked(name, r, segments, hypotheses, self._workers) for name, r in self._rewards.items()}
         total = [
             [self._combine({name: part[b][g] for name, part in parts.items()}) for g in range(len(group))]
             for b, group in enumerate(hypotheses)
@@ -154,9 +156,18 @@ def _free_name(name: str, taken: dict[str, Reward]) -> str:
     return free
 
 
-def _checked(name: str, reward: Reward, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> Table:
-    """Ask one reward and check what it says."""
-    table = reward.score_groups(segments, hypotheses)
+def _checked(
+    name: str,
+    reward: Reward,
+    segments: Sequence[Segment],
+    hypotheses: Sequence[Sequence[str]],
+    workers: Workers | None,
+) -> Table:
+    """Ask one reward, in worker processes where it can, and check what it says."""
+    if workers is not None and reward.pure:
+        table = workers.score_groups(reward, segments, hypotheses)
+    else:
+        table = reward.score_groups(segments, hypotheses)
     if [len(row) for row in table] != [len(group) for group in hypotheses]:
         raise RunError(f"reward '{name}' did not return one value for each hypothesis")
     for segment, group, row in zip(segments, hypotheses, table, strict=True):

@@ -13,7 +13,7 @@ from eclectus.rewards.text import squeeze
 class Exact(Overlap):
     r"""1 if the hypothesis is one of the references, else 0.
 
-    $$\mathrm{exact} = [\,n(\text{hypothesis}) = n(\text{reference})\,]$$
+    $$\mathrm{exact} = [\,n(\text{hypothesis}) \in n(\text{references})\,]$$
 
     where n normalises to Unicode NFC and single spaces, and, if asked, folds case and drops punctuation (Unicode
     category P). Range {0, 1}. Two empty texts match.

@@ -29,10 +29,9 @@ class Columns:
     def length(self, other: Sequence[str]) -> int:
         """Return the length of the longest common subsequence."""
         flat = (1 << self.size) - 1  # a set bit i: the column does not grow from i to i + 1
-        for places in map(self._places.get, other):
-            if places:
-                held = flat & places
-                flat = (flat + held) | (flat - held)
+        for places in filter(None, map(self._places.get, other)):
+            held = flat & places
+            flat = (flat + held) | (flat - held)
         return self.size - (flat & ((1 << self.size) - 1)).bit_count()
 
     def indices(self, other: Sequence[str]) -> set[int]:

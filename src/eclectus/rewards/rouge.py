@@ -157,7 +157,9 @@ def _stemmer() -> Any:
     try:
         from nltk.stem.porter import PorterStemmer
     except ImportError as error:
-        raise ConfigError("reward 'rouge': stem needs nltk; pip install nltk, or set stem: false") from error
+        raise ConfigError(
+            "reward 'rouge': stem needs nltk; pip install 'eclectus[rouge]', or set stem: false"
+        ) from error
     return PorterStemmer()
 
 

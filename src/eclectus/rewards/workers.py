@@ -9,12 +9,11 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 
 from eclectus.errors import ConfigError, RunError
-from eclectus.registry import Options
 from eclectus.rewards.base import Reward, Score
 from eclectus.segment import Segment
 
 _Kind = type[Reward]
-_rewards: dict[tuple[_Kind, Options], Reward] = {}  # of a worker process
+_rewards: dict[tuple[_Kind, Reward.Options], Reward] = {}  # of a worker process
 
 
 class Workers:
@@ -54,14 +53,15 @@ class Workers:
         """
         if not reward.pure:
             raise ConfigError(
-                f"reward '{reward.name}' cannot judge in worker processes, it needs what the run lends it; set workers: 0"
+                f"reward '{reward.name}' cannot judge in worker processes, it needs what the run lends it; "
+                "set workers: 0"
             )
         reward.check_texts(segments, hypotheses)
         size = -(-len(segments) // self._count) or 1
         parts = [slice(start, start + size) for start in range(0, len(segments), size)]
         try:
             waiting = [
-                self._pool.submit(_score, type(reward), reward.options, list(segments[part]), list(hypotheses[part]))
+                self._pool.submit(_score, type(reward), reward.options, segments[part], hypotheses[part])
                 for part in parts
             ]
             return [row for part in waiting for row in part.result()]
@@ -76,7 +76,9 @@ class Workers:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _score(kind: _Kind, options: Options, segments: list[Segment], hypotheses: list[list[str]]) -> list[list[Score]]:
+def _score(
+    kind: _Kind, options: Reward.Options, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]
+) -> list[list[Score]]:
     """Judge in a worker, which keeps its rewards and so what they remember of references and words."""
     key = (kind, options)
     if key not in _rewards:
