@@ -49,6 +49,20 @@ def table_of(a, b):
     return table
 
 
+def walk_back(a, b):
+    """The positions in `a` that rouge-score's walk through the table takes, by its rules."""
+    table, i, j, taken = table_of(a, b), len(a), len(b), set()
+    while i and j:
+        if a[i - 1] == b[j - 1]:
+            i, j = i - 1, j - 1
+            taken.add(i)
+        elif table[i][j - 1] > table[i - 1][j]:
+            j -= 1
+        else:
+            i -= 1
+    return taken
+
+
 @pytest.mark.parametrize("longest", [5, 30, 90])
 def test_longest_common_subsequence(longest):
     rng = random.Random(longest)
@@ -56,5 +70,4 @@ def test_longest_common_subsequence(longest):
         a, b = texts(rng, "abcd", longest), texts(rng, "abcde", longest)
         indices = Columns(a).indices(b)
         assert Columns(a).length(b) == len(indices) == table_of(a, b)[-1][-1]
-        rest = iter(b)
-        assert all(a[i] in rest for i in sorted(indices))  # a subsequence of b as well
+        assert indices == walk_back(a, b)
