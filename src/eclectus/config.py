@@ -160,6 +160,9 @@ class RewardConfig(Model):
         description="direction: divide by the direction's running deviation; source: standardise among the samples of"
         " a source; terms: divide each term by its own running deviation, then add; none: leave as it is",
     )
+    workers: int = Field(
+        0, ge=0, description="processes that judge where a reward needs nothing of the run; worth it for ter"
+    )
     unfinished: float | None = Field(
         0.0, ge=0, le=1, description="reward of a translation that the length limit cut; null: judged like any other"
     )

@@ -17,6 +17,7 @@ class Segment:
         reference: a known good translation; None for monolingual text, which is a full training signal too.
         id: stable name of the segment inside its corpus.
         attributes: free labels, for example `{"corpus": "cldr"}`.
+        alternatives: further good translations beside `reference`.
     """
 
     source: str
@@ -25,6 +26,12 @@ class Segment:
     reference: str | None = None
     id: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    alternatives: tuple[str, ...] = ()
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The reference and its alternatives; none where `reference` is None, which withholds them all."""
+        return () if self.reference is None else (self.reference, *self.alternatives)
 
     @property
     def direction(self) -> str:

@@ -56,6 +56,9 @@ class Reward(ABC):
     extra: str = ""
     """The optional dependencies that it needs, as in `pip install "eclectus[<extra>]"`; "" where it needs none."""
 
+    pure: bool = False
+    """Whether a value depends on the options and the texts alone, so that any process may judge."""
+
     def __init__(self, options: Options | None = None, context: RewardContext | None = None) -> None:
         self.options = options if options is not None else type(self).Options()
         self.context = context or RewardContext()
@@ -90,6 +93,7 @@ class Reward(ABC):
 
     def score_groups(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> list[list[Score]]:
         """Judge `hypotheses[b][g]` for `segments[b]`; equal hypotheses of one segment are judged once."""
+        self.check_texts(segments, hypotheses)
         flat: list[tuple[Segment, str]] = []
         index: list[list[int]] = []
         for segment, group in zip(segments, hypotheses, strict=True):
@@ -101,3 +105,18 @@ class Reward(ABC):
             index.append([seen[hypothesis] for hypothesis in group])
         scores = self([segment for segment, _ in flat], [hypothesis for _, hypothesis in flat])
         return [[scores[i] for i in row] for row in index]
+
+    def check_texts(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> None:
+        """Refuse hypotheses that are not one group of strings for each segment."""
+        if len(segments) != len(hypotheses):
+            raise ValueError(
+                f"reward '{self.name}': {len(hypotheses)} hypotheses or groups for {len(segments)} segments; "
+                "give one for each segment"
+            )
+        for segment, group in zip(segments, hypotheses, strict=True):
+            for hypothesis in group:
+                if not isinstance(hypothesis, str):
+                    raise TypeError(
+                        f"reward '{self.name}': a hypothesis for segment '{segment.id or segment.source[:40]}' is "
+                        f"{type(hypothesis).__name__}, not a string; translate it first, or leave it out"
+                    )

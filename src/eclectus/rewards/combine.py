@@ -14,6 +14,7 @@ from eclectus.registry import find, parse_options
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.rewards.function import FunctionReward, load_function
 from eclectus.rewards.text import excerpt
+from eclectus.rewards.workers import Workers
 from eclectus.schedule import Schedule, value_at, written
 from eclectus.segment import Segment
 
@@ -53,6 +54,7 @@ class CompositeReward:
     def __init__(self, config: RewardConfig, context: RewardContext, where: str = "reward") -> None:
         self.config = config
         self._context = context
+        self._workers = Workers(config.workers) if config.workers else None
         self._rewards: dict[str, Reward] = {}
         self._places: dict[str, str] = {}
         self._terms: dict[str, RewardTermConfig] = {}
@@ -161,7 +163,7 @@ class CompositeReward:
         parts = {}
         for name, reward in self._rewards.items():
             reward.step = step
-            parts[name] = _checked(name, reward, segments, hypotheses)
+            parts[name] = _checked(name, reward, segments, hypotheses, self._workers)
             if name in self._terms:
                 parts[name] = [[_clipped(value, self._terms[name].clip) for value in row] for row in parts[name]]
         return CompositeScores(self.combine(parts, [len(g) for g in hypotheses], step=step, finished=finished), parts)
@@ -236,9 +238,18 @@ def _free_name(name: str, taken: dict[str, Reward]) -> str:
     return free
 
 
-def _checked(name: str, reward: Reward, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> Table:
-    """Ask one reward and check what it says."""
-    table = reward.score_groups(segments, hypotheses)
+def _checked(
+    name: str,
+    reward: Reward,
+    segments: Sequence[Segment],
+    hypotheses: Sequence[Sequence[str]],
+    workers: Workers | None,
+) -> Table:
+    """Ask one reward, in worker processes where it can, and check what it says."""
+    if workers is not None and reward.pure:
+        table = workers.score_groups(reward, segments, hypotheses)
+    else:
+        table = reward.score_groups(segments, hypotheses)
     if [len(row) for row in table] != [len(group) for group in hypotheses]:
         raise RunError(f"reward '{name}' did not return one value for each hypothesis")
     for segment, group, row in zip(segments, hypotheses, table, strict=True):

@@ -1,19 +1,19 @@
-"""Exact match with the reference."""
+"""Exact match with a reference."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
 
-from eclectus.rewards.base import Reward, Score
-from eclectus.rewards.text import reference_of, squeeze
-from eclectus.segment import Segment
+from eclectus.rewards.base import Reward
+from eclectus.rewards.overlap import Overlap
+from eclectus.rewards.text import squeeze
 
 
-class Exact(Reward):
-    r"""1 if the hypothesis is the reference, else 0.
+class Exact(Overlap):
+    r"""1 if the hypothesis is one of the references, else 0.
 
-    $$\mathrm{exact} = [\,n(\text{hypothesis}) = n(\text{reference})\,]$$
+    $$\mathrm{exact} = [\,n(\text{hypothesis}) \in n(\text{references})\,]$$
 
     where n normalises to Unicode NFC and single spaces, and, if asked, folds case and drops punctuation (Unicode
     category P). Range {0, 1}. Two empty texts match.
@@ -39,7 +39,6 @@ class Exact(Reward):
         casefold: bool = False
         strip_punctuation: bool = False
 
-    requires = frozenset({"reference"})
     options: Options
 
     @property
@@ -48,16 +47,14 @@ class Exact(Reward):
         case = "lc" if self.options.casefold else "mixed"
         return f"exact|case:{case}|punct:{'no' if self.options.strip_punctuation else 'yes'}"
 
-    def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
-        """Judge each hypothesis against its segment's reference; DataError where there is none."""
+    def _judge(
+        self, languages: Sequence[str], references: Sequence[tuple[str, ...]], hypotheses: Sequence[Sequence[str]]
+    ) -> list[list[float]]:
+        known = [{*texts, *map(self._normalise, texts)} for texts in references]
         return [
-            self.score(hypothesis, reference_of(segment, self.name))
-            for segment, hypothesis in zip(segments, hypotheses, strict=True)
+            [float(text in wanted or self._normalise(text) in wanted) for text in group]
+            for wanted, group in zip(known, hypotheses, strict=True)
         ]
-
-    def score(self, hypothesis: str, reference: str) -> float:
-        """Return 1 if the two texts are the same after normalisation, else 0."""
-        return float(hypothesis == reference or self._normalise(hypothesis) == self._normalise(reference))
 
     def _normalise(self, text: str) -> str:
         if self.options.casefold:

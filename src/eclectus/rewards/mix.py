@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import Field, model_validator
 
 from eclectus.rewards.base import Reward
@@ -43,14 +45,11 @@ class Mix:
         names = ("bleu", "chrf", "exact")
         return "|".join(f"{name}:{part:.3g}" for name, part in zip(names, self._parts, strict=True) if part)
 
-    def score(self, text: str, reference: str, language: str) -> float:
-        """Return the weighted mean of BLEU, chrF and exact match of `text` against `reference`."""
-        bleu, chrf, exact = self._parts
-        value = 0.0
-        if bleu:
-            value += bleu * self._bleu.score(text, reference, language)
-        if chrf:
-            value += chrf * self._chrf.score(text, reference)
-        if exact:
-            value += exact * self._exact.score(text, reference)
-        return value
+    def scores(self, texts: Sequence[str], references: Sequence[str], languages: Sequence[str]) -> list[float]:
+        """Return the weighted means of BLEU, chrF and exact match of `texts[i]` against `references[i]`."""
+        values = [0.0] * len(texts)
+        for part, reward in zip(self._parts, (self._bleu, self._chrf, self._exact), strict=True):
+            if part:
+                scores = reward.score(texts, [(reference,) for reference in references], languages)
+                values = [value + part * score for value, score in zip(values, scores, strict=True)]
+        return values

@@ -75,10 +75,10 @@ class Similarity:
 
     def __call__(self, texts: Sequence[str], references: Sequence[str], languages: Sequence[str]) -> list[float]:
         """Compare `texts[i]` with `references[i]`, both in `languages[i]`."""
-        if self._encoder is None:
-            return [self._mix.score(*row) for row in zip(texts, references, languages, strict=True)]
         if not texts:
             return []
+        if self._encoder is None:
+            return self._mix.scores(texts, references, languages)
         places = {text: i for i, text in enumerate(dict.fromkeys([*texts, *references]))}
         vectors = self._encode(list(places))
         found = []

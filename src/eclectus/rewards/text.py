@@ -70,19 +70,26 @@ def words_only(text: str) -> str:
     return LINKS.sub(" ", _MARKUP.sub(" ", text))
 
 
-def reference_of(segment: Segment, reward: str) -> str:
-    """Return the segment's reference.
+def references_of(segment: Segment, reward: str) -> tuple[str, ...]:
+    """Return the segment's references, one or more.
 
     Raises:
-        DataError: the segment has none.
+        DataError: the segment has none, or one that is no text.
     """
-    if segment.reference is None:
-        place = f"segment '{segment.id}'" if segment.id else f"the segment {segment.source[:40]!r}"
+    references = segment.references
+    if not references or any(not isinstance(reference, str) for reference in references):
+        place = f"segment '{segment.id}'" if segment.id else f"the segment {excerpt(segment.source)}"
+        if not references:
+            raise DataError(
+                f"reward '{reward}': {place} ({segment.direction}) has no reference; "
+                "use a corpus and a task with references, or a reward that needs none"
+            )
+        odd = next(reference for reference in references if not isinstance(reference, str))
         raise DataError(
-            f"reward '{reward}': {place} ({segment.direction}) has no reference; "
-            "use a corpus and a task with references, or a reward that needs none"
+            f"reward '{reward}': {place} ({segment.direction}) has a reference of type {type(odd).__name__}; "
+            "a reference must be a string"
         )
-    return segment.reference
+    return references
 
 
 def excerpt(text: str, limit: int = 60) -> str:

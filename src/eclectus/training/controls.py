@@ -106,7 +106,9 @@ class _Control:
             order = rng(self.run.config.seed, "distillation", name)
             chosen = order.sample(rows, min(_DISTILLED_PER_DIRECTION, len(rows)))
             made = self.pivot_translations(chosen)
-            pairs[name] = [replace(s, reference=text) for s, text in zip(chosen, made, strict=True) if text]
+            pairs[name] = [
+                replace(s, reference=text, alternatives=()) for s, text in zip(chosen, made, strict=True) if text
+            ]
         spent = time.monotonic() - started
         return self._train(
             "distillation",

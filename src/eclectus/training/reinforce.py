@@ -177,7 +177,7 @@ class Reinforcer:
             self.tracker.samples(self.stage, self.step, rows)
 
     def _prompts(self) -> list[tuple[int, Segment]]:
-        """The prompts of this step. Those of a whole window are drawn together, so that rewards can prepare for them."""
+        """The prompts of this step. A window's are drawn together, so that rewards can prepare for them."""
         first = (self.step - 1) // _WINDOW * _WINDOW + 1
         if not self._window:
             self._window_state = self.prompts.state_dict()
