@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from eclectus.errors import ConfigError, RunError
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.rewards.program import Program, ProgramError
-from eclectus.rewards.text import excerpt, reference_of
+from eclectus.rewards.text import excerpt, references_of
 from eclectus.segment import Segment
 
 _LOG = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ class Process(Reward):
         self._program.close()
 
     def _key(self, segment: Segment, hypothesis: str) -> _Key:
-        reference = reference_of(segment, self.name) if self.options.references else None
+        reference = references_of(segment, self.name)[0] if self.options.references else None
         return segment.source, hypothesis, segment.source_lang, segment.target_lang, reference
 
     def _judge(self, keys: list[_Key]) -> dict[_Key, Score]:
