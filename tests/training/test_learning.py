@@ -11,7 +11,7 @@ from eclectus.training.reinforce import Reinforcer
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
-from tests.algorithms.test_gradient import algorithm
+from tests.algorithms.enumerated import algorithm
 from tests.tiny import segments, tiny_policy
 
 

@@ -8,7 +8,7 @@ import torch
 from eclectus.algorithms.losses import StepSize
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.training.update import Update, accumulate
-from tests.algorithms.test_gradient import algorithm
+from tests.algorithms.enumerated import algorithm
 from tests.tiny import segments, tiny_policy
 
 

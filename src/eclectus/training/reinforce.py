@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from eclectus.algorithms.base import Algorithm
+from eclectus.algorithms.advantages import judged
+from eclectus.algorithms.base import AdvantageInputs, Algorithm
+from eclectus.algorithms.coefficients import EntropyCoefficient, KlCoefficient
 from eclectus.algorithms.losses import StepSize
 from eclectus.config import ReinforceConfig
 from eclectus.policies.base import Policy
@@ -65,7 +68,9 @@ class Reinforcer:
         self.optimizer = adamw(policy.model, config.learning_rate)
         self.prompts = PromptStream(self.tasks, config.segments, config.direction_temperature, seed)
         self.guard = Guard(config.stop_fall)
-        self.sampling = Sampling(config.temperature, config.max_length)
+        self.kl = {task.name: KlCoefficient(task.config.kl, config.kl.target, config.kl.gain) for task in self.tasks}
+        self.entropy = EntropyCoefficient(config.entropy.weight, config.entropy.target, config.entropy.rate)
+        self.skipped = 0
         self.step, self.seconds = 0, 0.0
         self.best, self.best_step = float("-inf"), 0
         self.best_weights = ckpt.weights(policy.model)
@@ -107,46 +112,45 @@ class Reinforcer:
         batch = self.prompts.next(self.step)
         owners = [task for task, _ in batch]
         segments = [segment for _, segment in batch]
-        generator = torch.Generator().manual_seed(derive(self.seed, self.stage, "sample", self.step))
-        rollouts = self.policy.sample(segments, self.config.samples, self.sampling, generator)
+        sampling = self._sampling()
+        rollouts = self._sample(segments, sampling)
+        greedy = self._greedy(segments) if self.algorithm.needs_greedy else None
         sampled = time.monotonic()
-        rewards = self._reward(owners, segments, rollouts)
+        rewards, greedy_rewards = self._reward(owners, segments, rollouts, greedy)
         rewarded = time.monotonic()
-        advantages = self.algorithm.advantages(rewards.scaled).to(self.policy.device)
-        judged = ~rewards.scaled.isnan()
-        lengths = rollouts.mask.sum(dim=-1).cpu()
+        inputs = AdvantageInputs(rewards.scaled, [s.direction for s in segments], greedy_rewards)
+        advantages = self.algorithm.advantages(inputs).to(self.policy.device)
         work = Update(
             sources=self.policy.tokenize_sources(segments),
             rollouts=rollouts,
+            rewards=rewards.scaled.to(self.policy.device),
             advantages=advantages,
-            kl_weights=[self.tasks[i].config.kl for i in owners],
+            kl_weights=[self.kl[self.tasks[i].name].weight for i in owners],
             mle_weights=[self.tasks[i].config.mle for i in owners],
             references=[s.reference if self.tasks[i].config.mle > 0 else None for i, s in batch],
-            size=StepSize(float(judged.sum().clamp(min=1)), float((lengths * judged).sum().clamp(min=1))),
-            temperature=self.config.temperature,
+            size=_step_size(rewards.scaled, rollouts),
+            sampling=sampling,
+            kl=self.config.kl,
             measure_kl=self.step % _KL_EVERY == 1,
+            entropy_weight=self.entropy.weight,
+            owners=[self.tasks[i].name for i in owners],
         )
-        sums = accumulate(self.policy, self.reference, self.algorithm, work, self.config.micro_batch_tokens)
-        floor = 0.1 if self.config.decay else 1.0
-        rate = scheduled(self.config.learning_rate, self.step, self.config.steps, self.config.warmup, floor)
-        norm = update(self.optimizer, rate, self.config.max_grad_norm)
-        self._average()
+        sums = self._update(work)
         ended = time.monotonic()
         values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards)
-        count = rollouts.finished.numel()
-        tokens = int(lengths.sum())
+        tokens = int(rollouts.mask.sum())
         values |= {
             **sums,
-            "zero_signal": float((advantages.abs().amax(dim=1) == 0).float().mean()),
-            "grad_norm": norm,
-            "learning_rate": rate,
-            "samples_per_second": count / (ended - started),
+            "zero_signal": float((advantages.flatten(1).abs().amax(dim=1) == 0).float().mean()),
+            "samples_per_second": rollouts.finished.numel() / (ended - started),
             "tokens_per_second": tokens / (ended - started),
             "seconds_sampling": sampled - started,
             "seconds_reward": rewarded - sampled,
             "seconds_update": ended - rewarded,
             "seconds": self.seconds + ended - started,
         }
+        if greedy_rewards is not None:
+            values["greedy_unjudged"] = float((~judged(greedy_rewards)).float().mean())
         self.tracker.log("step", self.stage, self.step, values)
         self.tracker.advance(
             self.step,
@@ -157,9 +161,81 @@ class Reinforcer:
             rows = sampled_examples(self.tasks, owners, segments, rollouts, rewards)
             self.tracker.samples(self.stage, self.step, rows)
 
-    def _reward(self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts) -> StepRewards:
-        values = torch.full(rollouts.finished.shape, math.nan)
+    def _sampling(self) -> Sampling:
+        explore = self.config.explore
+        temperature = self.config.temperature_at(self.step)
+        return Sampling(temperature, self.config.max_length, explore.epsilon, explore.top_k)
+
+    def _sample(self, segments: Sequence[Segment], sampling: Sampling) -> Rollouts:
+        generator = torch.Generator().manual_seed(derive(self.seed, self.stage, "sample", self.step))
+        prefixes = None
+        if self.algorithm.needs_references:
+            references = self.policy.tokenize_targets([segment.reference or "" for segment in segments])
+            forced = self.algorithm.forced(self.step, [len(tokens) for tokens in references])
+            prefixes = [tokens[:count] for tokens, count in zip(references, forced, strict=True)]
+        return self.policy.sample(segments, self.config.samples, sampling, generator, prefixes)
+
+    def _greedy(self, segments: Sequence[Segment]) -> Rollouts:
+        return self.policy.sample(segments, 1, Sampling(0.0, self.config.max_length), None)
+
+    def _update(self, work: Update) -> dict[str, float]:
+        """All updates on one batch of samples; returns means over them."""
+        floor = 0.1 if self.config.decay else 1.0
+        rate = scheduled(self.config.learning_rate, self.step, self.config.steps, self.config.warmup, floor)
+        totals: dict[str, float] = {}
+        for number in range(self.config.updates):
+            now = replace(work, reused=number > 0)
+            values = accumulate(self.policy, self.reference, self.algorithm, now, self.config.micro_batch_tokens)
+            values["grad_norm"] = update(self.optimizer, rate, self.config.max_grad_norm)
+            self._count_skipped(values["grad_norm"])
+            for name, value in values.items():
+                totals[name] = totals.get(name, 0.0) + value / self.config.updates
+            self._average()
+        totals["learning_rate"] = rate
+        totals["temperature"] = work.sampling.temperature
+        totals["skipped_updates"] = float(self.skipped)
+        for task in self.tasks:
+            if self.config.kl.target is not None:
+                totals[f"kl_weight/{task.name}"] = self.kl[task.name].weight
+            self.kl[task.name].update(totals.get(f"kl/{task.name}", math.nan))
+        if self.entropy.weight:
+            totals["entropy_weight"] = self.entropy.weight
+            self.entropy.update(totals.get("policy_entropy", math.nan))
+        return totals
+
+    def _count_skipped(self, norm: float) -> None:
+        if math.isfinite(norm):
+            return
+        self.skipped += 1
+        if self.skipped == 1:
+            self.tracker.say(
+                f"[yellow]step {self.step}: the gradient is not finite, so this update was not made (counted as"
+                " skipped_updates); if it happens often, lower reinforce.learning_rate"
+            )
+
+    def _reward(
+        self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts, greedy: Rollouts | None
+    ) -> tuple[StepRewards, torch.Tensor | None]:
+        """Rewards of the samples, and [B] scaled ones of the greedy translations where there are any."""
+        values, parts = self._judge(owners, segments, rollouts)
+        greedy_values = None if greedy is None else self._judge(owners, segments, greedy)[0]
         scaled = values.clone()
+        for row, (owner, segment) in enumerate(zip(owners, segments, strict=True)):
+            normaliser = self.tasks[owner].normaliser
+            if normaliser is None:
+                continue
+            normaliser.update(segment.direction, _scores(values[row]))
+            scaled[row] = _tensor(normaliser.scale(segment.direction, _scores(values[row])))
+            if greedy_values is not None:
+                greedy_values[row] = _tensor(normaliser.scale(segment.direction, _scores(greedy_values[row])))
+        greedy_rewards = None if greedy_values is None else greedy_values.squeeze(1)
+        return StepRewards(values, scaled, parts), greedy_rewards
+
+    def _judge(
+        self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts
+    ) -> tuple[torch.Tensor, list[dict[str, list[float | None]]]]:
+        """Rewards [B, G] as given, NaN where not judged, and those of the parts."""
+        values = torch.full(rollouts.finished.shape, math.nan)
         parts: list[dict[str, list[float | None]]] = [{} for _ in segments]
         for index, task in enumerate(self.tasks):
             rows = [row for row, owner in enumerate(owners) if owner == index]
@@ -167,20 +243,13 @@ class Reinforcer:
                 continue
             scores = task.reward.score_groups([segments[r] for r in rows], [rollouts.texts[r] for r in rows])
             for place, row in enumerate(rows):
-                group = torch.tensor([math.nan if s is None else s for s in scores.total[place]])
+                group = _tensor(scores.total[place])
                 unfinished = task.config.reward.unfinished
                 if unfinished is not None:
                     group = torch.where(rollouts.finished[row].cpu(), group, unfinished)
                 values[row] = group
                 parts[row] = {name: part[place] for name, part in scores.parts.items()}
-        for row, (owner, segment) in enumerate(zip(owners, segments, strict=True)):
-            normaliser = self.tasks[owner].normaliser
-            known = [None if math.isnan(v) else v for v in values[row].tolist()]
-            if normaliser is not None:
-                normaliser.update(segment.direction, known)
-                known = normaliser.scale(segment.direction, known)
-            scaled[row] = torch.tensor([math.nan if v is None else v for v in known])
-        return StepRewards(values, scaled, parts)
+        return values, parts
 
     def _average(self) -> None:
         """Move the running mean of the weights (Polyak and Juditsky 1992) towards the policy.
@@ -242,6 +311,10 @@ class Reinforcer:
             "best_step": self.best_step,
             "prompts": self.prompts.state_dict(),
             "guard": self.guard.state_dict(),
+            "algorithm": self.algorithm.state_dict(),
+            "kl": {name: coefficient.weight for name, coefficient in self.kl.items()},
+            "entropy": self.entropy.weight,
+            "skipped": self.skipped,
             "normalisers": {t.name: t.normaliser.state_dict() for t in self.tasks if t.normaliser is not None},
         }
         tensors = {
@@ -266,7 +339,27 @@ class Reinforcer:
         self.best, self.best_step = state["best"], state["best_step"]
         self.prompts.load_state_dict(state["prompts"])
         self.guard.load_state_dict(state["guard"])
+        self.algorithm.load_state_dict(state["algorithm"])
+        for name, weight in state["kl"].items():
+            self.kl[name].weight = weight
+        self.entropy.weight, self.skipped = state["entropy"], state["skipped"]
         for task in self.tasks:
             if task.normaliser is not None:
                 task.normaliser.load_state_dict(state["normalisers"][task.name])
         self.tracker.forget_after(self.stage, self.step)
+
+
+def _step_size(rewards: torch.Tensor, rollouts: Rollouts) -> StepSize:
+    """Judged sequences, their sampled tokens, and the sources that have any; at least 1 of each."""
+    known = judged(rewards)
+    lengths = rollouts.actions.sum(dim=-1).cpu()
+    counts = (known.sum(), (lengths * known).sum(), known.any(dim=1).sum())
+    return StepSize(*(float(count.clamp(min=1)) for count in counts))
+
+
+def _tensor(scores: Sequence[float | None]) -> torch.Tensor:
+    return torch.tensor([math.nan if score is None else score for score in scores])
+
+
+def _scores(values: torch.Tensor) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values.tolist()]
