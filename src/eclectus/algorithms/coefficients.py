@@ -38,14 +38,18 @@ class EntropyCoefficient:
         weight: the start.
         target: nats per token; None keeps the weight.
         rate: step of the logarithm for each nat.
-        maximum: the weight never grows beyond it, whatever the entropy does.
+        bounds: the weight stays between them, whatever the entropy does: it can always come back.
     """
 
-    def __init__(self, weight: float, target: float | None, rate: float, maximum: float = 10.0) -> None:
-        self.weight, self._target, self._rate, self._maximum = weight, target, rate, maximum
+    def __init__(
+        self, weight: float, target: float | None, rate: float, bounds: tuple[float, float] = (1e-6, 10.0)
+    ) -> None:
+        self.weight, self._target, self._rate, self._bounds = weight, target, rate, bounds
 
     def update(self, measured: float) -> None:
         """Take in the entropy of one step, in nats per token."""
         if self._target is None or not math.isfinite(measured):
             return
-        self.weight = min(self._maximum, self.weight * math.exp(self._rate * (self._target - measured)))
+        low, high = (math.log(bound) for bound in self._bounds)
+        moved = math.log(self.weight) + self._rate * (self._target - measured)
+        self.weight = math.exp(min(high, max(low, moved)))
