@@ -154,7 +154,9 @@ def test_score_without_references(here):
 
 def test_withheld_references_are_not_seen(here):
     """Without references `placeholders` goes by the source."""
-    (here / "p.tsv").write_text("source\treference\thypothesis\n50 cats\tfünfzig Katzen\tfünfzig Katzen\n", encoding="utf-8")
+    (here / "p.tsv").write_text(
+        "source\treference\thypothesis\n50 cats\tfünfzig Katzen\tfünfzig Katzen\n", encoding="utf-8"
+    )
     command = ("reward", "score", "p.tsv", *DIRECTION, "--config", "placeholders")
     assert table(eclectus(*command).out)[0]["total"] == ""
     assert table(eclectus(*command, "--withhold-references").out)[0]["total"] == "0"

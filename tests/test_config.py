@@ -69,3 +69,35 @@ def test_recipes_parse_and_survive_a_round_trip(name):
 def test_missing_file_points_to_the_recipes(tmp_path):
     with pytest.raises(ConfigError, match=r"no file .* recipe list"):
         cfg.load(tmp_path / "none.yaml")
+
+
+REINFORCE = "\nreinforce: {tasks: [{name: a, directions: [en-es], reward: {terms: [{type: fluency}]}}]}\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "temperatures"),
+    [
+        ([], [1.0, 1.0, 1.0]),
+        (["reinforce.temperature=1.2", "reinforce.temperature_end=0.8"], [1.2, 1.0, 0.8]),
+        (["reinforce.temperature_end=0.5", "reinforce.temperature_steps=3"], [1.0, 0.5, 0.5]),
+        (["reinforce.temperature_end=0.5", "reinforce.temperature_steps=1"], [1.0, 0.5, 0.5]),
+    ],
+)
+def test_temperature_moves_in_a_line_and_stays(settings, temperatures):
+    loaded = cfg.parse(MINIMAL + REINFORCE, ["reinforce.steps=5", *settings]).reinforce
+    assert [loaded.temperature_at(step) for step in (1, 3, 5)] == pytest.approx(temperatures)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("reinforce.temperature_steps=9", "temperature_steps is set but temperature_end is not"),
+        ("reinforce.entropy.target=1", "set weight above 0"),
+        ("reinforce.explore.epsilon=1", "less than 1"),
+        ("reinforce.kl.estimator=k2", "'k1', 'k3' or 'exact'"),
+        ("reinforce.updates=0", "greater than or equal to 1"),
+    ],
+)
+def test_settings_of_exploration_that_make_no_sense_are_refused(override, message):
+    with pytest.raises(ConfigError, match=message):
+        cfg.parse(MINIMAL + REINFORCE, [override])

@@ -14,7 +14,7 @@ import yaml
 from eclectus import config as cfg
 from eclectus import registry
 from eclectus.algorithms.advantages import group_mean
-from eclectus.algorithms.base import Algorithm
+from eclectus.algorithms.base import AdvantageInputs, Algorithm
 from eclectus.cli import app
 from eclectus.config import DataConfig, RewardConfig, TaskConfig
 from eclectus.corpora.dataset import prepare
@@ -71,7 +71,7 @@ def test_example_function(examples):
 def test_example_algorithm(examples):
     algorithm = registry.find("algorithms", "my_algorithms:GroupMean", Algorithm)()
     rewards = torch.tensor([[0.0, 0.5, 1.0], [0.2, 0.2, 0.2]])
-    assert torch.equal(algorithm.advantages(rewards), group_mean(rewards))
+    assert torch.equal(algorithm.advantages(AdvantageInputs(rewards, ["en-es", "en-fr"])), group_mean(rewards))
 
 
 def test_example_corpus(examples):

@@ -207,6 +207,42 @@ class TaskConfig(Model):
         return self
 
 
+class ExploreConfig(Model):
+    """Sampling from (1 - epsilon) * policy + epsilon * uniform over the `top_k` likeliest tokens, which is also what is
+    then trained: both sides know the exact probability."""
+
+    epsilon: float = Field(0.0, ge=0, lt=1, description="0: plain sampling")
+    top_k: int = Field(20, ge=0, description="0: every token that can be said; used with epsilon > 0")
+
+
+class KlConfig(Model):
+    """How KL(policy || starting policy) is measured and held; its weight is each task's `kl`."""
+
+    estimator: Literal["k1", "k3", "exact"] = Field(
+        "k3", description="from the sampled tokens (k1, k3) or over the whole vocabulary at each position (exact)"
+    )
+    target: float | None = Field(
+        None, gt=0, description="nats per token; the weights of tasks are moved to hold it, null: they stay as set"
+    )
+    gain: float = Field(0.1, gt=0, le=1, description="a weight moves by at most 0.2 times this in a step")
+
+
+class EntropyConfig(Model):
+    """Bonus for the entropy of the policy at each position, exact over the vocabulary, summed over a translation."""
+
+    weight: float = Field(0.0, ge=0, description="0: no bonus")
+    target: float | None = Field(
+        None, gt=0, description="nats per token; the weight is moved to hold it, null: it stays as set"
+    )
+    rate: float = Field(0.05, gt=0, description="step of the weight's logarithm for each nat of distance")
+
+    @model_validator(mode="after")
+    def _target_needs_weight(self) -> EntropyConfig:
+        if self.target is not None and self.weight == 0:
+            raise ValueError("a target moves the weight by factors and cannot move 0, set weight above 0 (0.01)")
+        return self
+
+
 class ReinforceConfig(Model):
     """Online reinforcement learning: sample, reward, update."""
 
@@ -214,8 +250,14 @@ class ReinforceConfig(Model):
     tasks: list[TaskConfig] = Field(min_length=1)
     steps: int = Field(300, ge=1)
     segments: int = Field(32, ge=1, description="sources in one step")
-    samples: int = Field(8, ge=2, description="translations sampled for each source")
+    samples: int = Field(8, ge=1, description="translations sampled for each source; some algorithms need two")
+    updates: int = Field(1, ge=1, description="updates on each batch of samples; beyond the first, ratios are clipped")
     temperature: float = Field(1.0, gt=0, description="sampling temperature; it enters the log-probability")
+    temperature_end: float | None = Field(None, gt=0, description="temperature moves to this, linearly; null: it stays")
+    temperature_steps: int | None = Field(None, ge=1, description="steps until temperature_end; null: all steps")
+    explore: ExploreConfig = ExploreConfig()
+    kl: KlConfig = KlConfig()
+    entropy: EntropyConfig = EntropyConfig()
     max_length: int = Field(64, ge=2, description="tokens of a sampled translation, end-of-sequence included")
     learning_rate: float = Field(1e-4, gt=0)
     warmup: int = Field(10, ge=0)
@@ -234,6 +276,20 @@ class ReinforceConfig(Model):
         gt=0,
         description="the run stops when dev chrF++ fell this much below its best while the reward rose",
     )
+
+    @model_validator(mode="after")
+    def _schedule_needs_an_end(self) -> ReinforceConfig:
+        if self.temperature_steps is not None and self.temperature_end is None:
+            raise ValueError("temperature_steps is set but temperature_end is not, set where the temperature shall go")
+        return self
+
+    def temperature_at(self, step: int) -> float:
+        """Sampling temperature of a step, counted from 1: the first has `temperature`, the last `temperature_end`."""
+        if self.temperature_end is None:
+            return self.temperature
+        last = self.temperature_steps if self.temperature_steps is not None else self.steps
+        progress = min(1.0, (step - 1) / max(1, last - 1))
+        return self.temperature + progress * (self.temperature_end - self.temperature)
 
 
 class EvaluationConfig(Model):

@@ -3,38 +3,124 @@ import math
 import pytest
 import torch
 
-from eclectus.algorithms.advantages import group_mean, group_standardised, has_signal, leave_one_out
+from eclectus.algorithms import advantages as adv
+from eclectus.algorithms.base import AdvantageInputs
+from tests.algorithms.enumerated import algorithm
 
-NAN = math.nan
+NAN, INF = math.nan, math.inf
 
 # rewards, leave-one-out, mean-centred, standardised without epsilon; all computed by hand
 TABLE = [
     ([1.0, 0.0], [1.0, -1.0], [0.5, -0.5], [0.70710678, -0.70710678]),
     ([3.0, 1.0, 2.0], [1.5, -1.5, 0.0], [1.0, -1.0, 0.0], [1.0, -1.0, 0.0]),
     ([1.0, NAN, 0.0], [1.0, 0.0, -1.0], [0.5, 0.0, -0.5], [0.70710678, 0.0, -0.70710678]),
+    ([1.0, INF, 0.0], [1.0, 0.0, -1.0], [0.5, 0.0, -0.5], [0.70710678, 0.0, -0.70710678]),
     ([0.3, 0.3, 0.3], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
     ([0.7, NAN, NAN], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
+    ([0.7, INF, -INF], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
     ([NAN, NAN], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0]),
+    ([0.4], [0.0], [0.0], [0.0]),
 ]
 
 
 @pytest.mark.parametrize(("rewards", "rloo", "mean", "grpo"), TABLE)
 def test_against_hand_computed_values(rewards, rloo, mean, grpo):
     rewards = torch.tensor([rewards])
-    assert leave_one_out(rewards)[0].tolist() == pytest.approx(rloo, abs=1e-6)
-    assert group_mean(rewards)[0].tolist() == pytest.approx(mean, abs=1e-6)
-    assert group_standardised(rewards, epsilon=0.0).nan_to_num(nan=0.0)[0].tolist() == pytest.approx(grpo, abs=1e-6)
+    assert adv.leave_one_out(rewards)[0].tolist() == pytest.approx(rloo, abs=1e-6)
+    assert adv.group_mean(rewards)[0].tolist() == pytest.approx(mean, abs=1e-6)
+    assert adv.group_standardised(rewards, epsilon=0.0).nan_to_num(nan=0.0)[0].tolist() == pytest.approx(grpo, abs=1e-6)
+
+
+def test_deviation_over_a_direction_and_over_the_batch_against_hand_computed_values():
+    rewards = torch.tensor([[0.0, 2.0], [4.0, 6.0], [1.0, 1.5], [NAN, 9.0]])
+    parts = ["a", "a", "b", "b"]
+    # a: 0 2 4 6, deviation sqrt(20 / 3); b: 1 1.5 9, mean 23 / 6, squares 8.0278 + 5.4444 + 26.6944 = 40.1667, / 2
+    a, b = math.sqrt(20 / 3), math.sqrt(40.1666667 / 2)
+    expected = [[-1 / a, 1 / a], [-1 / a, 1 / a], [-0.25 / b, 0.25 / b], [0.0, 0.0]]
+    assert torch.allclose(adv.standardised_over(rewards, parts, epsilon=0.0), torch.tensor(expected), atol=1e-6)
+    everything = [0.0, 2.0, 4.0, 6.0, 1.0, 1.5, 9.0]
+    mean = sum(everything) / 7
+    c = math.sqrt(sum((value - mean) ** 2 for value in everything) / 6)
+    whole = adv.standardised_over(rewards, [""] * 4, epsilon=0.0)
+    assert torch.allclose(whole, torch.tensor([[-1.0, 1.0], [-1.0, 1.0], [-0.25, 0.25], [0.0, 0.0]]) / c, atol=1e-6)
+
+
+def test_vectorised_equals_a_loop():
+    generator = torch.Generator().manual_seed(1)
+    rewards = torch.rand(20, 5, generator=generator)
+    rewards[torch.rand(20, 5, generator=generator) < 0.2] = NAN
+    loo, mean = torch.zeros(20, 5), torch.zeros(20, 5)
+    for b in range(20):
+        known = [g for g in range(5) if not math.isnan(rewards[b, g])]
+        for g in known if len(known) > 1 else []:
+            others = [float(rewards[b, j]) for j in known if j != g]
+            loo[b, g] = rewards[b, g] - sum(others) / len(others)
+            mean[b, g] = rewards[b, g] - sum(float(rewards[b, j]) for j in known) / len(known)
+    assert torch.allclose(adv.leave_one_out(rewards), loo, atol=1e-6)
+    assert torch.allclose(adv.group_mean(rewards), mean, atol=1e-6)
 
 
 def test_groups_do_not_touch_each_other():
     rewards = torch.rand(5, 4)
-    together = leave_one_out(rewards)
+    together = adv.leave_one_out(rewards)
     for b in range(5):
-        assert torch.allclose(together[b], leave_one_out(rewards[b : b + 1])[0])
+        assert torch.allclose(together[b], adv.leave_one_out(rewards[b : b + 1])[0])
 
 
 def test_equal_floats_are_no_signal_although_their_deviation_may_not_be_zero():
     rewards = torch.full((1, 7), 0.1) * 3
-    assert not has_signal(rewards).any()
-    assert not leave_one_out(rewards).any()
-    assert has_signal(torch.tensor([[0.1, 0.1 + 1e-7]])).all()
+    assert not adv.has_signal(rewards).any()
+    assert not adv.leave_one_out(rewards).any()
+    assert adv.has_signal(torch.tensor([[0.1, 0.1 + 1e-7]])).all()
+
+
+def step(rewards, directions, greedy=None):
+    return AdvantageInputs(
+        torch.tensor(rewards), directions, None if greedy is None else torch.tensor(greedy, dtype=torch.float32)
+    )
+
+
+def test_self_critical_against_hand_computed_values():
+    found = algorithm("self_critical").advantages(
+        step([[0.9, 0.1, NAN], [0.5, 0.4, 0.3], [1.0, 1.0, 1.0]], ["en-es"] * 3, [0.4, NAN, 0.25])
+    )
+    assert torch.allclose(found, torch.tensor([[0.5, -0.3, 0.0], [0.0, 0.0, 0.0], [0.75, 0.75, 0.75]]))
+
+
+def test_self_critical_without_greedy_rewards_says_so():
+    with pytest.raises(ValueError, match="greedy translations"):
+        algorithm("self_critical").advantages(step([[0.5]], ["en-es"]))
+
+
+def test_no_baseline_is_the_reward_itself():
+    found = algorithm("reinforce", baseline="none").advantages(step([[0.9, NAN], [0.2, 0.2]], ["a", "b"]))
+    assert torch.allclose(found, torch.tensor([[0.9, 0.0], [0.2, 0.2]]))
+
+
+def test_moving_baselines_against_hand_computed_values():
+    for baseline, second in (
+        # en-es begins with mean 0.5, en-fr with 0.1; both together with 0.3
+        ("direction", [[1.0 - 0.5], [0.2 - 0.1]]),
+        ("moving", [[1.0 - 0.3], [0.2 - 0.3]]),
+    ):
+        chosen = algorithm("reinforce", baseline=baseline, decay=0.75)
+        chosen.advantages(step([[0.4, 0.6], [0.0, 0.2]], ["en-es", "en-fr"]))
+        found = chosen.advantages(step([[1.0], [0.2]], ["en-es", "en-fr"]))
+        assert torch.allclose(found, torch.tensor(second))
+        means = chosen.state_dict()["means"]
+        expected = {"en-es": 0.625, "en-fr": 0.125} if baseline == "direction" else {"": 0.375}
+        assert means == pytest.approx(expected)
+
+
+def test_a_direction_met_first_is_compared_with_its_other_samples():
+    found = algorithm("reinforce").advantages(step([[1.0], [0.0], [0.5], [0.9]], ["a", "a", "a", "b"]))
+    # of b there is nothing else: no baseline, no advantage
+    assert torch.allclose(found, torch.tensor([[0.75], [-0.75], [0.0], [0.0]]))
+
+
+def test_abstaining_does_not_move_the_baseline():
+    chosen = algorithm("reinforce", decay=0.5)
+    chosen.advantages(step([[0.4, 0.6]], ["a"]))
+    found = chosen.advantages(step([[NAN, NAN]], ["a"]))
+    assert found.tolist() == [[0.0, 0.0]]
+    assert chosen.state_dict() == {"means": {"a": pytest.approx(0.5)}}

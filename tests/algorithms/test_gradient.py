@@ -1,62 +1,65 @@
 """On a problem small enough to enumerate, the expected update is the exact gradient of the expected reward."""
 
-from itertools import product
+import math
 
 import pytest
 import torch
+from torch.nn.functional import cosine_similarity
 
-from eclectus import registry
-from eclectus.algorithms.base import Algorithm
-from eclectus.algorithms.losses import LossInputs, StepSize, kl_k3
+from eclectus.algorithms import kl
+from eclectus.algorithms.base import AdvantageInputs
+from eclectus.algorithms.losses import distinct, risk_weights
+from eclectus.rollouts.base import exploring
+from tests.algorithms.enumerated import (
+    REWARD,
+    algorithm,
+    exact_gradient,
+    expected_update,
+    groups,
+    inputs,
+    loss_of,
+    rows,
+    some_logits,
+)
 
-END = 0
-REWARD = {(0,): 0.1, (1, 0): 0.9, (1, 1): 0.2, (1, 2): 0.4, (2, 0): 0.0, (2, 1): 0.7, (2, 2): 0.3}
-
-
-def algorithm(name, **options):
-    kind = registry.find("algorithms", name, Algorithm)
-    return kind(registry.parse_options("algorithm", kind.Options, options))
+ALL = ("rloo", "grpo", "reinforce", "self_critical", "mrt", "mixer")
 
 
 @pytest.fixture
 def logits():
-    """First token from row 0, second from row of the first; three tokens, at most two steps."""
-    torch.manual_seed(3)
-    return torch.randn(3, 3, dtype=torch.float64, requires_grad=True)
+    return some_logits()
 
 
-def sequences(logits):
-    """Every sequence with its token log-probabilities [2], mask [2] and reward."""
-    table = torch.log_softmax(logits, dim=-1)
-    for sequence, reward in REWARD.items():
-        first = table[0, sequence[0]]
-        second = table[sequence[0], sequence[1]] if len(sequence) > 1 else torch.zeros((), dtype=torch.float64)
-        yield torch.stack([first, second]), torch.tensor([True, len(sequence) > 1]), reward
+def remembering(baseline):
+    """REINFORCE that has met a step with rewards of this mean before."""
+    chosen = algorithm("reinforce", baseline=baseline)
+    chosen.advantages(AdvantageInputs(torch.tensor([[0.2, 0.5]], dtype=torch.float64), ["en-es"]))
+    return chosen
 
 
-def exact_gradient(logits):
-    expected = sum(logprobs.sum().exp() * reward for logprobs, _, reward in sequences(logits))
-    return torch.autograd.grad(expected, logits)[0]
+@pytest.mark.parametrize(
+    ("chosen", "samples", "greedy"),
+    [
+        (algorithm("rloo"), 3, None),
+        (algorithm("reinforce", baseline="none"), 1, None),
+        (remembering("moving"), 1, None),
+        (remembering("direction"), 2, None),
+        (algorithm("reinforce"), 3, None),  # nothing remembered yet: the other samples are the baseline
+        (algorithm("self_critical"), 1, 0.4),
+        (algorithm("self_critical"), 2, 0.4),
+        (algorithm("mixer"), 2, None),  # everything released
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_expected_update_is_the_exact_gradient(logits, chosen, samples, greedy):
+    assert torch.allclose(expected_update(logits, chosen, samples, greedy), exact_gradient(logits), atol=1e-10)
 
 
-def expected_update(logits, chosen, group):
-    """Minus the gradient of the loss, averaged over every group of samples with its probability."""
-    total = torch.zeros_like(logits)
-    rows = list(sequences(logits))
-    for combination in product(rows, repeat=group):
-        logprobs = torch.stack([row[0] for row in combination])
-        mask = torch.stack([row[1] for row in combination])
-        rewards = torch.tensor([[row[2] for row in combination]], dtype=torch.float64)
-        advantages = chosen.advantages(rewards)[0]
-        size = StepSize(float(group), float(mask.sum()))
-        loss, _ = chosen.loss(LossInputs(logprobs, logprobs.detach(), advantages, mask, size))
-        gradient = torch.autograd.grad(loss, logits, retain_graph=True)[0]
-        total -= logprobs.detach().sum().exp() * gradient
-    return total
-
-
-def test_rloo_is_unbiased(logits):
-    assert torch.allclose(expected_update(logits, algorithm("rloo"), 3), exact_gradient(logits), atol=1e-10)
+def test_the_greedy_baseline_is_a_constant_of_the_source_whatever_the_policy(logits):
+    """The greedy translation changes with the policy, but its reward is held fixed: still unbiased."""
+    greedy = max(rows(logits), key=lambda row: row.probability.item()).reward
+    update = expected_update(logits, algorithm("self_critical"), 1, greedy)
+    assert torch.allclose(update, exact_gradient(logits), atol=1e-10)
 
 
 def test_grpo_without_scaling_and_with_constant_length_is_unbiased_up_to_a_factor(logits):
@@ -65,44 +68,243 @@ def test_grpo_without_scaling_and_with_constant_length_is_unbiased_up_to_a_facto
     assert torch.allclose(update * 5 * 3 / 2, exact_gradient(logits), atol=1e-10)
 
 
-@pytest.mark.parametrize("options", [{"scale": "group"}, {"length": "sequence"}])
-def test_grpo_as_published_is_biased(logits, options):
-    update = expected_update(logits, algorithm("grpo", **options), 3)
-    exact = exact_gradient(logits)
-    cosine = torch.nn.functional.cosine_similarity(update.flatten(), exact.flatten(), dim=0)
-    assert 0.3 < cosine < 0.9999
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("grpo", {"scale": "group"}),
+        ("grpo", {"scale": "batch"}),
+        ("grpo", {"scale": "direction"}),
+        ("grpo", {"length": "sequence"}),
+        ("grpo", {"length": "token"}),
+        ("grpo", {"ratio": "sequence", "length": "sequence"}),
+        ("mrt", {"alpha": 0.005}),
+        ("mrt", {"alpha": 1.0}),
+    ],
+)
+def test_biased_estimators_point_elsewhere(logits, name, options):
+    update, exact = expected_update(logits, algorithm(name, **options), 3), exact_gradient(logits)
+    cosine = cosine_similarity(update.flatten(), exact.flatten(), dim=0)
+    assert cosine > 0.9
+    assert (1 - cosine**2).sqrt() > 0.01  # sine of the angle between them; for the unbiased ones it is below 1e-7
 
 
-def test_k3_is_an_unbiased_estimate_of_the_divergence(logits):
-    torch.manual_seed(4)
-    other = torch.log_softmax(logits + torch.randn(3, 3, dtype=torch.float64), dim=-1)
-    estimate = exact = 0.0
-    for (logprobs, mask, _), (reference, _, _) in zip(sequences(logits), sequences(other), strict=True):
-        probability = logprobs.detach().sum().exp()
-        estimate += float((probability * kl_k3(logprobs[None], reference[None], mask[None])).detach())
-        exact += float((probability * (logprobs - reference).sum()).detach())
-    assert estimate == pytest.approx(float(exact), abs=1e-10)
+def test_mrt_over_all_translations_at_alpha_one_is_exact(logits):
+    """The bias of MRT is that candidates stand for all translations: with all of them there is none."""
+    loss = loss_of(algorithm("mrt", alpha=1.0), rows(logits))
+    gradient = torch.autograd.grad(-loss, logits)[0]
+    assert torch.allclose(gradient, exact_gradient(logits), atol=1e-10)
+
+
+def test_mrt_gradient_is_its_closed_form(logits):
+    """alpha * sum_i Q_i (r_i - sum_j Q_j r_j) grad log pi(y_i)."""
+    alpha, group = 0.3, rows(logits)[1:5]
+    gradient = torch.autograd.grad(-loss_of(algorithm("mrt", alpha=alpha), group), logits, retain_graph=True)[0]
+    scores = torch.stack([row.logprobs.sum() for row in group])
+    rewards = torch.tensor([row.reward for row in group], dtype=torch.float64)
+    q = torch.softmax(alpha * scores.detach(), dim=0)
+    weights = alpha * q * (rewards - (q * rewards).sum())
+    assert torch.allclose(gradient, torch.autograd.grad((weights * scores).sum(), logits)[0], atol=1e-12)
+
+
+def test_risk_weights_against_a_table_made_by_hand():
+    # probabilities 0.4, 0.1, 0.4 (equal to the first, so no candidate) and 0.2 (not judged)
+    logprobs = torch.tensor([[0.4, 0.1, 0.4, 0.2]]).log()
+    candidates = torch.tensor([[True, True, False, False]])
+    assert risk_weights(logprobs, candidates, 1.0)[0].tolist() == pytest.approx([0.8, 0.2, 0.0, 0.0])
+    assert risk_weights(logprobs, candidates, 0.5)[0].tolist() == pytest.approx([2 / 3, 1 / 3, 0.0, 0.0])
+    assert risk_weights(logprobs, torch.zeros(1, 4, dtype=torch.bool), 1.0).tolist() == [[0.0, 0.0, 0.0, 0.0]]
+
+
+def test_equal_samples_are_one_candidate():
+    tokens = torch.tensor([[[3, 4], [3, 4], [3, 5], [3, 4]], [[1, 0], [2, 0], [1, 0], [2, 0]]])
+    assert distinct(tokens).tolist() == [[True, False, True, False], [True, True, False, False]]
+
+
+def test_mixer_learns_the_prefix_by_likelihood_and_the_rest_by_reward(logits):
+    group = [row for row in rows(logits) if row.tokens[0] == 2]
+    forced = torch.tensor([[True, False]] * 3)
+    masks = torch.stack([row.mask for row in group]) & ~forced
+    logprobs = torch.stack([row.logprobs for row in group])
+    rewards = torch.tensor([row.reward for row in group], dtype=torch.float64)
+    chosen = algorithm("mixer")
+    advantages = chosen.advantages(AdvantageInputs(rewards[None], ["en-es"]))[0]
+    loss, metrics = chosen.loss(inputs(logprobs, rewards, advantages, masks, forced=forced))
+    expected = -logprobs[:, 0].mean() - (advantages * logprobs[:, 1]).mean()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-12)
+    assert metrics["prefix_loss"] == pytest.approx(-logprobs[0, 0].item())
+
+
+@pytest.mark.parametrize(
+    ("step", "forced"), [(1, [5, 2]), (3, [5, 2]), (4, [3, 0]), (13, [3, 0]), (14, [1, 0]), (24, [0, 0]), (999, [0, 0])]
+)
+def test_mixer_releases_references_from_their_end(step, forced):
+    assert algorithm("mixer", likelihood_steps=3, release=2, every=10).forced(step, [5, 2]) == forced
+
+
+def test_exploration_is_unbiased_for_the_policy_that_explores(logits):
+    """The gradient is that of the expected reward under what is really sampled from, whatever epsilon is."""
+    epsilon = 0.3
+    floor = torch.zeros(3, 3, dtype=torch.float64)
+    floor.scatter_(1, torch.log_softmax(logits, -1).topk(2, dim=-1).indices, epsilon / 2)
+
+    def behaviour(values):
+        return exploring(torch.log_softmax(values, -1), floor, epsilon)
+
+    assert float(behaviour(logits).detach().exp().sum(-1).sub(1).abs().max()) < 1e-12
+    update = expected_update(logits, algorithm("rloo"), 2, distribution=behaviour)
+    assert torch.allclose(update, exact_gradient(logits, behaviour), atol=1e-10)
+    plain = cosine_similarity(update.flatten(), exact_gradient(logits).flatten(), dim=0)
+    assert 0.9 < plain < 0.9999
+
+
+# --- divergence from the starting policy
+
+
+@pytest.fixture
+def start(logits):
+    generator = torch.Generator().manual_seed(4)
+    noise = torch.randn(3, 3, generator=generator, dtype=torch.float64)
+    return (logits + noise).detach()
+
+
+def exact_kl(logits, start):
+    pairs = zip(rows(logits), rows(start), strict=True)
+    return sum(a.probability * (a.logprobs.sum() - b.logprobs.sum()) for a, b in pairs)
+
+
+def expected(logits, start, value):
+    """Sum over sequences of probability (held fixed) times `value(logprobs, reference, mask)`."""
+    total = 0.0
+    for own, other in zip(rows(logits), rows(start), strict=True):
+        total = total + own.probability.detach() * value(own.logprobs[None], other.logprobs[None], own.mask[None]).sum()
+    return total
+
+
+@pytest.mark.parametrize("estimator", [kl.k1, kl.k3])
+def test_estimates_of_the_divergence_are_unbiased(logits, start, estimator):
+    assert float(expected(logits, start, estimator).detach()) == pytest.approx(
+        float(exact_kl(logits, start)), abs=1e-10
+    )
+
+
+def test_k3_is_never_negative_and_k1_may_be(logits, start):
+    pairs = [(a.logprobs[None], b.logprobs[None], a.mask[None]) for a, b in zip(rows(logits), rows(start), strict=True)]
+    assert min(float(kl.k3(*pair).detach()) for pair in pairs) >= 0
+    assert min(float(kl.k1(*pair).detach()) for pair in pairs) < 0
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3])
+def test_k1_surrogate_has_the_exact_gradient(logits, start, samples):
+    wanted = torch.autograd.grad(exact_kl(logits, start), logits)[0]
+    references = {tuple(row.tokens.tolist()): row.logprobs for row in rows(start)}
+    total = torch.zeros_like(logits)
+    for probability, group in groups(rows(logits), samples):
+        logprobs = torch.stack([row.logprobs for row in group])
+        reference = torch.stack([references[tuple(row.tokens.tolist())] for row in group])
+        terms = kl.k1_surrogate(logprobs, reference, torch.stack([row.mask for row in group]), samples)
+        total += probability * torch.autograd.grad(terms.mean(), logits, retain_graph=True)[0]
+    assert torch.allclose(total, wanted, atol=1e-10)
+
+
+def test_k1_differentiated_as_it_stands_teaches_nothing_and_k3_the_other_divergence(logits, start):
+    plain = torch.autograd.grad(expected(logits, start, kl.k1), logits, retain_graph=True)[0]
+    assert plain.abs().max() < 1e-12
+    k3 = torch.autograd.grad(expected(logits, start, kl.k3), logits)[0]
+    wanted = torch.autograd.grad(exact_kl(logits, start), logits)[0]
+    assert 0.5 < cosine_similarity(k3.flatten(), wanted.flatten(), dim=0) < 0.999
+    # At each position visited it is the gradient of KL(start || policy): softmax(policy) - softmax(start).
+    visits = torch.cat([torch.ones(1, dtype=torch.float64), torch.softmax(logits[0], -1)[1:]])
+    forward = visits[:, None] * (torch.softmax(logits, -1) - torch.softmax(start, -1))
+    assert torch.allclose(k3, forward, atol=1e-10)
+
+
+# --- clipping, ends, and what must not blow up
 
 
 def test_clip_stops_the_gradient_only_where_the_ratio_ran_too_far():
     old = torch.zeros(4, 1)
     logprobs = torch.tensor([[0.5], [0.5], [-0.5], [-0.5]], requires_grad=True)
     advantages = torch.tensor([1.0, -1.0, 1.0, -1.0])
-    mask = torch.ones(4, 1, dtype=torch.bool)
     chosen = algorithm("grpo", clip_low=0.2, clip_high=0.28, length="token")
-    loss, metrics = chosen.loss(LossInputs(logprobs, old, advantages, mask, StepSize(4, 4)))
+    loss, metrics = chosen.loss(inputs(logprobs, advantages, advantages, old_logprobs=old))
     loss.backward()
     # exp(0.5) > 1.28 with A > 0, and exp(-0.5) < 0.8 with A < 0, are clipped; the others push back.
     assert (logprobs.grad.squeeze(1) == 0).tolist() == [True, False, False, True]
-    assert metrics["clipped_tokens"] == 2
+    assert metrics == {"clipped_tokens": 2, "exploded_tokens": 0}
 
 
-def test_nothing_after_the_end_gets_gradient():
-    for name in ("rloo", "grpo"):
-        logprobs = torch.zeros(2, 3, requires_grad=True)
-        mask = torch.tensor([[True, True, False], [True, True, True]])
-        inputs = LossInputs(logprobs, torch.zeros(2, 3), torch.tensor([1.0, -1.0]), mask, StepSize(2, 5))
-        loss, _ = algorithm(name).loss(inputs)
-        loss.backward()
-        assert logprobs.grad[0, 2] == 0
-        assert (logprobs.grad[mask] != 0).all()  # the end itself is trained
+def test_clip_higher_leaves_more_room_above_than_below():
+    old = torch.zeros(2, 1)
+    logprobs = torch.log(torch.tensor([[1.25], [0.75]])).requires_grad_()
+    advantages = torch.tensor([1.0, -1.0])
+    loss, metrics = algorithm("grpo").loss(inputs(logprobs, advantages, advantages, old_logprobs=old))
+    loss.backward()
+    assert (logprobs.grad.squeeze(1) == 0).tolist() == [False, True]
+    assert metrics["clipped_tokens"] == 1
+
+
+def test_one_ratio_for_a_sequence_is_the_geometric_mean():
+    old = torch.zeros(1, 2)
+    logprobs = torch.tensor([[math.log(4.0), math.log(0.25)]], requires_grad=True)
+    advantages = torch.tensor([1.0])
+    by_token, counted = algorithm("grpo", length="token").loss(
+        inputs(logprobs, advantages, advantages, old_logprobs=old)
+    )
+    together, free = algorithm("grpo", length="token", ratio="sequence").loss(
+        inputs(logprobs, advantages, advantages, old_logprobs=old)
+    )
+    assert by_token.item() == pytest.approx(-(1.28 + 0.25) / 2)
+    assert together.item() == pytest.approx(-1.0)
+    assert (counted["clipped_tokens"], free["clipped_tokens"]) == (1, 0)
+
+
+@pytest.mark.parametrize("name", ["rloo", "reinforce", "self_critical", "mixer", "grpo"])
+@pytest.mark.parametrize("advantage", [1.0, -1.0])
+def test_exploding_ratios_stay_finite_carry_no_gradient_and_are_counted(name, advantage):
+    logprobs = torch.tensor([[0.0, 0.0], [-0.1, -0.1]], requires_grad=True)
+    old = torch.tensor([[-500.0, -500.0], [-0.1, -0.1]])
+    advantages = torch.tensor([advantage, advantage])
+    loss, metrics = algorithm(name).loss(inputs(logprobs, advantages, advantages, old_logprobs=old, reused=True))
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(logprobs.grad).all()
+    assert (logprobs.grad[0] == 0).all() and (logprobs.grad[1] != 0).all()
+    assert metrics.get("exploded_tokens", 0) + metrics.get("exploded_sequences", 0) == (2 if name == "grpo" else 1)
+
+
+@pytest.mark.parametrize("name", ["rloo", "reinforce", "self_critical", "mixer"])
+def test_reused_samples_give_the_same_gradient_while_the_policy_has_not_moved(name):
+    logprobs = torch.tensor([[-0.5, -0.2], [-0.1, -0.9]], requires_grad=True)
+    advantages = torch.tensor([1.0, -0.5])
+    gradients = []
+    for reused in (False, True):
+        loss, _ = algorithm(name).loss(inputs(logprobs, advantages, advantages, reused=reused))
+        gradients.append(torch.autograd.grad(loss, logprobs)[0])
+    assert torch.allclose(*gradients)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("reused", [False, True])
+def test_the_end_gets_gradient_and_nothing_after_it_does(name, reused):
+    logprobs = torch.full((2, 3), -0.1, requires_grad=True)
+    mask = torch.tensor([[True, True, False], [True, True, True]])
+    values = torch.tensor([1.0, -1.0])
+    loss, _ = algorithm(name).loss(inputs(logprobs, values, values, mask, reused=reused))
+    loss.backward()
+    assert logprobs.grad[0, 2] == 0
+    assert (logprobs.grad[mask] != 0).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nothing_judged_is_no_gradient_and_no_nan(name):
+    rewards = torch.full((2, 3), math.nan)
+    chosen = algorithm(name)
+    advantages = chosen.advantages(AdvantageInputs(rewards, ["en-es", "en-fr"], torch.full((2,), math.nan)))
+    assert not advantages.any()
+    logprobs = torch.full((6, 2), -0.1, requires_grad=True)
+    loss, _ = chosen.loss(inputs(logprobs, rewards.flatten(), advantages.flatten(), samples=3))
+    loss.backward()
+    assert float(loss.detach()) == 0 and not logprobs.grad.any()
+
+
+def test_the_rewards_of_the_problem_differ():
+    assert len(set(REWARD.values())) == len(REWARD)

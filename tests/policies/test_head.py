@@ -44,3 +44,45 @@ def test_smoothed_loss_and_gradient_equal_the_plain_ones(case, smoothing):
         torch.autograd.grad(loss / 7, [hidden, weight]), torch.autograd.grad(plain / 7, [hidden, weight]), strict=True
     ):
         assert torch.allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
+def test_entropy_and_gradient_equal_the_plain_ones(case, temperature):
+    hidden, weight, _ = case
+    bias = torch.zeros(50, dtype=torch.float64)
+    bias[:2] = float("-inf")
+    incoming = torch.randn(333, dtype=torch.float64)
+    ours = head.entropies(head.Predicted(hidden, weight, bias), temperature)
+    logits = (hidden @ weight.T)[:, 2:] / temperature
+    plain = torch.distributions.Categorical(logits=logits).entropy()
+    assert torch.allclose(ours.double(), plain, atol=1e-5)
+    for a, b in zip(
+        torch.autograd.grad((ours * incoming).sum(), [hidden, weight]),
+        torch.autograd.grad((plain * incoming).sum(), [hidden, weight]),
+        strict=True,
+    ):
+        assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_divergence_and_gradient_equal_the_plain_ones(case):
+    hidden, weight, _ = case
+    bias = torch.zeros(50, dtype=torch.float64)
+    bias[:2] = float("-inf")
+    other = head.Predicted(torch.randn(333, 8, dtype=torch.float64), torch.randn(50, 8, dtype=torch.float64), bias)
+    ours = head.divergences(head.Predicted(hidden, weight, bias), other, 1.3)
+    p = torch.distributions.Categorical(logits=(hidden @ weight.T)[:, 2:] / 1.3)
+    q = torch.distributions.Categorical(logits=(other.hidden @ other.head.T)[:, 2:] / 1.3)
+    plain = torch.distributions.kl_divergence(p, q)
+    assert torch.allclose(ours.double(), plain, atol=1e-5)
+    for a, b in zip(
+        torch.autograd.grad(ours.sum(), [hidden, weight]),
+        torch.autograd.grad(plain.sum(), [hidden, weight]),
+        strict=True,
+    ):
+        assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_nothing_to_score_is_an_empty_answer(case):
+    _, weight, _ = case
+    empty = head.Predicted(torch.zeros(0, 8, dtype=torch.float64), weight, torch.zeros(50, dtype=torch.float64))
+    assert head.entropies(empty, 1.0).shape == (0,)

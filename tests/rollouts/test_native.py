@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from eclectus.rollouts.base import Sampling
+from eclectus.rollouts.base import Sampling, exploring
 from eclectus.rollouts.native import draw
 
 START, END, PAD = 0, 1, 0
@@ -26,14 +26,14 @@ class Fixed:
 TABLE = [[0.0, 0.1, 0.6, 0.3], [1.0, 0.0, 0.0, 0.0], [0.0, 0.5, 0.2, 0.3], [0.0, 0.7, 0.2, 0.1]]
 
 
-def run(temperature=1.0, sources=1, samples=1, length=4, seed=1, table=TABLE, **options):
+def run(temperature=1.0, sources=1, samples=1, length=4, seed=1, table=TABLE, epsilon=0.0, top_k=0, **options):
     generator = torch.Generator().manual_seed(seed)
     stepper = Fixed(table, sources * samples)
     drawn = draw(
         stepper,
         sources,
         samples,
-        Sampling(temperature, length),
+        Sampling(temperature, length, epsilon, top_k),
         start=START,
         end=END,
         pad=PAD,
@@ -126,3 +126,77 @@ def test_entropy_is_the_mean_over_the_positions_met():
 def test_sampling_without_a_generator_is_refused():
     with pytest.raises(ValueError, match="needs a generator"):
         draw(Fixed(TABLE, 1), 1, 1, Sampling(1.0, 4), start=START, end=END, pad=PAD)
+
+
+def mixed(table, epsilon, k):
+    """(1 - epsilon) * p + epsilon / k on the k likeliest, by hand."""
+    rows = []
+    for row in table:
+        best = sorted(range(len(row)), key=lambda i: -row[i])[:k]
+        best = [i for i in best if row[i] > 0]
+        rows.append([(1 - epsilon) * p + (epsilon / len(best) if i in best else 0) for i, p in enumerate(row)])
+    return torch.tensor(rows)
+
+
+# from START the four tokens have probability 0, 0.1, 0.6, 0.3; a k of 0 is all that can be said
+@pytest.mark.parametrize(("epsilon", "k"), [(0.4, 2), (0.4, 0), (0.9, 1), (0.05, 3)])
+def test_exploring_samples_come_with_their_exact_probabilities(epsilon, k):
+    n = 40_000
+    drawn, _ = run(samples=n, length=2, epsilon=epsilon, top_k=k)
+    table = mixed(TABLE, epsilon, k or 4)
+    first, second = drawn.tokens[0, :, 0], drawn.tokens[0, :, 1]
+    expected, observed = [table[START, END]], [(first == END).sum()]
+    for a in (2, 3):
+        for b in (1, 2, 3):
+            expected.append(table[START, a] * table[a, b])
+            observed.append(((first == a) & (second == b)).sum())
+    expected, observed = torch.stack(expected) * n, torch.stack(observed)
+    assert int(observed.sum()) == n
+    assert ((observed - expected) ** 2 / expected).sum() < 22.46  # 6 degrees of freedom, p = 0.001
+    assert torch.allclose(drawn.logprobs[0, :, 0].exp(), table[START][first], atol=1e-6)
+    plain = torch.tensor(TABLE)[START][first] * (1 - epsilon)
+    assert torch.allclose(drawn.floor[0, :, 0], table[START][first] - plain, atol=1e-6)
+
+
+def test_exploration_of_tokens_that_cannot_be_said_never_happens():
+    drawn, _ = run(samples=5_000, length=1, epsilon=0.9, top_k=4)
+    assert not (drawn.tokens == 0).any()
+
+
+def test_without_exploration_nothing_is_added_and_samples_are_the_same():
+    plain, _ = run(samples=50)
+    again, _ = run(samples=50, epsilon=0.0, top_k=3)
+    assert plain.floor is None and torch.equal(plain.tokens, again.tokens)
+
+
+def test_samples_begin_with_their_prefix_and_go_on_by_themselves():
+    drawn, _ = run(sources=3, samples=200, length=3, prefixes=[[3], [2, END], []])
+    assert (drawn.tokens[0, :, 0] == 3).all()
+    assert len(drawn.tokens[0, :, 1].unique()) == 3
+    assert (drawn.tokens[1] == torch.tensor([2, END, PAD])).all()
+    assert drawn.forced.sum(dim=-1).tolist() == [[1] * 200, [2] * 200, [0] * 200]
+    assert drawn.logprobs[0, :, 0].exp().tolist() == pytest.approx([0.3] * 200)
+    assert drawn.finished[1].all()
+    # what is drawn after the prefix has the policy's own distribution: from 3, probabilities 0.7, 0.2, 0.1
+    counts = torch.stack([(drawn.tokens[0, :, 1] == token).sum() for token in (1, 2, 3)])
+    expected = torch.tensor([140.0, 40.0, 20.0])
+    assert ((counts - expected) ** 2 / expected).sum() < 13.8  # 2 degrees of freedom, p = 0.001
+
+
+def test_a_prefix_ends_at_a_token_that_can_never_be_said():
+    drawn, _ = run(samples=20, length=3, prefixes=[[2, 0, 3]])
+    assert (drawn.tokens[0, :, 0] == 2).all()
+    assert drawn.forced.sum(dim=-1).tolist() == [[1] * 20]
+    assert torch.isfinite(drawn.logprobs).all()
+
+
+def test_a_prefix_longer_than_the_limit_is_cut_and_unfinished():
+    drawn, _ = run(samples=2, length=2, prefixes=[[2, 2, 3, END]])
+    assert drawn.tokens[0].tolist() == [[2, 2], [2, 2]]
+    assert not drawn.finished.any()
+
+
+def test_exploring_logprobs_in_training_are_those_of_sampling():
+    drawn, _ = run(samples=100, length=1, epsilon=0.4, top_k=2)
+    policy = torch.tensor(TABLE)[START][drawn.tokens].log()
+    assert torch.allclose(exploring(policy, drawn.floor, 0.4), drawn.logprobs, atol=1e-6)

@@ -215,6 +215,8 @@ def test_a_second_run_holds_out_what_the_first_model_saw(corpus, finished, tmp_p
     [
         ({"reinforce__algorithm": {"type": "rlo"}}, ConfigError, "unknown type 'rlo'; did you mean 'rloo'"),
         ({"reinforce__algorithm": {"type": "grpo", "clip": 1}}, ConfigError, "unknown key 'reinforce.algorithm.clip'"),
+        ({"reinforce__samples": 1}, ConfigError, "'rloo' compares the samples of one source .* at least 2, not 1"),
+        ({"reinforce__algorithm": {"type": "mixer"}}, ConfigError, "learns from references, which the task 'new'"),
         ({"device": "cuda:99"}, RunError, "device: 'cuda:99' cannot be used"),
         ({"evaluation__directions": ["es-it"]}, ConfigError, "'it', which is not among the run's languages"),
         ({"policy": {"path": "/nothing/here"}, "supervised": None}, EclectusError, "cannot load '/nothing/here'"),

@@ -1,4 +1,4 @@
-"""The gradient of a step does not depend on how the step is cut, ordered or padded."""
+"""The gradient of a step does not depend on how the step is cut, ordered or padded, whatever the algorithm."""
 
 from dataclasses import replace
 
@@ -6,10 +6,29 @@ import pytest
 import torch
 
 from eclectus.algorithms.losses import StepSize
+from eclectus.config import KlConfig
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.training.update import Update, accumulate
-from tests.algorithms.test_gradient import algorithm
+from tests.algorithms.enumerated import algorithm
 from tests.tiny import segments, tiny_policy
+
+EVERY = [
+    ("rloo", {}),
+    ("reinforce", {}),
+    ("self_critical", {}),
+    ("mrt", {"alpha": 0.5}),
+    ("mixer", {}),
+    ("grpo", {}),
+    ("grpo", {"length": "token", "ratio": "sequence"}),
+    ("grpo", {"length": "sequence"}),
+]
+VARIANTS = {
+    "plain": {},
+    "reused": {"reused": True},
+    "exploring": {},
+    "k1": {"kl": KlConfig(estimator="k1")},
+    "exact": {"kl": KlConfig(estimator="exact"), "entropy_weight": 0.3},
+}
 
 
 def gradient(policy):
@@ -23,63 +42,115 @@ def policy():
     return tiny_policy()
 
 
-@pytest.fixture
-def work(policy):
+def make_work(policy, *, epsilon=0.0, forced=False, **changes):
     rows = [*segments("en", "es"), *segments("en", "fr")]
-    rollouts = policy.sample(rows, 3, Sampling(1.0, 10), torch.Generator().manual_seed(5))
+    sampling = Sampling(1.0, 10, epsilon, 5)
+    prefixes = None
+    if forced:
+        targets = policy.tokenize_targets([row.reference for row in rows])
+        prefixes = [tokens[: i % 3] for i, tokens in enumerate(targets)]
+    rollouts = policy.sample(rows, 3, sampling, torch.Generator().manual_seed(5), prefixes)
     torch.manual_seed(6)
     advantages = torch.randn(len(rows), 3)
     advantages[2] = 0.0  # a group without signal
-    return Update(
-        sources=policy.tokenize_sources(rows),
-        rollouts=rollouts,
-        advantages=advantages,
-        kl_weights=[0.1, 0.0] * 4,
-        mle_weights=[0.5, 0.0] * 4,
-        references=[row.reference if i % 2 == 0 else None for i, row in enumerate(rows)],
-        size=StepSize(24.0, float(rollouts.mask.sum())),
-        temperature=1.0,
-        measure_kl=False,
-    )
+    values = {
+        "sources": policy.tokenize_sources(rows),
+        "rollouts": rollouts,
+        "rewards": advantages + 1,
+        "advantages": advantages,
+        "kl_weights": [0.1, 0.0] * 4,
+        "mle_weights": [0.5, 0.0] * 4,
+        "references": [row.reference if i % 2 == 0 else None for i, row in enumerate(rows)],
+        "size": StepSize(24.0, float(rollouts.actions.sum()), 8.0),
+        "sampling": sampling,
+        "kl": KlConfig(),
+        "measure_kl": False,
+        "entropy_weight": 0.0,
+        "owners": ["one", "two"] * 4,
+    }
+    return Update(**{**values, **changes})
 
 
-@pytest.mark.parametrize("name", ["rloo", "grpo"])
-def test_gradient_does_not_depend_on_the_micro_batch(policy, work, name):
+@pytest.fixture
+def work(policy):
+    return make_work(policy)
+
+
+def moved(policy):
+    """The policy after samples were drawn from it, so that ratios are not 1."""
+    generator = torch.Generator().manual_seed(9)
+    with torch.no_grad():
+        for parameter in policy.model.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
+
+
+# The KL and entropy terms are the same code whatever the algorithm.
+CASES = [(*chosen, variant) for variant in ("plain", "reused", "exploring") for chosen in EVERY] + [
+    (name, {}, variant) for variant in ("k1", "exact") for name in ("rloo", "mixer")
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "variant"), CASES, ids=lambda v: v if isinstance(v, str) else "-".join(map(str, v.values()))
+)
+def test_gradient_does_not_depend_on_the_micro_batch_order_or_padding(policy, name, options, variant):
     reference = tiny_policy(seed=2).copy()
+    epsilon = 0.3 if variant == "exploring" else 0.0
+    work = make_work(policy, epsilon=epsilon, forced=name == "mixer", **VARIANTS[variant])
+    if variant == "reused":
+        moved(policy)
     gradients, metrics = [], []
-    for budget in (1, 60, 100_000):
-        metrics.append(accumulate(policy, reference, algorithm(name), work, budget))
+    for step, budget in ((work, 1), (work, 60), (work, 100_000), (shuffled(work), 100), (shuffled(work), 100_000)):
+        metrics.append(accumulate(policy, reference, algorithm(name, **options), step, budget))
         gradients.append(gradient(policy))
     for other, values in zip(gradients[1:], metrics[1:], strict=True):
-        assert torch.allclose(other, gradients[0], atol=1e-6)
+        assert torch.allclose(other, gradients[0], atol=2e-6)
         assert values == pytest.approx(metrics[0], rel=1e-4, abs=1e-6)
     assert gradients[0].abs().max() > 1e-3
 
 
-def test_gradient_does_not_depend_on_order_or_padding(policy, work):
-    reference = tiny_policy(seed=2).copy()
-    accumulate(policy, reference, algorithm("rloo"), work, 100_000)
-    before = gradient(policy)
+def shuffled(work):
+    """The same step in another order, padded five positions further."""
     order = [3, 1, 7, 0, 5, 2, 6, 4]
-    rolled = work.rollouts
+    old = work.rollouts
 
     def wider(values):
-        return torch.nn.functional.pad(values[order], (0, 5))
+        return None if values is None else torch.nn.functional.pad(values[order], (0, 5))
 
     padded = Rollouts(
-        wider(rolled.tokens), wider(rolled.logprobs), wider(rolled.mask), rolled.finished[order], rolled.texts
+        wider(old.tokens),
+        wider(old.logprobs),
+        wider(old.mask),
+        old.finished[order],
+        [old.texts[i] for i in order],
+        wider(old.floor),
+        wider(old.forced),
     )
-    shuffled = replace(
-        work,
-        rollouts=padded,
-        advantages=work.advantages[order],
-        sources=[work.sources[i] for i in order],
-        kl_weights=[work.kl_weights[i] for i in order],
-        mle_weights=[work.mle_weights[i] for i in order],
-        references=[work.references[i] for i in order],
-    )
-    accumulate(policy, reference, algorithm("rloo"), shuffled, 100_000)
-    assert torch.allclose(gradient(policy), before, atol=1e-6)
+    lists = {
+        name: [getattr(work, name)[i] for i in order]
+        for name in ("sources", "kl_weights", "mle_weights", "references", "owners")
+    }
+    return replace(work, rollouts=padded, advantages=work.advantages[order], rewards=work.rewards[order], **lists)
+
+
+def test_padding_side_of_sources_is_the_policys_own_affair(policy, work):
+    """Long and short sources in one batch give what each gives alone: padding has no part in the update."""
+    reference = tiny_policy(seed=2).copy()
+    lengths = {len(source) for source in work.sources}
+    assert len(lengths) > 1
+    accumulate(policy, reference, algorithm("rloo"), work, 100_000)
+    together = gradient(policy)
+    accumulate(policy, reference, algorithm("rloo"), work, 1)  # each source alone, without padding
+    assert torch.allclose(gradient(policy), together, atol=1e-6)
+
+
+def test_one_advantage_for_each_token_is_accepted(policy, work):
+    by_token = replace(work, advantages=work.advantages[:, :, None].expand(work.rollouts.tokens.shape))
+    chosen = algorithm("grpo", length="token")
+    accumulate(policy, policy.copy(), chosen, work, 60)
+    expected = gradient(policy)
+    accumulate(policy, policy.copy(), chosen, by_token, 60)
+    assert torch.allclose(gradient(policy), expected)
 
 
 def test_groups_without_signal_are_skipped(policy, work):
@@ -87,6 +158,27 @@ def test_groups_without_signal_are_skipped(policy, work):
     nothing = replace(work, advantages=torch.zeros_like(work.advantages), mle_weights=[0.0] * 8)
     assert accumulate(policy, reference, algorithm("rloo"), nothing, 100) == {"loss": 0.0}
     assert all(p.grad is None for p in policy.model.parameters())
+
+
+def test_entropy_bonus_works_where_rewards_say_nothing(policy, work):
+    """A collapsed policy has groups without signal only; the bonus must still reach it."""
+    quiet = replace(work, advantages=torch.zeros_like(work.advantages), mle_weights=[0.0] * 8, kl_weights=[0.0] * 8)
+    bonus = replace(quiet, entropy_weight=1.0)
+    before = accumulate(policy, policy.copy(), algorithm("rloo"), bonus, 100_000)["policy_entropy"]
+    with torch.no_grad():
+        for parameter in policy.model.parameters():
+            parameter.sub_(0.01 * parameter.grad if parameter.grad is not None else 0.0)
+    policy.model.zero_grad()
+    after = accumulate(policy, policy.copy(), algorithm("rloo"), bonus, 100_000)["policy_entropy"]
+    assert after > before
+
+
+def test_forced_prefixes_are_learnt_where_rewards_say_nothing(policy):
+    work = make_work(policy, forced=True, mle_weights=[0.0] * 8, kl_weights=[0.0] * 8)
+    quiet = replace(work, advantages=torch.zeros_like(work.advantages))
+    metrics = accumulate(policy, policy.copy(), algorithm("mixer"), quiet, 100)
+    assert metrics["prefix_loss"] == pytest.approx(metrics["loss"]) and metrics["loss"] > 0
+    assert gradient(policy).abs().max() > 0
 
 
 def test_likelihood_term_equals_the_mean_over_reference_tokens(policy, work):
@@ -105,9 +197,40 @@ def test_likelihood_term_equals_the_mean_over_reference_tokens(policy, work):
     assert torch.nn.functional.cosine_similarity(ours, theirs, dim=0) > 0.99
 
 
-def test_kl_is_zero_for_the_same_policy_and_grows_with_the_distance(policy, work):
-    measured = replace(work, measure_kl=True)
-    same = accumulate(policy, policy.copy(), algorithm("rloo"), measured, 100_000)["kl"]
-    other = accumulate(policy, tiny_policy(seed=2).copy(), algorithm("rloo"), measured, 100_000)["kl"]
-    assert same == pytest.approx(0.0, abs=1e-6)
-    assert other > 0.001
+@pytest.mark.parametrize("estimator", ["k1", "k3", "exact"])
+def test_kl_is_zero_for_the_same_policy_and_grows_with_the_distance(policy, work, estimator):
+    measured = replace(work, measure_kl=True, kl=KlConfig(estimator=estimator))
+    same = accumulate(policy, policy.copy(), algorithm("rloo"), measured, 100_000)
+    other = accumulate(policy, tiny_policy(seed=2).copy(), algorithm("rloo"), measured, 100_000)
+    assert same["kl"] == pytest.approx(0.0, abs=1e-6)
+    assert other["kl"] > 0.001
+    assert {"kl/one", "kl/two"} <= set(other)
+
+
+def test_estimates_of_kl_agree_over_many_samples(policy):
+    rows = segments("en", "es")
+    rollouts = policy.sample(rows, 300, Sampling(1.0, 8), torch.Generator().manual_seed(5))
+    work = make_work(policy)
+    many = replace(
+        work,
+        sources=policy.tokenize_sources(rows),
+        rollouts=rollouts,
+        rewards=torch.ones(4, 300),
+        advantages=torch.ones(4, 300),
+        kl_weights=[0.0] * 4,
+        mle_weights=[0.0] * 4,
+        references=[None] * 4,
+        measure_kl=True,
+        owners=["one"] * 4,
+    )
+    reference = tiny_policy(seed=2).copy()
+    for parameter in reference.model.parameters():
+        parameter.mul_(2.0)  # far away, so that the noise of k1 is small beside what it measures
+    found = {
+        estimator: accumulate(
+            policy, reference, algorithm("rloo"), replace(many, kl=KlConfig(estimator=estimator)), 100_000
+        )["kl"]
+        for estimator in ("k1", "k3", "exact")
+    }
+    assert found["k1"] == pytest.approx(found["exact"], rel=0.1)
+    assert found["k3"] == pytest.approx(found["exact"], rel=0.05)

@@ -1,17 +1,25 @@
 """Advantages from rewards in groups: pure functions of tensors [B, G].
 
-A sample whose reward is NaN was not judged: it takes no part in its group's statistics and gets advantage 0. A group
-with fewer than two judged samples, or whose judged rewards are all equal, carries no signal: all its advantages are 0.
+A sample whose reward is NaN (or infinite) was not judged: it takes no part in any statistics and gets advantage 0. For
+the functions that compare a group with itself, a group with fewer than two judged samples, or whose judged rewards are
+all equal, carries no signal: all its advantages are 0.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 
 
 def judged(rewards: torch.Tensor) -> torch.Tensor:
     """Bool [B, G]: true where there is a reward."""
-    return ~rewards.isnan()
+    return rewards.isfinite()
+
+
+def _known(rewards: torch.Tensor) -> torch.Tensor:
+    """The rewards, 0 where not judged."""
+    return rewards.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def has_signal(rewards: torch.Tensor) -> torch.Tensor:
@@ -19,9 +27,30 @@ def has_signal(rewards: torch.Tensor) -> torch.Tensor:
 
     Equality is asked of the rewards themselves: the standard deviation of equal floats is not always exactly 0.
     """
-    low = rewards.nan_to_num(nan=float("inf")).amin(dim=1)
-    high = rewards.nan_to_num(nan=float("-inf")).amax(dim=1)
+    valid = judged(rewards)
+    low = rewards.where(valid, float("inf")).amin(dim=1)
+    high = rewards.where(valid, float("-inf")).amax(dim=1)
     return high > low
+
+
+def minus_baseline(rewards: torch.Tensor, baseline: torch.Tensor) -> torch.Tensor:
+    """Reward minus a baseline: A_i = r_i - b, 0 where either is not known.
+
+    Unbiased for any baseline that does not depend on the sample itself (Williams 1992, section 4).
+
+    Args:
+        rewards: [B, G].
+        baseline: [B] or [B, G].
+    """
+    baseline = baseline[:, None] if baseline.dim() == 1 else baseline
+    return torch.where(judged(rewards) & judged(baseline), _known(rewards) - _known(baseline), 0.0)
+
+
+def leave_one_out_mean(rewards: torch.Tensor) -> torch.Tensor:
+    """Mean reward [B, G] of the other judged samples of the group; 0 where there are none."""
+    values = _known(rewards)
+    count = judged(rewards).sum(dim=1, keepdim=True)
+    return (values.sum(dim=1, keepdim=True) - values) / (count - 1).clamp(min=1)
 
 
 def leave_one_out(rewards: torch.Tensor) -> torch.Tensor:
@@ -36,11 +65,8 @@ def leave_one_out(rewards: torch.Tensor) -> torch.Tensor:
     Returns:
         [B, G].
     """
-    valid = judged(rewards)
-    values = rewards.nan_to_num(nan=0.0)
-    count = valid.sum(dim=1, keepdim=True)
-    others = (values.sum(dim=1, keepdim=True) - values) / (count - 1).clamp(min=1)
-    return torch.where(valid & has_signal(rewards)[:, None], values - others, 0.0)
+    signal = judged(rewards) & has_signal(rewards)[:, None]
+    return torch.where(signal, _known(rewards) - leave_one_out_mean(rewards), 0.0)
 
 
 def group_mean(rewards: torch.Tensor) -> torch.Tensor:
@@ -49,7 +75,7 @@ def group_mean(rewards: torch.Tensor) -> torch.Tensor:
     Equals `leave_one_out` times (n - 1) / n for a group of n judged samples.
     """
     valid = judged(rewards)
-    values = rewards.nan_to_num(nan=0.0)
+    values = _known(rewards)
     mean = values.sum(dim=1, keepdim=True) / valid.sum(dim=1, keepdim=True).clamp(min=1)
     return torch.where(valid & has_signal(rewards)[:, None], values - mean, 0.0)
 
@@ -63,3 +89,24 @@ def group_standardised(rewards: torch.Tensor, epsilon: float = 1e-4) -> torch.Te
     count = judged(rewards).sum(dim=1, keepdim=True)
     deviation = (centred.square().sum(dim=1, keepdim=True) / (count - 1).clamp(min=1)).sqrt()
     return centred / (deviation + epsilon)
+
+
+def standardised_over(rewards: torch.Tensor, parts: Sequence[str], epsilon: float = 1e-4) -> torch.Tensor:
+    """(r_i - mean of the group) / (std + epsilon), the deviation taken over all rewards of a part of the batch.
+
+    With one part this is TRL's `scale_rewards="batch"` (Liu et al. 2025, "Tricks or traps", arXiv:2508.08221, section
+    4.2: group mean, batch deviation): groups that differ much keep their weight. One part for each direction keeps
+    directions of different spread on one scale as well.
+
+    Args:
+        rewards: [B, G].
+        parts: label of each of the B groups, such as its direction.
+    """
+    centred = group_mean(rewards)
+    result = torch.zeros_like(centred)
+    for label in dict.fromkeys(parts):
+        rows = [row for row, part in enumerate(parts) if part == label]
+        known = rewards[rows][judged(rewards[rows])]
+        if len(known) > 1:
+            result[rows] = centred[rows] / (known.std() + epsilon)
+    return result

@@ -3,19 +3,49 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 
 from eclectus import registry
 from eclectus.algorithms.losses import LossInputs
+from eclectus.config import ReinforceConfig
+from eclectus.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class AdvantageInputs:
+    """What a whole step hands to `Algorithm.advantages`: B sources, G samples each.
+
+    Args:
+        rewards: [B, G] as scaled by the task; NaN where not judged.
+        directions: of each source, as in "en-es".
+        greedy_rewards: [B], of the policy's greedy translation, NaN where not judged; only for an algorithm that
+            `needs_greedy`.
+    """
+
+    rewards: torch.Tensor
+    directions: Sequence[str]
+    greedy_rewards: torch.Tensor | None = None
+
+
+class SequenceOptions(registry.Options):
+    """Options of algorithms whose action is the whole translation."""
+
+    clip: float = Field(
+        0.2, gt=0, lt=1, description="with reinforce.updates > 1: no gain from a sequence's ratio beyond 1 ± clip"
+    )
+    max_ratio: float = Field(10.0, gt=1, description="with reinforce.updates > 1: larger ratios carry no gradient")
 
 
 class Algorithm(ABC):
     """A policy-gradient algorithm; `algorithms/<type>.py` holds exactly one.
 
     The trainer samples, rewards, calls `advantages` once for the whole step and `loss` for each micro-batch, and adds
-    the KL and likelihood terms of the tasks itself.
+    the KL, entropy and likelihood terms itself.
     """
 
     class Options(registry.Options):
@@ -23,6 +53,15 @@ class Algorithm(ABC):
 
     reference: ClassVar[str] = ""
     """The paper that the algorithm is from."""
+
+    min_samples: ClassVar[int] = 1
+    """Samples of each source without which there is nothing to compare."""
+
+    needs_greedy: ClassVar[bool] = False
+    """Whether the trainer also translates each source greedily and rewards that."""
+
+    needs_references: ClassVar[bool] = False
+    """Whether every task must let its references be seen."""
 
     def __init__(self, options: registry.Options | None = None) -> None:
         self.options: registry.Options = options if options is not None else type(self).Options()
@@ -32,10 +71,45 @@ class Algorithm(ABC):
         """The type, as in the config."""
         return type(self).__module__.rpartition(".")[2]
 
+    def check(self, config: ReinforceConfig) -> None:
+        """Refuse at the door what the algorithm cannot work with.
+
+        Raises:
+            ConfigError: too few samples of each source, or a task without references where they are needed.
+        """
+        if config.samples < self.min_samples:
+            raise ConfigError(
+                f"config: 'reinforce.samples': '{self.name}' compares the samples of one source with each other and"
+                f" needs at least {self.min_samples}, not {config.samples}; set samples higher, or take the algorithm"
+                " 'reinforce' or 'self_critical'"
+            )
+        for task in config.tasks:
+            if self.needs_references and not task.references:
+                raise ConfigError(
+                    f"config: 'reinforce.algorithm': '{self.name}' learns from references, which the task"
+                    f" '{task.name}' withholds; set references: true there, or take another algorithm"
+                )
+
     @abstractmethod
-    def advantages(self, rewards: torch.Tensor) -> torch.Tensor:
-        """Advantages [B, G] from rewards [B, G]; NaN means not judged; 0 where there is nothing to learn."""
+    def advantages(self, inputs: AdvantageInputs) -> torch.Tensor:
+        """Advantages [B, G], or [B, G, T] one for each token; 0 where not judged or nothing is to be learnt."""
 
     @abstractmethod
     def loss(self, inputs: LossInputs) -> tuple[torch.Tensor, dict[str, float]]:
         """Loss (a scalar with gradient) of a micro-batch and sums for the metrics."""
+
+    def forced(self, step: int, lengths: Sequence[int]) -> list[int]:
+        """Tokens of each reference that samples must begin with; asked only where references are needed.
+
+        Args:
+            step: counted from 1.
+            lengths: tokens of each reference, end-of-sequence included.
+        """
+        return [0 for _ in lengths]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: what the algorithm has learnt on the way, such as a moving baseline."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - most algorithms remember nothing
+        """Take over what `state_dict` returned."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +16,21 @@ from eclectus.rollouts.native import Drawn, draw
 from eclectus.segment import Segment
 
 P = TypeVar("P", bound="Policy")
+
+
+@dataclass(frozen=True)
+class TokenScores:
+    """What a policy thinks of given tokens; float32 [B, G, T], 0 where the mask is false.
+
+    Args:
+        logprobs: log-probability of each token.
+        entropy: of the distribution at each position, in nats; None where it was not asked for.
+        divergence: KL of that distribution from the anchor's, in nats; None where it was not asked for.
+    """
+
+    logprobs: torch.Tensor
+    entropy: torch.Tensor | None = None
+    divergence: torch.Tensor | None = None
 
 
 class Policy(ABC):
@@ -64,6 +79,26 @@ class Policy(ABC):
         """A decoder for `samples` rows of each source, each source encoded once; call under inference mode."""
 
     @abstractmethod
+    def token_scores(
+        self: P,
+        sources: Sequence[Sequence[int]],
+        tokens: torch.Tensor,
+        mask: torch.Tensor,
+        temperature: float = 1.0,
+        *,
+        entropy: bool = False,
+        anchor: P | None = None,
+    ) -> TokenScores:
+        """What the policy thinks of each token given its source and prefix, with gradient.
+
+        Args:
+            sources: B lists of token ids.
+            tokens, mask: [B, G, T]; only masked-in positions are projected onto the vocabulary.
+            temperature: as in sampling.
+            entropy: also the entropy of each distribution.
+            anchor: also the divergence of each distribution from that of this policy, which gets no gradient.
+        """
+
     def token_logprobs(
         self,
         sources: Sequence[Sequence[int]],
@@ -71,16 +106,8 @@ class Policy(ABC):
         mask: torch.Tensor,
         temperature: float = 1.0,
     ) -> torch.Tensor:
-        """Log-probability of each token given its source and prefix, with gradient.
-
-        Args:
-            sources: B lists of token ids.
-            tokens, mask: [B, G, T]; only masked-in positions are projected onto the vocabulary.
-            temperature: as in sampling.
-
-        Returns:
-            float32 [B, G, T], 0 where the mask is false.
-        """
+        """Log-probability of each token, float32 [B, G, T], 0 where the mask is false; see `token_scores`."""
+        return self.token_scores(sources, tokens, mask, temperature).logprobs
 
     @abstractmethod
     def smoothed_loss(
@@ -105,15 +132,31 @@ class Policy(ABC):
         """Write weights, configuration and tokenizer as a folder that plain transformers loads."""
 
     def sample(
-        self, segments: Sequence[Segment], samples: int, sampling: Sampling, generator: torch.Generator
+        self,
+        segments: Sequence[Segment],
+        samples: int,
+        sampling: Sampling,
+        generator: torch.Generator | None,
+        prefixes: Sequence[Sequence[int]] | None = None,
     ) -> Rollouts:
-        """Draw `samples` translations of each segment; see `Rollouts` for shapes."""
-        drawn = self._draw(self.tokenize_sources(segments), samples, sampling, generator)
+        """Draw `samples` translations of each segment; see `Rollouts` for shapes.
+
+        Args:
+            generator: None where `sampling` is greedy.
+            prefixes: token ids that the translations of each segment begin with.
+        """
+        drawn = self._draw(self.tokenize_sources(segments), samples, sampling, generator, prefixes=prefixes)
         texts = self._texts(drawn)
         grouped = [texts[i : i + samples] for i in range(0, len(texts), samples)]
         # Cloned out of inference mode: the trainer uses these tensors beside tensors that carry gradient.
         return Rollouts(
-            drawn.tokens.clone(), drawn.logprobs.clone(), drawn.mask.clone(), drawn.finished.clone(), grouped
+            drawn.tokens.clone(),
+            drawn.logprobs.clone(),
+            drawn.mask.clone(),
+            drawn.finished.clone(),
+            grouped,
+            None if drawn.floor is None else drawn.floor.clone(),
+            None if drawn.forced is None else drawn.forced.clone(),
         )
 
     def translate(self, segments: Sequence[Segment], max_length: int = 96, batch: int = 128) -> list[str]:
@@ -152,6 +195,7 @@ class Policy(ABC):
         sampling: Sampling,
         generator: torch.Generator | None,
         *,
+        prefixes: Sequence[Sequence[int]] | None = None,
         with_entropy: bool = False,
     ) -> Drawn:
         sampling = replace(sampling, max_length=min(sampling.max_length, self.max_length))
@@ -167,6 +211,7 @@ class Policy(ABC):
                 end=self.end_id,
                 pad=self.pad_id,
                 generator=generator,
+                prefixes=prefixes,
                 with_entropy=with_entropy,
                 device=self.device,
             )

@@ -1,15 +1,17 @@
 """The vocabulary head in pieces: log-probabilities and losses that never hold the whole [tokens, vocabulary] tensor.
 
-On a small model most of a step's time goes into this tensor being written and read again. Both functions work through
+On a small model most of a step's time goes into this tensor being written and read again. All functions work through
 a few hundred tokens at a time, which stay in the processor's cache, and are exact.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn.functional import linear
+from torch.utils.checkpoint import checkpoint
 
 _PIECE_ELEMENTS = 2_000_000
 """Elements of the largest logits tensor that is held at once."""
@@ -109,3 +111,63 @@ def smoothed_cross_entropy(
     """
     result: tuple[torch.Tensor, torch.Tensor] = _SmoothedCrossEntropy.apply(hidden, head, bias, labels, smoothing)
     return result
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A distribution over the vocabulary at each of N positions, not yet made: softmax((hidden @ head.T + bias) / T).
+
+    Args:
+        hidden: [N, d]; head: [V, d]; bias: [V], -inf for tokens that can never be.
+    """
+
+    hidden: torch.Tensor
+    head: torch.Tensor
+    bias: torch.Tensor
+
+
+def entropies(of: Predicted, temperature: float) -> torch.Tensor:
+    """-sum_v p log p at each position, in nats, [N], with gradient."""
+    return _in_pieces(_entropy, len(of.head), [of.hidden], of.head, of.bias, temperature)
+
+
+def divergences(of: Predicted, anchor: Predicted, temperature: float) -> torch.Tensor:
+    """KL(p || p_0) = sum_v p (log p - log p_0) at each position, in nats, [N], with gradient with respect to p alone.
+
+    Args:
+        anchor: predicts over the same vocabulary; a token that it can never say must be one that `of` cannot either.
+    """
+    fixed = (anchor.head.detach(), anchor.bias)
+    rows = [of.hidden, anchor.hidden.detach()]
+    return _in_pieces(_divergence, len(of.head), rows, of.head, of.bias, *fixed, temperature)
+
+
+def _in_pieces(function: Any, vocabulary: int, rows: list[torch.Tensor], *fixed: Any) -> torch.Tensor:
+    """Apply `function` to slices of `rows`; the backward pass makes each piece of logits again."""
+    parts = _pieces(len(rows[0]), vocabulary)
+    found = [checkpoint(function, *(row[part] for row in rows), *fixed, use_reentrant=False) for part in parts]
+    return torch.cat(found) if found else rows[0].new_zeros(0, dtype=torch.float32)
+
+
+def _log_distribution(hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, temperature: float) -> torch.Tensor:
+    return torch.log_softmax((linear(hidden, head) + bias).float() / temperature, dim=-1)
+
+
+def _entropy(hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, temperature: float) -> torch.Tensor:
+    logs = _log_distribution(hidden, head, bias, temperature)
+    # p log p is 0 where p is 0, but 0 * -inf is not a number.
+    return -(logs.exp() * logs.masked_fill(logs.isneginf(), 0.0)).sum(dim=-1)
+
+
+def _divergence(
+    hidden: torch.Tensor,
+    other: torch.Tensor,
+    head: torch.Tensor,
+    bias: torch.Tensor,
+    other_head: torch.Tensor,
+    other_bias: torch.Tensor,
+    temperature: float,
+) -> torch.Tensor:
+    logs = _log_distribution(hidden, head, bias, temperature)
+    difference = logs - _log_distribution(other, other_head, other_bias, temperature)
+    return (logs.exp() * difference.masked_fill(logs.isneginf(), 0.0)).sum(dim=-1)

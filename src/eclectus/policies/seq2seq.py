@@ -20,9 +20,9 @@ from transformers import logging as transformers_logging
 from eclectus.config import NewModelConfig
 from eclectus.errors import ModelError
 from eclectus.policies.attention import NAME as ATTENTION
-from eclectus.policies.base import Policy
+from eclectus.policies.base import Policy, TokenScores
 from eclectus.policies.cache import keep_sources, shared_source_cache
-from eclectus.policies.head import smoothed_cross_entropy, token_logprobs
+from eclectus.policies.head import Predicted, divergences, entropies, smoothed_cross_entropy, token_logprobs
 from eclectus.policies.padding import pad_rows
 from eclectus.segment import Segment
 
@@ -150,19 +150,31 @@ class Seq2SeqPolicy(Policy):
     def stepper(self, sources: Sequence[Sequence[int]], samples: int, max_length: int) -> _Stepper:
         return _Stepper(self, sources, samples, max_length)
 
-    def token_logprobs(
+    def token_scores(
         self,
         sources: Sequence[Sequence[int]],
         tokens: torch.Tensor,
         mask: torch.Tensor,
         temperature: float = 1.0,
-    ) -> torch.Tensor:
-        hidden = self._decode(sources, tokens)
+        *,
+        entropy: bool = False,
+        anchor: Seq2SeqPolicy | None = None,
+    ) -> TokenScores:
         wanted = mask.flatten(0, 1)
         labels = tokens.flatten(0, 1)[wanted]
-        values = token_logprobs(hidden[wanted], self._head, self._head_bias, labels, temperature)
-        result = torch.zeros(wanted.shape, device=self.device).masked_scatter(wanted, values)
-        return result.view(mask.shape)
+
+        def spread(values: torch.Tensor) -> torch.Tensor:
+            result = torch.zeros(wanted.shape, device=self.device).masked_scatter(wanted, values)
+            return result.view(mask.shape)
+
+        own = Predicted(self._decode(sources, tokens)[wanted], self._head, self._head_bias)
+        logprobs = token_logprobs(own.hidden, own.head, own.bias, labels, temperature)
+        divergence = None
+        if anchor is not None:
+            with torch.no_grad():
+                other = Predicted(anchor._decode(sources, tokens)[wanted], anchor._head, anchor._head_bias)
+            divergence = spread(divergences(own, other, temperature))
+        return TokenScores(spread(logprobs), spread(entropies(own, temperature)) if entropy else None, divergence)
 
     def smoothed_loss(
         self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], label_smoothing: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,10 +16,14 @@ class Sampling:
     Args:
         temperature: logits are divided by it, in sampling and in the recorded log-probabilities alike; 0 is greedy.
         max_length: most tokens of one translation, end-of-sequence included.
+        epsilon: with this probability a token is drawn uniformly from the `top_k` likeliest instead of from the policy.
+        top_k: 0 is every token that the policy may say at all; not used where `epsilon` is 0.
     """
 
     temperature: float = 1.0
     max_length: int = 64
+    epsilon: float = 0.0
+    top_k: int = 0
 
 
 @dataclass
@@ -27,10 +32,13 @@ class Rollouts:
 
     Args:
         tokens: int64 [B, G, T], padded after the end of each translation.
-        logprobs: float32 [B, G, T], log-probability of each token at the sampling temperature; 0 where masked.
+        logprobs: float32 [B, G, T], log-probability with which each token was drawn: the policy's at the sampling
+            temperature, exploration mixed in; 0 where masked.
         mask: bool [B, G, T], true up to and including end-of-sequence.
         finished: bool [B, G], false where the length limit cut the translation.
         texts: [B][G] decoded translations.
+        floor: float32 [B, G, T], the part of each token's probability that exploration gave it; None without.
+        forced: bool [B, G, T], tokens that were given and not drawn; None where there are none.
     """
 
     tokens: torch.Tensor
@@ -38,6 +46,23 @@ class Rollouts:
     mask: torch.Tensor
     finished: torch.Tensor
     texts: list[list[str]]
+    floor: torch.Tensor | None = None
+    forced: torch.Tensor | None = None
+
+    @property
+    def actions(self) -> torch.Tensor:
+        """Bool [B, G, T]: the tokens that were drawn."""
+        return self.mask if self.forced is None else self.mask & ~self.forced
+
+
+def exploring(logprobs: torch.Tensor, floor: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """log((1 - epsilon) * pi + floor): log-probability of tokens under the policy with exploration mixed in.
+
+    Args:
+        logprobs: of the policy; floor: what exploration adds, epsilon / k for the k likeliest tokens and 0 for others.
+    """
+    # log 0 has no gradient problem here: `logaddexp` with -inf is the other value itself.
+    return torch.logaddexp(logprobs + math.log1p(-epsilon), floor.log())
 
 
 class Stepper(Protocol):

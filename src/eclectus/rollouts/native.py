@@ -4,17 +4,19 @@ Each source is encoded once, whatever its number of samples. Sources of which ev
 All randomness is drawn before the first step, one uniform number for each (position, source, sample), so a sample
 does not depend on which other sources are in the batch.
 
-Left out on purpose: top-k, top-p and beam search. Truncated sampling makes the policy that is sampled differ from the
-one that is trained.
+Left out on purpose: top-k and top-p that cut tokens off, and beam search. A token without probability is never tried,
+so nothing is learnt of it, and which tokens are cut off changes with each update. Exploration here adds to the policy:
+what is drawn from is (1 - epsilon) * policy + epsilon * uniform over the k likeliest, and that is what is recorded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from eclectus.rollouts.base import Sampling, Stepper
+from eclectus.rollouts.base import Sampling, Stepper, exploring
 
 
 @dataclass
@@ -26,6 +28,8 @@ class Drawn:
     mask: torch.Tensor
     finished: torch.Tensor
     entropy: torch.Tensor
+    floor: torch.Tensor | None
+    forced: torch.Tensor | None
 
 
 @torch.inference_mode()
@@ -39,6 +43,7 @@ def draw(
     end: int,
     pad: int,
     generator: torch.Generator | None = None,
+    prefixes: Sequence[Sequence[int]] | None = None,
     with_entropy: bool = False,
     device: torch.device | str = "cpu",
 ) -> Drawn:
@@ -48,6 +53,8 @@ def draw(
         stepper: the policy's decoder, holding `sources * samples` rows.
         start, end, pad: token ids; `end` is recorded and ends a row.
         generator: source of the uniform numbers; required unless `sampling.temperature` is 0 (greedy).
+        prefixes: for each source, tokens that its samples begin with; from the first that the policy can never say on,
+            tokens are drawn.
         with_entropy: also measure the entropy of each distribution met on the way (0 otherwise).
 
     Returns:
@@ -63,6 +70,9 @@ def draw(
     logprobs = torch.zeros(sources, samples, length, device=device)
     mask = torch.zeros(sources, samples, length, dtype=torch.bool, device=device)
     entropy = torch.zeros(sources, samples, device=device)
+    floor = torch.zeros_like(logprobs) if sampling.epsilon and not greedy else None
+    given = None if prefixes is None else _padded(prefixes, device)
+    forced = None if given is None else torch.zeros_like(mask)
     done = torch.zeros(sources, samples, dtype=torch.bool, device=device)
     active = torch.arange(sources, device=device)
     last = torch.full((sources * samples,), start, dtype=torch.int64, device=device)
@@ -70,20 +80,31 @@ def draw(
     for position in range(length):
         logits = stepper.step(last).float()
         if greedy:
-            scores = torch.log_softmax(logits, dim=-1)
+            scores = policy_scores = torch.log_softmax(logits, dim=-1)
             chosen = scores.argmax(dim=-1)
         else:
-            scores = torch.log_softmax(logits / sampling.temperature, dim=-1)
+            scores = policy_scores = torch.log_softmax(logits / sampling.temperature, dim=-1)
+            if floor is not None:
+                added = _exploration(policy_scores, sampling)
+                scores = exploring(policy_scores, added, sampling.epsilon)
             chosen = _inverse_cdf(scores, uniform[position, active.cpu()].reshape(-1).to(device))  # type: ignore[index]
         used = position + 1
         running = ~done[active]
+        if given is not None and forced is not None and position < given.shape[1]:
+            wanted = given[active, position].repeat_interleave(samples)
+            following = (wanted >= 0) & (forced[active, :, position - 1].view(-1) if position else True)
+            following &= policy_scores.gather(1, wanted.clamp(min=0)[:, None]).squeeze(1).isfinite()
+            chosen = torch.where(following, wanted, chosen)
+            forced[active, :, position] = following.view(-1, samples) & running
         picked = scores.gather(1, chosen[:, None]).view(-1, samples)
+        if floor is not None:
+            floor[active, :, position] = added.gather(1, chosen[:, None]).view(-1, samples) * running
         chosen = chosen.view(-1, samples)
         tokens[active, :, position] = torch.where(running, chosen, pad)
         logprobs[active, :, position] = torch.where(running, picked, 0.0)
         mask[active, :, position] = running
         if with_entropy:
-            surprise = -(scores.exp() * scores.clamp(min=-1e4)).sum(dim=-1).view(-1, samples)
+            surprise = -(policy_scores.exp() * policy_scores.clamp(min=-1e4)).sum(dim=-1).view(-1, samples)
             entropy[active] += torch.where(running, surprise, 0.0)
         done[active] |= chosen == end
         open_sources = ~done[active].all(dim=1)
@@ -95,7 +116,31 @@ def draw(
             active, chosen = active[index], chosen[index]
         last = chosen.reshape(-1)
     mask = mask[..., :used]
-    return Drawn(tokens[..., :used], logprobs[..., :used], mask, done, entropy / mask.sum(dim=-1).clamp(min=1))
+    return Drawn(
+        tokens[..., :used],
+        logprobs[..., :used],
+        mask,
+        done,
+        entropy / mask.sum(dim=-1).clamp(min=1),
+        None if floor is None else floor[..., :used],
+        None if forced is None else forced[..., :used],
+    )
+
+
+def _padded(prefixes: Sequence[Sequence[int]], device: torch.device | str) -> torch.Tensor:
+    """int64 [B, P], -1 after the end of each prefix."""
+    width = max((len(prefix) for prefix in prefixes), default=0)
+    rows = [[*prefix, *([-1] * (width - len(prefix)))] for prefix in prefixes]
+    return torch.tensor(rows, dtype=torch.int64, device=device).view(len(rows), width)
+
+
+def _exploration(logprobs: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Probability [N, V] that exploration adds: epsilon / k on each of the k likeliest tokens that can be said."""
+    vocabulary = logprobs.shape[-1]
+    values, places = logprobs.topk(min(sampling.top_k or vocabulary, vocabulary), dim=-1)
+    possible = values.isfinite()
+    share = sampling.epsilon * possible / possible.sum(dim=-1, keepdim=True)
+    return torch.zeros_like(logprobs).scatter_(1, places, share)
 
 
 def _inverse_cdf(logprobs: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:

@@ -80,11 +80,26 @@ def sampled_metrics(
         lang not in (None, s.target_lang) and known_labels[s.target_lang] is not None
         for (lang, _), s in zip(found, segments, strict=True)
     ]
-    tokens = rollouts.mask.sum()
     values["off_target"] = sum(off) / len(off)
-    values["entropy"] = float(-(rollouts.logprobs * rollouts.mask).sum() / tokens)
-    values["length"] = float(tokens / rollouts.finished.numel())
-    values["unfinished"] = float((~rollouts.finished).float().mean())
+    return values | _rollout_metrics(rollouts, rewards)
+
+
+def _rollout_metrics(rollouts: Rollouts, rewards: StepRewards) -> dict[str, float]:
+    samples = rollouts.finished.numel()
+    # Without drawn tokens (whole references were given) there is no entropy to see.
+    drawn = rollouts.actions.sum().clamp(min=1)
+    values = {
+        "entropy": float(-(rollouts.logprobs * rollouts.actions).sum() / drawn),
+        "length": float(rollouts.mask.sum() / samples),
+        "unfinished": float((~rollouts.finished).float().mean()),
+        "empty": sum(not text for group in rollouts.texts for text in group) / samples,
+        "unjudged": float(rewards.values.isnan().float().mean()),
+    }
+    if rollouts.floor is not None:
+        # The part of a token's probability that exploration gave it is the chance that it was explored.
+        values["explored"] = float((rollouts.floor / rollouts.logprobs.exp() * rollouts.actions).sum() / drawn)
+    if rollouts.forced is not None:
+        values["forced"] = float(rollouts.forced.sum() / rollouts.mask.sum())
     return values
 
 

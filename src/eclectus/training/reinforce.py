@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from eclectus.algorithms.base import Algorithm
+from eclectus.algorithms.advantages import judged
+from eclectus.algorithms.base import AdvantageInputs, Algorithm
+from eclectus.algorithms.coefficients import EntropyCoefficient, KlCoefficient
 from eclectus.algorithms.losses import StepSize
 from eclectus.config import ReinforceConfig
 from eclectus.policies.base import Policy
@@ -76,7 +79,9 @@ class Reinforcer:
         self.guard = Guard(config.stop_fall)
         self.watch = PartWatch(self.tasks)
         self.renewed = renewed
-        self.sampling = Sampling(config.temperature, config.max_length)
+        self.kl = {task.name: KlCoefficient(task.config.kl, config.kl.target, config.kl.gain) for task in self.tasks}
+        self.entropy = EntropyCoefficient(config.entropy.weight, config.entropy.target, config.entropy.rate)
+        self.skipped = 0
         self.step, self.seconds = 0, 0.0
         self.best, self.best_step = float("-inf"), 0
         self.best_weights = ckpt.weights(policy.model)
@@ -119,43 +124,40 @@ class Reinforcer:
         prepared = time.monotonic()
         owners = [task for task, _ in batch]
         segments = [segment for _, segment in batch]
-        generator = torch.Generator().manual_seed(derive(self.seed, self.stage, "sample", self.step))
-        rollouts = self.policy.sample(segments, self.config.samples, self.sampling, generator)
+        sampling = self._sampling()
+        rollouts = self._sample(segments, sampling)
+        greedy = self._greedy(segments) if self.algorithm.needs_greedy else None
         sampled = time.monotonic()
-        rewards = self._reward(owners, segments, rollouts)
+        rewards, greedy_rewards = self._reward(owners, segments, rollouts, greedy)
         rewarded = time.monotonic()
-        advantages = self.algorithm.advantages(rewards.scaled).to(self.policy.device)
-        judged = ~rewards.scaled.isnan()
-        lengths = rollouts.mask.sum(dim=-1).cpu()
+        inputs = AdvantageInputs(rewards.scaled, [s.direction for s in segments], greedy_rewards)
+        advantages = self.algorithm.advantages(inputs).to(self.policy.device)
         work = Update(
             sources=self.policy.tokenize_sources(segments),
             rollouts=rollouts,
+            rewards=rewards.scaled.to(self.policy.device),
             advantages=advantages,
-            kl_weights=[self.tasks[i].config.kl for i in owners],
+            kl_weights=[self.kl[self.tasks[i].name].weight for i in owners],
             mle_weights=[self.tasks[i].config.mle for i in owners],
             references=[s.reference if self.tasks[i].config.mle > 0 else None for i, s in batch],
-            size=StepSize(float(judged.sum().clamp(min=1)), float((lengths * judged).sum().clamp(min=1))),
-            temperature=self.config.temperature,
+            size=_step_size(rewards.scaled, rollouts),
+            sampling=sampling,
+            kl=self.config.kl,
             measure_kl=self.step % _KL_EVERY == 1,
+            entropy_weight=self.entropy.weight,
+            owners=[self.tasks[i].name for i in owners],
         )
-        sums = accumulate(self.policy, self.reference, self.algorithm, work, self.config.micro_batch_tokens)
-        floor = 0.1 if self.config.decay else 1.0
-        rate = scheduled(self.config.learning_rate, self.step, self.config.steps, self.config.warmup, floor)
-        norm = update(self.optimizer, rate, self.config.max_grad_norm)
-        self._average()
+        sums = self._update(work)
         if self.renewed is not None:
             self.renewed.renew(self.step, self.mean_weights)
         ended = time.monotonic()
         counts = count_parts(self.tasks, owners, rollouts.texts, rewards.parts)
         values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards, counts)
-        count = rollouts.finished.numel()
-        tokens = int(lengths.sum())
+        tokens = int(rollouts.mask.sum())
         values |= {
             **sums,
-            "zero_signal": float((advantages.abs().amax(dim=1) == 0).float().mean()),
-            "grad_norm": norm,
-            "learning_rate": rate,
-            "samples_per_second": count / (ended - started),
+            "zero_signal": float((advantages.flatten(1).abs().amax(dim=1) == 0).float().mean()),
+            "samples_per_second": rollouts.finished.numel() / (ended - started),
             "tokens_per_second": tokens / (ended - started),
             "seconds_sampling": sampled - prepared,
             "seconds_reward": rewarded - sampled + prepared - started,
@@ -165,6 +167,8 @@ class Reinforcer:
         memory = peak_memory(self.policy.device)
         if memory is not None:
             values["memory"] = memory
+        if greedy_rewards is not None:
+            values["greedy_unjudged"] = float((~judged(greedy_rewards)).float().mean())
         self.tracker.log("step", self.stage, self.step, values)
         self._watch(counts)
         self.tracker.advance(
@@ -198,8 +202,68 @@ class Reinforcer:
             for sentence in self.watch.warnings(record):
                 self.tracker.say(f"[yellow]steps {record['first']} to {self.step}, {sentence}")
 
-    def _reward(self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts) -> StepRewards:
-        values = torch.full(rollouts.finished.shape, math.nan)
+    def _sampling(self) -> Sampling:
+        explore = self.config.explore
+        temperature = self.config.temperature_at(self.step)
+        return Sampling(temperature, self.config.max_length, explore.epsilon, explore.top_k)
+
+    def _sample(self, segments: Sequence[Segment], sampling: Sampling) -> Rollouts:
+        generator = torch.Generator().manual_seed(derive(self.seed, self.stage, "sample", self.step))
+        prefixes = None
+        if self.algorithm.needs_references:
+            references = self.policy.tokenize_targets([segment.reference or "" for segment in segments])
+            forced = self.algorithm.forced(self.step, [len(tokens) for tokens in references])
+            prefixes = [tokens[:count] for tokens, count in zip(references, forced, strict=True)]
+        return self.policy.sample(segments, self.config.samples, sampling, generator, prefixes)
+
+    def _greedy(self, segments: Sequence[Segment]) -> Rollouts:
+        return self.policy.sample(segments, 1, Sampling(0.0, self.config.max_length), None)
+
+    def _update(self, work: Update) -> dict[str, float]:
+        """All updates on one batch of samples; returns means over them."""
+        floor = 0.1 if self.config.decay else 1.0
+        rate = scheduled(self.config.learning_rate, self.step, self.config.steps, self.config.warmup, floor)
+        totals: dict[str, float] = {}
+        for number in range(self.config.updates):
+            now = replace(work, reused=number > 0)
+            values = accumulate(self.policy, self.reference, self.algorithm, now, self.config.micro_batch_tokens)
+            values["grad_norm"] = update(self.optimizer, rate, self.config.max_grad_norm)
+            self._count_skipped(values["grad_norm"])
+            for name, value in values.items():
+                totals[name] = totals.get(name, 0.0) + value / self.config.updates
+            self._average()
+        totals["learning_rate"] = rate
+        totals["temperature"] = work.sampling.temperature
+        totals["skipped_updates"] = float(self.skipped)
+        for task in self.tasks:
+            if self.config.kl.target is not None:
+                totals[f"kl_weight/{task.name}"] = self.kl[task.name].weight
+            self.kl[task.name].update(totals.get(f"kl/{task.name}", math.nan))
+        if self.entropy.weight:
+            totals["entropy_weight"] = self.entropy.weight
+            self.entropy.update(totals.get("policy_entropy", math.nan))
+        return totals
+
+    def _count_skipped(self, norm: float) -> None:
+        if math.isfinite(norm):
+            return
+        self.skipped += 1
+        if self.skipped == 1:
+            self.tracker.say(
+                f"[yellow]step {self.step}: the gradient is not finite, so this update was not made (counted as"
+                " skipped_updates); if it happens often, lower reinforce.learning_rate"
+            )
+
+    def _reward(
+        self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts, greedy: Rollouts | None
+    ) -> tuple[StepRewards, torch.Tensor | None]:
+        """Rewards of the samples, and [B] scaled ones of the greedy translations where there are any."""
+        texts, ended, samples = rollouts.texts, rollouts.finished, rollouts.finished.shape[1]
+        if greedy is not None:
+            # Judged as one more of each group, so that both stand on one scale.
+            texts = [[*group, *own] for group, own in zip(texts, greedy.texts, strict=True)]
+            ended = torch.cat([ended, greedy.finished], dim=1)
+        values = torch.full(ended.shape, math.nan)
         scaled = values.clone()
         parts: list[dict[str, list[float | None]]] = [{} for _ in segments]
         for index, task in enumerate(self.tasks):
@@ -207,15 +271,14 @@ class Reinforcer:
             if not rows:
                 continue
             prompts = [segments[row] for row in rows]
-            finished = rollouts.finished[rows].tolist()
-            scores = task.reward.score_groups(
-                prompts, [rollouts.texts[row] for row in rows], step=self.step, finished=finished
-            )
+            finished = ended[rows].tolist()
+            scores = task.reward.score_groups(prompts, [texts[row] for row in rows], step=self.step, finished=finished)
             values[rows] = _tensor(scores.total)
             scaled[rows] = _tensor(task.scaling(prompts, scores, step=self.step, finished=finished))
             for place, row in enumerate(rows):
-                parts[row] = {name: part[place] for name, part in scores.parts.items()}
-        return StepRewards(values, scaled, parts)
+                parts[row] = {name: part[place][:samples] for name, part in scores.parts.items()}
+        rewards = StepRewards(values[:, :samples], scaled[:, :samples], parts)
+        return rewards, None if greedy is None else scaled[:, samples]
 
     def _average(self) -> None:
         """Move the running mean of the weights (Polyak and Juditsky 1992) towards the policy.
@@ -282,6 +345,10 @@ class Reinforcer:
             "guard": self.guard.state_dict(),
             "scalings": {task.name: task.scaling.state_dict() for task in self.tasks},
             "parts": self.watch.state_dict(),
+            "algorithm": self.algorithm.state_dict(),
+            "kl": {name: coefficient.weight for name, coefficient in self.kl.items()},
+            "entropy": self.entropy.weight,
+            "skipped": self.skipped,
         }
         tensors = {
             "model": ckpt.weights(self.policy.model),
@@ -309,6 +376,10 @@ class Reinforcer:
         self._window, self._window_state = {}, state["prompts"]
         self.guard.load_state_dict(state["guard"])
         self.watch.load_state_dict(state["parts"])
+        self.algorithm.load_state_dict(state["algorithm"])
+        for name, weight in state["kl"].items():
+            self.kl[name].weight = weight
+        self.entropy.weight, self.skipped = state["entropy"], state["skipped"]
         for task in self.tasks:
             task.scaling.load_state_dict(state["scalings"][task.name])
         if self.renewed is not None:
@@ -319,3 +390,11 @@ class Reinforcer:
 def _tensor(table: Sequence[Sequence[float | None]]) -> torch.Tensor:
     """[B, G], NaN where nothing was judged."""
     return torch.tensor([[math.nan if value is None else value for value in row] for row in table])
+
+
+def _step_size(rewards: torch.Tensor, rollouts: Rollouts) -> StepSize:
+    """Judged sequences, their sampled tokens, and the sources that have any; at least 1 of each."""
+    known = judged(rewards)
+    lengths = rollouts.actions.sum(dim=-1).cpu()
+    counts = (known.sum(), (lengths * known).sum(), known.any(dim=1).sum())
+    return StepSize(*(float(count.clamp(min=1)) for count in counts))

@@ -289,7 +289,9 @@ def _tasks(run: Run, config: ReinforceConfig) -> list[Task]:
 def _algorithm(config: ReinforceConfig) -> Algorithm:
     kind = registry.find("algorithms", config.algorithm.type, Algorithm)  # type: ignore[type-abstract]
     options = registry.parse_options("reinforce.algorithm", kind.Options, config.algorithm.options)
-    return kind(options)
+    algorithm = kind(options)
+    algorithm.check(config)
+    return algorithm
 
 
 def _save_rewards(folder: Path, tasks: Sequence[Task]) -> None:

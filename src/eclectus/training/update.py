@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import torch
 
+from eclectus.algorithms import kl as divergence
 from eclectus.algorithms.base import Algorithm
-from eclectus.algorithms.losses import LossInputs, StepSize, kl_k3
+from eclectus.algorithms.losses import LossInputs, StepSize
+from eclectus.config import KlConfig
 from eclectus.policies.base import Policy
 from eclectus.policies.padding import pad_rows
-from eclectus.rollouts.base import Rollouts
+from eclectus.rollouts.base import Rollouts, Sampling, exploring
 
 
 @dataclass(frozen=True)
@@ -21,23 +23,69 @@ class Update:
     Args:
         sources: token ids of each source.
         rollouts: see `Rollouts`.
-        advantages: [B, G]; a source whose advantages are all 0 is skipped.
+        rewards: [B, G], NaN where not judged.
+        advantages: [B, G] or [B, G, T]; a source whose advantages are all 0 is skipped.
         kl_weights, mle_weights: for each source.
         references: target text for the likelihood term, or None.
         size: divisors of the whole step.
-        temperature: as in sampling.
+        sampling: how the rollouts were drawn.
+        kl: estimator of the KL term.
         measure_kl: measure KL also where its weight is 0.
+        entropy_weight: of the entropy bonus; where it is not 0 no source is skipped.
+        owners: name of the task of each source, for KL by task.
+        reused: the policy has been updated on these rollouts already.
     """
 
     sources: Sequence[Sequence[int]]
     rollouts: Rollouts
+    rewards: torch.Tensor
     advantages: torch.Tensor
     kl_weights: Sequence[float]
     mle_weights: Sequence[float]
     references: Sequence[str | None]
     size: StepSize
-    temperature: float
+    sampling: Sampling
+    kl: KlConfig
     measure_kl: bool
+    entropy_weight: float
+    owners: Sequence[str]
+    reused: bool = False
+
+    def learnable(self) -> list[bool]:
+        """For each source, whether its samples say anything to the policy."""
+        wanted = self.advantages.flatten(1).abs().amax(dim=1) > 0
+        if self.rollouts.forced is not None:
+            wanted |= self.rollouts.forced.flatten(1).any(dim=1)
+        return [True] * len(wanted) if self.entropy_weight else wanted.tolist()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A micro-batch: whole groups of n of the sources, cut to their longest sample."""
+
+    rows: list[int]
+    sources: list[Sequence[int]]
+    tokens: torch.Tensor
+    mask: torch.Tensor
+    actions: torch.Tensor
+
+    @property
+    def samples(self) -> int:
+        return self.tokens.shape[1]
+
+
+class _Means:
+    """Sums and counts over micro-batches, for values that are means over tokens."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[float, float]] = {}
+
+    def add(self, name: str, value: float, count: float) -> None:
+        total, n = self._sums.get(name, (0.0, 0.0))
+        self._sums[name] = (total + value, n + count)
+
+    def values(self) -> dict[str, float]:
+        return {name: total / count for name, (total, count) in self._sums.items() if count}
 
 
 def accumulate(
@@ -45,44 +93,104 @@ def accumulate(
 ) -> dict[str, float]:
     """Add the gradient of one step to the policy's parameters; returns metrics of the step."""
     sums = {"loss": 0.0}
-    kl_sum, kl_tokens = 0.0, 0
-    signal = (work.advantages.abs().amax(dim=1) > 0).tolist()
-    for rows in _micro_batches(work, signal, micro_batch_tokens):
-        index = torch.tensor(rows, device=work.advantages.device)
-        width = int(work.rollouts.mask[index].sum(dim=-1).max())
-        tokens = work.rollouts.tokens[index, :, :width]
-        mask = work.rollouts.mask[index, :, :width]
-        sources = [work.sources[row] for row in rows]
-        logprobs = policy.token_logprobs(sources, tokens, mask, work.temperature)
-        inputs = LossInputs(
-            logprobs=logprobs.flatten(0, 1),
-            old_logprobs=work.rollouts.logprobs[index, :, :width].flatten(0, 1),
-            advantages=work.advantages[index].flatten(),
-            mask=mask.flatten(0, 1),
-            size=work.size,
+    means = _Means()
+    exact = work.kl.estimator == "exact" and (work.measure_kl or any(work.kl_weights))
+    for rows in _micro_batches(work, work.learnable(), micro_batch_tokens):
+        part = _part(work, rows)
+        scores = policy.token_scores(
+            part.sources,
+            part.tokens,
+            part.mask,
+            work.sampling.temperature,
+            entropy=work.entropy_weight > 0,
+            anchor=reference if exact else None,
         )
-        loss, metrics = algorithm.loss(inputs)
-        weights = torch.tensor([work.kl_weights[row] for row in rows], device=loss.device)
-        wanted = (torch.ones_like(weights, dtype=torch.bool) if work.measure_kl else weights > 0).nonzero().squeeze(1)
-        if len(wanted):
-            part = wanted.tolist()
-            with torch.no_grad():
-                anchor = reference.token_logprobs(
-                    [sources[i] for i in part], tokens[wanted], mask[wanted], work.temperature
-                )
-            kl = kl_k3(logprobs[wanted].flatten(0, 1), anchor.flatten(0, 1), mask[wanted].flatten(0, 1))
-            loss = loss + (kl.view(len(part), -1) * weights[wanted][:, None]).sum() / work.size.sequences
-            kl_sum, kl_tokens = kl_sum + float(kl.detach().sum()), kl_tokens + int(mask[wanted].sum())
+        loss, metrics = algorithm.loss(_loss_inputs(work, part, scores.logprobs))
+        measured = torch.tensor([work.measure_kl or work.kl_weights[row] > 0 for row in rows], device=loss.device)
+        if measured.any():
+            loss = loss + _kl_term(reference, work, part, scores.logprobs, scores.divergence, measured, means)
+        if scores.entropy is not None:
+            entropy = (scores.entropy * part.actions).sum()
+            loss = loss - work.entropy_weight * entropy / work.size.sequences
+            means.add("policy_entropy", float(entropy.detach()), float(part.actions.sum()))
         loss.backward()
         sums["loss"] += float(loss.detach())
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + value
-    if kl_tokens:
-        sums["kl"] = kl_sum / kl_tokens
+    sums |= means.values()
     likelihood = _likelihood(policy, work)
     if likelihood is not None:
         sums["mle_loss"] = likelihood
     return sums
+
+
+def _part(work: Update, rows: list[int]) -> _Part:
+    index = torch.tensor(rows, device=work.advantages.device)
+    width = int(work.rollouts.mask[index].sum(dim=-1).max())
+    return _Part(
+        rows,
+        [work.sources[row] for row in rows],
+        work.rollouts.tokens[index, :, :width],
+        work.rollouts.mask[index, :, :width],
+        work.rollouts.actions[index, :, :width],
+    )
+
+
+def _loss_inputs(work: Update, part: _Part, logprobs: torch.Tensor) -> LossInputs:
+    width = part.tokens.shape[2]
+    rollouts, rows = work.rollouts, part.rows
+    if rollouts.floor is not None:
+        # What was sampled from is the policy with exploration mixed in, so that is what learns from the samples.
+        mixed = exploring(logprobs, rollouts.floor[rows, :, :width], work.sampling.epsilon)
+        logprobs = torch.where(part.actions, mixed, logprobs)
+    advantages = work.advantages[rows].flatten(0, 1)
+    return LossInputs(
+        logprobs=logprobs.flatten(0, 1),
+        old_logprobs=rollouts.logprobs[rows, :, :width].flatten(0, 1),
+        advantages=advantages if advantages.dim() == 1 else advantages[:, :width],
+        mask=part.actions.flatten(0, 1),
+        size=work.size,
+        tokens=part.tokens.flatten(0, 1),
+        rewards=work.rewards[rows].flatten(),
+        samples=part.samples,
+        forced=None if rollouts.forced is None else rollouts.forced[rows, :, :width].flatten(0, 1),
+        reused=work.reused,
+    )
+
+
+def _kl_term(
+    reference: Policy,
+    work: Update,
+    part: _Part,
+    logprobs: torch.Tensor,
+    exact: torch.Tensor | None,
+    measured: torch.Tensor,
+    means: _Means,
+) -> torch.Tensor:
+    """Sum of weighted KL terms of the measured sources of a micro-batch, over the step's sequences."""
+    wanted = measured.nonzero().squeeze(1)
+    mask = part.actions[wanted].flatten(0, 1)
+    if exact is not None:
+        values = terms = (exact[wanted].flatten(0, 1) * mask).sum(dim=1)
+    else:
+        with torch.no_grad():
+            sources = [part.sources[i] for i in wanted.tolist()]
+            anchor = reference.token_logprobs(
+                sources, part.tokens[wanted], part.mask[wanted], work.sampling.temperature
+            ).flatten(0, 1)
+        own = logprobs[wanted].flatten(0, 1)
+        if work.kl.estimator == "k1":
+            values, terms = divergence.k1(own, anchor, mask), divergence.k1_surrogate(own, anchor, mask, part.samples)
+        else:
+            values = terms = divergence.k3(own, anchor, mask)
+    rows = [part.rows[i] for i in wanted.tolist()]
+    by_source = values.detach().view(len(rows), -1).sum(dim=1).tolist()
+    lengths = mask.view(len(rows), -1).sum(dim=1).tolist()
+    for row, value, length in zip(rows, by_source, lengths, strict=True):
+        means.add("kl", value, length)
+        means.add(f"kl/{work.owners[row]}", value, length)
+    weights = torch.tensor([work.kl_weights[row] for row in rows], device=terms.device)
+    return (terms.view(len(rows), -1) * weights[:, None]).sum() / work.size.sequences
 
 
 def _likelihood(policy: Policy, work: Update) -> float | None:

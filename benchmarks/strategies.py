@@ -1,0 +1,64 @@
+"""Each strategy of exploration and each way to hold the policy beside its absence, on a toy task, over seeds.
+
+    python -m benchmarks.strategies [seeds]
+
+The table stands in docs/algorithms.md. Reward is the mean of the last ten of 100 steps, entropy (nats per token) and KL
+(nats per token) likewise; greedy is the reward of greedy translations after the last step.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from tests.toy import corpus, mean, positions, reinforcer, steps_of
+
+TASK = "reverse"
+STRATEGIES: dict[str, dict] = {
+    "plain (RLOO, temperature 1)": {},
+    "temperature 1.5 -> 0.7": {"temperature": 1.5, "temperature_end": 0.7},
+    "epsilon 0.1 over the top 5": {"explore": {"epsilon": 0.1, "top_k": 5}},
+    "entropy bonus 0.02": {"entropy": {"weight": 0.02}},
+    "entropy held at 0.6": {"entropy": {"weight": 0.01, "target": 0.6, "rate": 0.2}},
+    "KL 0.1 (k3)": {"task_options": {"kl": 0.1}},
+    "KL 0.1 (k1)": {"task_options": {"kl": 0.1}, "kl": {"estimator": "k1"}},
+    "KL 0.1 (exact)": {"task_options": {"kl": 0.1}, "kl": {"estimator": "exact"}},
+    "KL held at 0.05": {"task_options": {"kl": 0.01}, "kl": {"target": 0.05, "gain": 0.5}},
+    "two updates": {"updates": 2},
+}
+
+
+def run(seed: int, settings: dict) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = reinforcer(Path(folder), TASK, "rloo", seed=seed, steps=100, **settings)
+        trainer.train()
+        rows = steps_of(Path(folder))
+        segments = corpus(TASK)
+        texts = trainer.policy.translate(segments, 6)
+    measured = [row for row in rows if "kl" in row][-3:]
+    return {
+        "reward": mean(rows[-10:]),
+        "greedy": statistics.mean(positions(segments, texts, [s.reference for s in segments])),
+        "entropy": mean(rows[-10:], "entropy"),
+        "KL": mean(measured, "kl"),
+    }
+
+
+def main(seeds: int) -> None:
+    torch.set_num_threads(1)
+    print(f"| strategy | reward | greedy | entropy | KL |  ({seeds} seeds, mean ± standard deviation)")
+    for name, settings in STRATEGIES.items():
+        found = [run(seed, settings) for seed in range(1, seeds + 1)]
+        cells = []
+        for key in found[0]:
+            values = [row[key] for row in found]
+            cells.append(f"{statistics.mean(values):.2f} ± {statistics.stdev(values) if seeds > 1 else 0:.2f}")
+        print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)

@@ -1,0 +1,55 @@
+"""Losses equal TRL's on fixed tensors; the numbers are recorded from the library by tests/golden/record_trl.py."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from eclectus.algorithms.losses import StepSize
+from tests.algorithms.enumerated import algorithm, inputs
+
+RECORD = json.loads((Path(__file__).parents[1] / "golden" / "trl.json").read_text(encoding="utf-8"))
+LENGTH = {"grpo": "sequence", "dr_grpo": "constant", "dapo": "token"}
+
+
+def ours(case):
+    low, high = RECORD["clip"]
+    if case["trainer"] == "rloo":
+        return algorithm("rloo", clip=low, max_ratio=1e9)  # TRL's has no upper limit
+    return algorithm(
+        "grpo",
+        length=LENGTH[case["loss_type"]],
+        constant_length=16,
+        ratio=case["importance_sampling_level"],
+        clip_low=low,
+        clip_high=high,
+        max_ratio=case["delta"] or 1e9,
+    )
+
+
+def label(case):
+    return "-".join(str(case[k]) for k in ("trainer", "loss_type", "importance_sampling_level", "delta") if k in case)
+
+
+@pytest.mark.parametrize("case", RECORD["cases"], ids=label)
+def test_loss_and_gradient_equal_those_of_trl(case):
+    tensors = {name: torch.tensor(value) for name, value in RECORD["tensors"].items()}
+    tensors |= {name: value.double() for name, value in tensors.items() if name != "mask"}
+    logprobs = tensors["logprobs"].requires_grad_()
+    mask = tensors["mask"]
+    step = inputs(
+        logprobs,
+        tensors["advantages"],
+        tensors["advantages"],
+        mask,
+        samples=3,
+        size=StepSize(len(logprobs), float(mask.sum()), 2),
+        old_logprobs=tensors["old"],
+        reused=True,
+    )
+    loss, _ = ours(case).loss(step)
+    gradient = torch.autograd.grad(loss, logprobs)[0]
+    # The record passed through JSON as float64 and comes back as float32 tensors made double.
+    assert loss.item() == pytest.approx(case["loss"], rel=1e-6)
+    assert torch.allclose(gradient, torch.tensor(case["gradient"]).double(), atol=1e-6)

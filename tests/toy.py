@@ -1,0 +1,167 @@
+"""Three tasks that a tiny model learns in seconds: copy words, reverse them, write digits as words."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from pathlib import Path
+
+import torch
+
+from eclectus.config import NewModelConfig, ReinforceConfig, TaskConfig
+from eclectus.policies.base import Policy
+from eclectus.policies.load import new_policy
+from eclectus.rewards.base import RewardContext
+from eclectus.rewards.combine import CompositeReward
+from eclectus.seeds import rng
+from eclectus.segment import Segment
+from eclectus.training import checkpoint as ckpt
+from eclectus.training.reinforce import Reinforcer
+from eclectus.training.tasks import Task
+from eclectus.training.tracking import Tracker
+from eclectus.training.validation import DevSet
+from tests.algorithms.enumerated import algorithm
+
+WORDS = {"1": "uno", "2": "dos", "3": "tres", "4": "cinco"}
+TASKS = {
+    "copy": lambda digits: (_words(digits), _words(digits)),
+    "reverse": lambda digits: (_words(digits), _words(digits)[::-1]),
+    "words": lambda digits: (digits, _words(digits)),
+}
+SHAPE = NewModelConfig(vocabulary=100, d_model=32, heads=2, encoder_layers=1, decoder_layers=1, ffn=64, dropout=0.0)
+WARM_STEPS = {"copy": 185, "reverse": 190, "words": 145}
+"""Enough for about half of the words to be right."""
+
+
+def _words(digits: list[str]) -> list[str]:
+    return [WORDS[digit] for digit in digits]
+
+
+def positions(prompts, completions, reference, **_):
+    """Share of the reference's words that stand where they should; a word too many counts as one wrong."""
+    found = []
+    for completion, wanted in zip(completions, reference, strict=True):
+        said, right = completion.split(), wanted.split()
+        hits = sum(a == b for a, b in zip(said, right, strict=False))
+        found.append(hits / max(len(said), len(right)))
+    return found
+
+
+def abstain(prompts, completions, **_):
+    """Judges nothing."""
+    return [None for _ in completions]
+
+
+def nan(prompts, completions, **_):
+    """Broken."""
+    return [math.nan for _ in completions]
+
+
+def inf(prompts, completions, **_):
+    """Broken as well."""
+    return [math.inf for _ in completions]
+
+
+def corpus(task: str) -> list[Segment]:
+    """48 of the sequences of three digits, in seeded order."""
+    digits = [[a, b, c] for a in WORDS for b in WORDS for c in WORDS]
+    rng(1, "toy").shuffle(digits)
+    rows = [TASKS[task](source) for source in digits[:48]]
+    return [Segment(" ".join(a), "en", "es", " ".join(b), id=str(i)) for i, (a, b) in enumerate(rows)]
+
+
+@functools.cache
+def _warm(task: str) -> dict[str, torch.Tensor]:
+    """Weights after a few supervised steps: sometimes right, mostly wrong."""
+    policy = cold(task)
+    rows = corpus(task)
+    sources = policy.tokenize_sources(rows)
+    targets = policy.tokenize_targets([row.reference or "" for row in rows])
+    optimizer = torch.optim.AdamW(policy.model.parameters(), lr=3e-3)
+    for _ in range(WARM_STEPS[task]):
+        loss, _ = policy.smoothed_loss(sources, targets, 0.0)
+        (loss / len(rows)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return ckpt.weights(policy.model)
+
+
+def cold(task: str) -> Policy:
+    """A random model for the task."""
+    rows = corpus(task)
+    return new_policy(SHAPE, [text for row in rows for text in (row.source, row.reference)], ["en", "es"], 1)
+
+
+def warm(task: str) -> Policy:
+    """A model that has seen a little of the task."""
+    policy = cold(task)
+    ckpt.load_weights(policy.model, _warm(task))
+    return policy
+
+
+def reinforcer(
+    folder: Path, task: str = "copy", name: str = "rloo", *, options=None, seed=1, task_options=None, **changes
+) -> Reinforcer:
+    """A run on a toy task from its warm start."""
+    policy, rows = warm(task), corpus(task)
+    reward = {"terms": [{"type": "tests.toy:positions"}], "normalise": "none", "unfinished": 0.0}
+    folder.mkdir(parents=True, exist_ok=True)
+    config = TaskConfig(
+        **{
+            "name": "toy",
+            "directions": ["en-es"],
+            "references": True,
+            "kl": 0.0,
+            "reward": reward,
+            **(task_options or {}),
+        }
+    )
+    steps = changes.pop("steps", 60)
+    values = {
+        "tasks": [config],
+        "steps": steps,
+        "segments": 16,
+        "samples": 4,
+        "max_length": 6,
+        "learning_rate": 3e-3,
+        "warmup": 0,
+        "decay": False,
+        "evaluate_every": steps,
+        "checkpoint_every": 1000,
+        "samples_every": 1000,
+        "averaging": 0.0,
+    }
+    settings = ReinforceConfig(**{**values, **changes})
+    chosen = algorithm(name, **(options or {}))
+    chosen.check(settings)
+    composite = CompositeReward(config.reward, RewardContext(["en", "es"]))
+    return Reinforcer(
+        policy,
+        policy.copy(),
+        chosen,
+        settings,
+        [Task(config, {"en-es": rows}, composite, None)],
+        DevSet({"en-es": rows}, ["en", "es"]),
+        languages=["en", "es"],
+        seed=seed,
+        folder=folder / "checkpoints",
+        tracker=Tracker(folder),
+    )
+
+
+def steps_of(folder: Path) -> list[dict]:
+    """Metrics of the steps of a run."""
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [row for row in map(json.loads, lines) if row["kind"] == "step"]
+
+
+def learn(folder: Path, *args, **options) -> list[dict]:
+    """Train and return the metrics of the steps."""
+    reinforcer(folder, *args, **options).train()
+    return steps_of(folder)
+
+
+def mean(rows: list[dict], name: str = "reward") -> float:
+    """Mean of a metric."""
+    return sum(row[name] for row in rows) / len(rows)
