@@ -234,3 +234,21 @@ def test_estimates_of_kl_agree_over_many_samples(policy):
     }
     assert found["k1"] == pytest.approx(found["exact"], rel=0.1)
     assert found["k3"] == pytest.approx(found["exact"], rel=0.05)
+
+
+@pytest.mark.parametrize(("epsilon", "forced"), [(0.0, False), (0.4, False), (0.4, True)])
+def test_the_loss_sees_the_probabilities_that_tokens_were_drawn_with(policy, epsilon, forced):
+    """Fresh samples have a ratio of 1 on every token that was drawn, with exploration as without."""
+    work = make_work(policy, epsilon=epsilon, forced=forced)
+    chosen = algorithm("mixer" if forced else "rloo")
+    loss, seen = chosen.loss, []
+    chosen.loss = lambda inputs: seen.append(inputs) or loss(inputs)
+    accumulate(policy, policy.copy(), chosen, work, 60)
+    for inputs in seen:
+        assert torch.allclose(inputs.logprobs[inputs.mask], inputs.old_logprobs[inputs.mask], atol=1e-4)
+        assert not forced or not (inputs.mask & inputs.forced).any()
+    drawn = sum(int(inputs.mask.sum()) for inputs in seen)
+    given = sum(int(inputs.forced.sum()) for inputs in seen) if forced else 0
+    wanted = work.rollouts.mask[work.learnable()]
+    assert drawn + given == int(wanted.sum())
+    assert (given > 0) == forced
