@@ -34,8 +34,8 @@ def run(temperature=1.0, sources=1, samples=1, length=4, seed=1, table=TABLE, **
         sources,
         samples,
         Sampling(temperature, length),
-        start=START,
-        end=END,
+        start=[START] * sources,
+        ends=[END],
         pad=PAD,
         generator=generator,
         **options,
@@ -94,7 +94,7 @@ def test_length_limit_leaves_rows_unfinished():
 
 
 def test_greedy_takes_the_likeliest_and_needs_no_generator():
-    drawn = draw(Fixed(TABLE, 1), 1, 1, Sampling(0.0, 4), start=START, end=END, pad=PAD)
+    drawn = draw(Fixed(TABLE, 1), 1, 1, Sampling(0.0, 4), start=[START], ends=[END], pad=PAD)
     assert drawn.tokens[0, 0].tolist() == [2, END]
     assert drawn.logprobs[0, 0].exp().tolist() == pytest.approx([0.6, 0.5])
 
@@ -125,4 +125,4 @@ def test_entropy_is_the_mean_over_the_positions_met():
 
 def test_sampling_without_a_generator_is_refused():
     with pytest.raises(ValueError, match="needs a generator"):
-        draw(Fixed(TABLE, 1), 1, 1, Sampling(1.0, 4), start=START, end=END, pad=PAD)
+        draw(Fixed(TABLE, 1), 1, 1, Sampling(1.0, 4), start=[START], ends=[END], pad=PAD)

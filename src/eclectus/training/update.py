@@ -11,6 +11,7 @@ from eclectus.algorithms.base import Algorithm
 from eclectus.algorithms.losses import LossInputs, StepSize, kl_k3
 from eclectus.policies.base import Policy
 from eclectus.policies.padding import pad_rows
+from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts
 
 
@@ -19,7 +20,7 @@ class Update:
     """What one step hands to the backward pass: B sources, G samples each.
 
     Args:
-        sources: token ids of each source.
+        sources: one for each row of the rollouts.
         rollouts: see `Rollouts`.
         advantages: [B, G]; a source whose advantages are all 0 is skipped.
         kl_weights, mle_weights: for each source.
@@ -29,7 +30,7 @@ class Update:
         measure_kl: measure KL also where its weight is 0.
     """
 
-    sources: Sequence[Sequence[int]]
+    sources: Sequence[Source]
     rollouts: Rollouts
     advantages: torch.Tensor
     kl_weights: Sequence[float]

@@ -1,0 +1,4 @@
+MODEL_TYPES = ()
+
+
+class CausalPolicy: ...
