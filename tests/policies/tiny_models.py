@@ -194,6 +194,98 @@ SEQ2SEQ: dict[str, Callable[[Path], tuple[Any, Any]]] = {
 }
 
 
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+TURNS = (
+    "<bos>{% for m in messages %}<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n"
+    "{{ m.content | trim }}<end_of_turn>\n{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+INST = (
+    "<s>{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
+    "{% else %} {{ m.content }}</s>{% endif %}{% endfor %}"
+)
+
+
+def _decoder(kind: str, tokenizer: Any, **options: Any) -> tuple[Any, Any]:
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=len(tokenizer) + 3,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=6,
+        max_position_embeddings=256,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        **options,
+    )
+    library = getattr(transformers, "Gemma3ForCausalLM" if kind == "Gemma3Text" else f"{kind}ForCausalLM")
+    return library(config), tokenizer
+
+
+def llama(folder: Path) -> tuple[Any, Any]:
+    """A base model: no chat template, no padding token, bytes for what is not in the vocabulary."""
+    specials = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocabulary, merges = bpe(specials, size=450)
+    tokenizer = transformers.LlamaTokenizer(vocab=vocabulary, merges=merges, add_bos_token=True)
+    return _decoder("Llama", tokenizer, tie_word_embeddings=False)
+
+
+def mistral(folder: Path) -> tuple[Any, Any]:
+    """Chat with a space before the answer, and a window shorter than the prompts."""
+    _, tokenizer = llama(folder)
+    tokenizer.chat_template = INST
+    return _decoder("Mistral", tokenizer, sliding_window=9)
+
+
+def _qwen(kind: str, **options: Any) -> tuple[Any, Any]:
+    vocabulary, merges = bpe(["<|endoftext|>", "<|im_start|>", "<|im_end|>"], bytes_=True)
+    tokenizer = transformers.Qwen2Tokenizer(vocab=vocabulary, merges=merges)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    tokenizer.chat_template = CHATML
+    return _decoder(kind, tokenizer, **options)
+
+
+def qwen2(folder: Path) -> tuple[Any, Any]:
+    return _qwen("Qwen2", use_sliding_window=True, sliding_window=7, max_window_layers=1)
+
+
+def qwen3(folder: Path) -> tuple[Any, Any]:
+    return _qwen("Qwen3")
+
+
+def _gemma(kind: str, **options: Any) -> tuple[Any, Any]:
+    vocabulary, merges = bpe(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>"])
+    tokenizer = transformers.GemmaTokenizer(vocab=vocabulary, merges=merges)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<start_of_turn>", "<end_of_turn>"]})
+    tokenizer.chat_template = TURNS
+    return _decoder(kind, tokenizer, **options)
+
+
+def gemma(folder: Path) -> tuple[Any, Any]:
+    return _gemma("Gemma")
+
+
+def gemma2(folder: Path) -> tuple[Any, Any]:
+    """Soft caps low enough to tell."""
+    return _gemma(
+        "Gemma2", sliding_window=8, final_logit_softcapping=3.0, attn_logit_softcapping=1.5, query_pre_attn_scalar=6
+    )
+
+
+def gemma3(folder: Path) -> tuple[Any, Any]:
+    return _gemma("Gemma3Text", sliding_window=8, query_pre_attn_scalar=6)
+
+
+CAUSAL: dict[str, Callable[[Path], tuple[Any, Any]]] = {
+    kind.__name__: kind for kind in (llama, mistral, qwen2, qwen3, gemma, gemma2, gemma3)
+}
+
+
 def build(name: str, folder: Path, seed: int = 1) -> tuple[Any, Any]:
     """Model and tokenizer of a family; weights so large that every token and every attention weight tells."""
     torch.manual_seed(seed)
@@ -203,6 +295,3 @@ def build(name: str, folder: Path, seed: int = 1) -> tuple[Any, Any]:
             if parameter.ndim > 1 and parameter.requires_grad:  # Marian's positions are computed, not trained
                 parameter.mul_(1.0 if model.config.model_type in {"t5", "mt5"} else 10.0)
     return model.eval(), tokenizer
-
-
-CAUSAL: dict[str, Callable[[Path], tuple[Any, Any]]] = {}

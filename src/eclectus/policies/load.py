@@ -18,7 +18,7 @@ from eclectus.corpora.seen import SeenText
 from eclectus.errors import ModelError, RunError
 from eclectus.policies.base import Policy
 from eclectus.policies.causal import MODEL_TYPES as CAUSAL
-from eclectus.policies.causal import CausalPolicy
+from eclectus.policies.causal import PROMPT_FILE, CausalPolicy
 from eclectus.policies.families import families
 from eclectus.policies.folder import check_config, check_folder
 from eclectus.policies.seq2seq import Seq2SeqPolicy
@@ -89,11 +89,11 @@ def load_policy(path: str, prompt: PromptConfig | None = None) -> tuple[Policy, 
             f"model: the weights in '{path}' lack {len(missing)} of the model's tensors, {missing[0]} first;"
             " they belong to another architecture"
         )
-    if causal:
-        return CausalPolicy(model, tokenizer, prompt or CausalPolicy.saved_prompt(_file(name, "prompt.json"))), _seen(
-            name
-        )
-    return Seq2SeqPolicy(model, tokenizer, prompt), _seen(name)
+    saved = _file(name, PROMPT_FILE) if causal and prompt is None else None
+    if saved is not None:
+        return CausalPolicy.with_saved_prompt(model, tokenizer, saved), _seen(name)
+    policy = (CausalPolicy if causal else Seq2SeqPolicy)(model, tokenizer, prompt)
+    return policy, _seen(name)
 
 
 def new_policy(config: NewModelConfig, texts: Sequence[str], languages: Sequence[str], seed: int) -> Policy:

@@ -119,12 +119,14 @@ class PretrainedPolicy(Policy):
         return twin
 
     def detokenize(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        return [text.strip() for text in self.decode_texts(tokens)]
+
+    def decode_texts(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        """The text of rows of ids as it is, without special tokens."""
         rows = [list(row) for row in tokens]
         if self._backend is not None:
-            texts = self._backend.decode_batch(rows, skip_special_tokens=True)
-        else:
-            texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return [text.strip() for text in texts]
+            return self._backend.decode_batch(rows, skip_special_tokens=True)
+        return self.tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
     def encode_texts(self, texts: Sequence[str], *, target: bool = False) -> list[list[int]]:
         """Token ids of texts without any special token; `target` for tokenizers that cut targets differently."""

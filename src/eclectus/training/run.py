@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from eclectus import config as cfg
 from eclectus import registry
 from eclectus.algorithms.base import Algorithm
-from eclectus.config import ReinforceConfig, RunConfig, SupervisedConfig
+from eclectus.config import PromptConfig, ReinforceConfig, RunConfig, SupervisedConfig
 from eclectus.corpora.dataset import Dataset, prepare, read_pairs
 from eclectus.corpora.seen import SeenText
 from eclectus.errors import InterruptedRunError, RunError
@@ -252,8 +252,10 @@ def _supervised(run: Run, policy: Policy, config: SupervisedConfig) -> Trained:
 def _first_policy(run: Run) -> tuple[Policy, SeenText | None]:
     config = run.config
     if config.policy.new is None:
-        policy, seen = load_policy(config.policy.path, config.policy.prompt)
-        few_shot = config.policy.prompt.few_shot
+        prompt = config.policy.prompt
+        # A model that was trained with a prompt brings it along, unless the run has its own.
+        policy, seen = load_policy(config.policy.path, None if prompt == PromptConfig() else prompt)
+        few_shot = prompt.few_shot
         if few_shot.k and few_shot.pool is None:
             policy.use_examples(run.pairs(["*-*"]))
         elif few_shot.pool is not None:
