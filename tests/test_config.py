@@ -1,7 +1,9 @@
 import pytest
+from pydantic import ValidationError
 
 from eclectus import config as cfg
 from eclectus import recipes
+from eclectus.config import PromptConfig
 from eclectus.errors import ConfigError
 
 MINIMAL = "data: {languages: [en, es], corpora: [{type: cldr}]}\nsupervised: {steps: 5}\npolicy: {new: {}}"
@@ -69,3 +71,17 @@ def test_recipes_parse_and_survive_a_round_trip(name):
 def test_missing_file_points_to_the_recipes(tmp_path):
     with pytest.raises(ConfigError, match=r"no file .* recipe list"):
         cfg.load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("template", "no place for it", "a template has {source}"),
+        ("template", "{source} {lang}", "a template has {source}"),
+        ("template", "{source", "not a template"),
+        ("stop", [""], "must not be empty"),
+    ],
+)
+def test_a_prompt_that_cannot_ask_is_refused(key, value, message):
+    with pytest.raises(ValidationError, match=message):
+        PromptConfig(**{key: value})

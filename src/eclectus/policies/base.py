@@ -19,6 +19,9 @@ from eclectus.segment import Segment
 
 P = TypeVar("P", bound="Policy")
 
+_LONGEST_LIST = 200
+"""Characters of the longest list of languages that an error still spells out."""
+
 
 class Policy(ABC):
     """A translation model that can be sampled from and differentiated.
@@ -47,8 +50,11 @@ class Policy(ABC):
         """Raise `ModelError` for a language the model cannot translate into or from."""
         for language in languages:
             if self.languages and not self.has_language(language):
+                hint = nearest(language, self.languages)
+                if len(hint) > _LONGEST_LIST:
+                    hint = f" among its {len(self.languages)}"
                 raise ModelError(
-                    f"model: it has no language '{language}'{nearest(language, self.languages)}"
+                    f"model: it has no language '{language}'{hint}"
                     " (train a model of your own with policy.new to add a language)"
                 )
 

@@ -72,7 +72,7 @@ def keep_sources(cache: EncoderDecoderCache, sources: torch.Tensor, samples: int
 
 def repeated(cache: Cache, times: int, layer: Callable[[], DynamicLayer]) -> Cache:
     """A cache of new layers in which each row of `cache` stands `times` times in a row; gradient flows back to it."""
-    layers = []
+    layers: list[Any] = []
     for old in cache.layers:
         held: Any = old
         new = layer()

@@ -109,8 +109,8 @@ class CausalPolicy(PretrainedPolicy):
                 source = source[: min(len(source) - 1, len(source) * self._prompt_limit // len(ids))]
             else:
                 raise ModelError(
-                    f"model: the prompt alone takes {len(ids)} tokens of the {self._prompt_limit} that there is room for"
-                    "; shorten policy.prompt.template"
+                    f"model: the prompt alone takes {len(ids)} tokens of the {self._prompt_limit} there is room for;"
+                    " shorten policy.prompt.template"
                 )
 
     def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:

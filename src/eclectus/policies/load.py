@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import logging as transformers_logging
 from transformers.utils import cached_file
 
 from eclectus.config import NewModelConfig, PromptConfig
@@ -49,40 +52,15 @@ def load_policy(path: str, prompt: PromptConfig | None = None) -> tuple[Policy, 
     known = {*families(), *CAUSAL}
     if Path(name).exists():
         check_folder(Path(name), known)
-    try:
+    with _one_sentence(path), _quiet():
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
         check_config(path, config.to_dict(), known)
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         causal = config.model_type in CAUSAL
         library: Any = AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM
         model, info = library.from_pretrained(
             name, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
         )
-    except ModelError:
-        raise
-    except ImportError as error:
-        raise ModelError(
-            f"model: the tokenizer of '{path}' needs sentencepiece; install it with"
-            " `pip install 'eclectus[sentencepiece]'`"
-        ) from error
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"model: the weights in '{path}' are damaged, or hold more than tensors, which is not read;"
-            " use a copy in safetensors"
-        ) from error
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"model: cannot load '{path}' ({_reason(error)}); give a folder that `eclectus train` wrote, a folder of"
-            " transformers, or a hub id"
-        ) from error
-    except Exception as error:  # safetensors and tokenizers raise classes of their own that they do not export
-        if "safetensor" in type(error).__name__.lower():
-            raise ModelError(f"model: the weights in '{path}' are damaged ({error}); copy the folder again") from error
-        if type(error) is Exception:
-            raise ModelError(
-                f"model: the tokenizer of '{path}' is damaged ({_reason(error)}); copy the folder again"
-            ) from error
-        raise
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(
@@ -115,6 +93,51 @@ def resolve_device(wanted: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise RunError(f"device: '{wanted}' cannot be used here ({reason}); set device: cpu") from error
     return torch.device(wanted)
+
+
+@contextmanager
+def _one_sentence(path: str) -> Iterator[None]:
+    """Turn what the libraries raise at a model that cannot be loaded into our own error."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"model: the weights in '{path}' are damaged, or hold more than tensors, which is not read;"
+            " use a copy in safetensors"
+        ) from error
+    except (ImportError, OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, ImportError) or "sentencepiece" in str(error):
+            raise ModelError(
+                f"model: the tokenizer of '{path}' needs sentencepiece; install it with"
+                " `pip install 'eclectus[sentencepiece]'`"
+            ) from error
+        raise ModelError(
+            f"model: cannot load '{path}' ({_reason(error)}); give a folder that `eclectus train` wrote, a folder of"
+            " transformers, or a hub id"
+        ) from error
+    except Exception as error:  # safetensors and tokenizers raise classes of their own that they do not export
+        if "safetensor" in type(error).__name__.lower():
+            raise ModelError(f"model: the weights in '{path}' are damaged ({error}); copy the folder again") from error
+        if type(error) is Exception:
+            raise ModelError(
+                f"model: the tokenizer of '{path}' is damaged ({_reason(error)}); copy the folder again"
+            ) from error
+        raise
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' advice, such as on untied embeddings that are as they should be, off the screen."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)
 
 
 def _file(name: str, file: str) -> Path | None:
