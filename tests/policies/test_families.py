@@ -113,6 +113,9 @@ def test_sampling_training_and_transformers_logprobs_are_equal(policy, temperatu
     again = policy.token_logprobs(sources, rollouts.tokens, rollouts.mask, temperature)
     assert rollouts.mask.sum() > 40
     assert (again - rollouts.logprobs).abs().max() < 1e-5
+    with torch.no_grad():  # as the frozen starting policy is asked, through the fused kernel
+        frozen = policy.token_logprobs(sources, rollouts.tokens, rollouts.mask, temperature)
+    assert torch.allclose(frozen, again, atol=1e-5)
     for g in range(rollouts.tokens.shape[1]):
         logits, _ = forward(policy, sources, rollouts.tokens[:, g])
         logits[..., policy._never] = float("-inf")
