@@ -19,18 +19,18 @@ SOURCES, SAMPLES, TOKENS = 32, 8, 40
 policy, _ = load_policy("base")
 text = "Enter a valid date and the number of days between two pages of this site, please."
 segments = [Segment(" ".join(text.split()[: 6 + i % 10]), "en", "es") for i in range(SOURCES)]
-ids = policy.tokenize_sources(segments)
-inputs, mask = pad_rows(ids, policy.pad_id, policy.device)
+sources = policy.tokenize_sources(segments)
+inputs, mask = pad_rows([source.ids for source in sources], policy.pad_id, policy.device)
 generator = torch.Generator().manual_seed(1)
 
 
 def ours() -> torch.Tensor:
     with torch.inference_mode():
-        stepper = policy.stepper(ids, SAMPLES, TOKENS)
+        stepper = policy.stepper(sources, SAMPLES, TOKENS)
         # No token is called the end, so every row runs to the full length.
         drawn = draw(
-            stepper, SOURCES, SAMPLES, Sampling(1.0, TOKENS), start=policy.start_id, end=-1, pad=policy.pad_id,
-            generator=generator,
+            stepper, SOURCES, SAMPLES, Sampling(1.0, TOKENS), start=[source.start[-1] for source in sources], ends=[-1],
+            pad=policy.pad_id, generator=generator,
         )  # fmt: skip
     assert drawn.tokens.shape == (SOURCES, SAMPLES, TOKENS)
     return drawn.tokens

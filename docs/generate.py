@@ -26,6 +26,8 @@ PARTS: list[tuple[str, type[BaseModel]]] = [
     ("data", config.DataConfig),
     ("policy", config.PolicyConfig),
     ("policy.new", config.NewModelConfig),
+    ("policy.prompt", config.PromptConfig),
+    ("policy.prompt.few_shot", config.FewShotConfig),
     ("supervised", config.SupervisedConfig),
     ("reinforce", config.ReinforceConfig),
     ("reinforce.explore", config.ExploreConfig),

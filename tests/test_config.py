@@ -1,7 +1,9 @@
 import pytest
+from pydantic import ValidationError
 
 from eclectus import config as cfg
 from eclectus import recipes
+from eclectus.config import PromptConfig
 from eclectus.errors import ConfigError
 
 MINIMAL = "data: {languages: [en, es], corpora: [{type: cldr}]}\nsupervised: {steps: 5}\npolicy: {new: {}}"
@@ -101,3 +103,17 @@ def test_temperature_moves_in_a_line_and_stays(settings, temperatures):
 def test_settings_of_exploration_that_make_no_sense_are_refused(override, message):
     with pytest.raises(ConfigError, match=message):
         cfg.parse(MINIMAL + REINFORCE, [override])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("template", "no place for it", "a template has {source}"),
+        ("template", "{source} {lang}", "a template has {source}"),
+        ("template", "{source", "not a template"),
+        ("stop", [""], "must not be empty"),
+    ],
+)
+def test_a_prompt_that_cannot_ask_is_refused(key, value, message):
+    with pytest.raises(ValidationError, match=message):
+        PromptConfig(**{key: value})

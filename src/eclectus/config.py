@@ -10,6 +10,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
 from typing import Any, Literal, TypeVar
 
 import yaml
@@ -76,11 +77,62 @@ class NewModelConfig(Model):
     max_positions: int = Field(256, ge=16)
 
 
+class FewShotConfig(Model):
+    """Translations of other sentences that a prompt shows before it asks."""
+
+    k: int = Field(0, ge=0, le=64, description="how many; 0: none")
+    pool: Component | None = Field(
+        None, description="a corpus, as in `data.corpora`, that they are taken from; null: the run's training pairs"
+    )
+    choose: Literal["similar", "random"] = Field(
+        "similar", description="those whose source shares most character trigrams with the one at hand, or any"
+    )
+    seed: int = Field(1, description="seed of the random choice")
+
+
+class PromptConfig(Model):
+    """How a model without language tags is asked for a translation: decoder-only models, T5 and BART."""
+
+    template: str | None = Field(
+        None,
+        description="text with {source}, and {source_language} and {target_language} as English names;"
+        " null: a default of the family",
+    )
+    chat: Literal["auto", "on", "off"] = Field(
+        "auto", description="put the prompt into the tokenizer's chat template; auto: where it has one"
+    )
+    few_shot: FewShotConfig = FewShotConfig()
+    stop: list[str] | None = Field(
+        None, description="texts that end a translation and are cut off; null: a line break without chat, none with it"
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _known_fields(cls, value: str | None) -> str | None:
+        known = {"source", "source_language", "target_language"}
+        if value is not None:
+            try:
+                fields = {name for _, name, _, _ in Formatter().parse(value) if name is not None}
+            except ValueError as error:
+                raise ValueError(f"not a template ({error}); write {{{{ and }}}} for braces") from error
+            if not {"source"} <= fields <= known:
+                raise ValueError("a template has {source} and may have {source_language} and {target_language}")
+        return value
+
+    @field_validator("stop")
+    @classmethod
+    def _no_empty_stop(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and not all(value):
+            raise ValueError("a stop text must not be empty")
+        return value
+
+
 class PolicyConfig(Model):
     """The model to train: the shipped `base`, a folder, a hub id, or a `new` one."""
 
     path: str = Field("base", description="'base' (shipped), a folder, or a hub id")
     new: NewModelConfig | None = None
+    prompt: PromptConfig = Field(PromptConfig(), description="for models without language tags")
 
 
 class DenoisingConfig(Model):

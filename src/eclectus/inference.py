@@ -71,6 +71,7 @@ def translate(
     lines = texts or _lines(input_file)
     policy, _ = load(model)
     policy.check_languages(tags)
+    policy.check_directions([(source, target)])
     segments = [Segment(normalise(line), source, target) for line in lines]
     full = [segment for segment in segments if segment.source]
     made = iter(_translate(policy, full, beams))
@@ -111,11 +112,12 @@ def evaluate(
         raise DataError(f"evaluate: '{file}' holds no pair of {source} and {target}; check --from, --to and --columns")
     policy, seen = load(model)
     policy.check_languages(tags)
+    policy.check_directions([(source, target)])
     texts = _translate(policy, segments, beams)
     if save is not None:
         save.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     # Any language of the model can be the wrong one, so identification chooses among all of them.
-    scorer = Scorer(segments, list(policy.languages))
+    scorer = Scorer(segments, list(policy.languages) or tags)
     tables.show_scores(
         f"{model}, {source}-{target}, {file.name}", scorer.score(texts), scorer.extract.signatures, console
     )

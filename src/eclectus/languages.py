@@ -7,7 +7,8 @@ spelled another way (`pt_BR`, `spa`) is refused with the right spelling instead 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import langcodes
@@ -69,6 +70,93 @@ def locale(tag: str) -> str:
     if normalise(tag) == "pt":
         return "pt-Latn-PT"
     return langcodes.Language.get(normalise(tag)).maximize().to_tag()
+
+
+class Codes:
+    """A model's own language codes, found by BCP-47 tag: `ar` -> `arb_Arab`, `zh` -> `zh_CN`, `sw` -> `swh_Latn`.
+
+    A code means a tag where language (an individual language stands for its macrolanguage as in CLDR: `arb` is `ar`,
+    `arz` is not) and script of their fullest forms agree. Among several such codes the order is: the same spelling,
+    the same territory, the same individual language, no territory of its own. A bare language also takes the model's
+    only writing of it (`ko` -> `kor_Hang`).
+
+    Args:
+        codes: as the model writes them, without the marks around them: `eng_Latn`, `en_XX`, `en`, `pt_BR`, `zho_Hans`.
+            What is no language (`translate`) is left out.
+    """
+
+    def __init__(self, codes: Iterable[str]) -> None:
+        self._by_language: defaultdict[str, list[str]] = defaultdict(list)
+        for code in codes:
+            parsed = _parse(code)
+            if parsed is not None:
+                self._by_language[_macro(parsed)].append(code)
+        self._found: dict[str, str | None] = {}
+        self.tags = [self._tag(code) for group in self._by_language.values() for code in group]
+        """The BCP-47 tag of each code, as short as tells it from the others."""
+
+    def find(self, tag: str) -> str | None:
+        """Return the code for a BCP-47 tag, or None where the model lacks the language."""
+        if tag not in self._found:
+            self._found[tag] = self._search(tag)
+        return self._found[tag]
+
+    def _search(self, tag: str) -> str | None:
+        wanted = _parse(tag)
+        if wanted is None:
+            return None
+        group = self._by_language.get(_macro(wanted), [])
+        full, spelling = wanted.maximize(), wanted.to_tag()
+        scored = []
+        for code in group:
+            parsed = _parse(code)
+            assert parsed is not None  # left out at construction otherwise
+            other = parsed.maximize()
+            if other.script == full.script:
+                rank = (
+                    code.replace("_", "-") != tag,
+                    parsed.to_tag() != spelling,
+                    other.territory != full.territory,
+                    parsed.language != wanted.language,
+                    parsed.territory is not None,
+                )
+                scored.append((rank, code))
+        if scored:
+            return min(scored)[1]
+        # The registry and the model may differ on the usual script; a territory would imply one (zh-TW).
+        bare = wanted.script is None and wanted.territory is None
+        return group[0] if bare and len(group) == 1 else None
+
+    def _tag(self, code: str) -> str:
+        parsed = _parse(code)
+        assert parsed is not None
+        for tag in (_macro(parsed), parsed.language, f"{parsed.language}-{parsed.script}", parsed.to_tag()):
+            if tag and _parse(tag) is not None and self.find(tag) == code:
+                return tag
+        return parsed.to_tag()
+
+
+_SPELLINGS = {"ns": "nso"}
+"""Codes of models (M2M100) that are no language codes."""
+
+_ONLY_VARIETY = {"nb": "no", "pbt": "ps", "quy": "qu", "fuv": "ff"}
+"""Varieties that stand for their macrolanguage in models, beside those that CLDR lets stand for it."""
+
+
+@cache
+def _parse(code: str) -> langcodes.Language | None:
+    """Read a tag or a model's code; None where it is no language."""
+    bare = re.sub(r"[-_]XX$", "", code)
+    try:
+        tag = langcodes.standardize_tag(_SPELLINGS.get(bare, bare))
+        return langcodes.Language.get(tag) if langcodes.tag_is_valid(tag) else None
+    except langcodes.LanguageTagError:
+        return None
+
+
+def _macro(parsed: langcodes.Language) -> str:
+    language = str(parsed.prefer_macrolanguage().language)
+    return _ONLY_VARIETY.get(language, language)
 
 
 def direction(source: str, target: str) -> str:

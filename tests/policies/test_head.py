@@ -13,14 +13,23 @@ def case(monkeypatch):
     return hidden, weight, torch.randint(2, 50, (333,))
 
 
+def capped(values, softcap):
+    return values if softcap is None else softcap * torch.tanh(values / softcap)
+
+
+@pytest.mark.parametrize("softcap", [None, 2.0])
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
-def test_logprobs_and_gradient_equal_the_plain_ones(case, temperature):
+def test_logprobs_and_gradient_equal_the_plain_ones(case, temperature, softcap):
     hidden, weight, labels = case
     bias = torch.zeros(50, dtype=torch.float64)
     bias[:2] = float("-inf")
     incoming = torch.randn(333, dtype=torch.float64)
-    ours = head.token_logprobs(hidden, weight, bias, labels, temperature)
-    plain = torch.log_softmax((hidden @ weight.T + bias) / temperature, -1).gather(1, labels[:, None]).squeeze(1)
+    ours = head.token_logprobs(hidden, weight, bias, labels, temperature, softcap)
+    plain = (
+        torch.log_softmax((capped(hidden @ weight.T, softcap) + bias) / temperature, -1)
+        .gather(1, labels[:, None])
+        .squeeze(1)
+    )
     assert torch.allclose(ours.double(), plain, atol=1e-5)
     for a, b in zip(
         torch.autograd.grad((ours * incoming).sum(), [hidden, weight]),
@@ -30,12 +39,13 @@ def test_logprobs_and_gradient_equal_the_plain_ones(case, temperature):
         assert torch.allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.parametrize("softcap", [None, 2.0])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_smoothed_loss_and_gradient_equal_the_plain_ones(case, smoothing):
+def test_smoothed_loss_and_gradient_equal_the_plain_ones(case, smoothing, softcap):
     hidden, weight, labels = case
     bias = torch.randn(50, dtype=torch.float64)
-    loss, likelihood = head.smoothed_cross_entropy(hidden, weight, bias, labels, smoothing)
-    logits = hidden @ weight.T + bias
+    loss, likelihood = head.smoothed_cross_entropy(hidden, weight, bias, labels, smoothing, softcap)
+    logits = capped(hidden @ weight.T, softcap) + bias
     plain = torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum")
     assert loss.item() == pytest.approx(plain.item(), rel=1e-6)
     nll = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")

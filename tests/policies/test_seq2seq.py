@@ -33,12 +33,12 @@ def test_sampling_and_training_logprobs_are_equal(policy, temperature):
 
 def test_logprobs_equal_transformers_own_forward(policy):
     rows, rollouts = sampled(policy)
-    ids, mask = pad_rows(policy.tokenize_sources(rows), policy.pad_id, policy.device)
+    ids, mask = pad_rows([s.ids for s in policy.tokenize_sources(rows)], policy.pad_id, policy.device)
     ours = policy.token_logprobs(policy.tokenize_sources(rows), rollouts.tokens, rollouts.mask)
     policy.model.set_attn_implementation("eager")
     for g in range(rollouts.tokens.shape[1]):
         labels = rollouts.tokens[:, g]
-        begin = torch.full((len(rows), 1), policy.start_id)
+        begin = torch.tensor([source.start for source in policy.tokenize_sources(rows)])
         logits = policy.model(
             input_ids=ids.squeeze(1),
             attention_mask=mask.squeeze(1).long(),
@@ -54,7 +54,7 @@ def test_supervised_loss_equals_cross_entropy_of_transformers(policy):
     sources, targets = policy.tokenize_sources(rows), policy.tokenize_targets([r.reference for r in rows])
     smoothed, plain = policy.smoothed_loss(sources, targets, 0.1)
     policy.model.set_attn_implementation("eager")
-    ids, mask = pad_rows(sources, policy.pad_id, policy.device)
+    ids, mask = pad_rows([s.ids for s in sources], policy.pad_id, policy.device)
     labels, label_mask = pad_rows(targets, policy.pad_id, policy.device)
     labels = labels.squeeze(1).masked_fill(~label_mask.squeeze(1), -100)
     output = policy.model(input_ids=ids.squeeze(1), attention_mask=mask.squeeze(1).long(), labels=labels)
@@ -119,7 +119,7 @@ def test_a_frozen_copy_stays_when_the_policy_moves(policy):
 
 
 def test_too_long_sources_are_cut_to_what_the_model_holds(policy):
-    ids = policy.tokenize_sources([Segment("one two three " * 500, "en", "es")])[0]
+    ids = policy.tokenize_sources([Segment("one two three " * 500, "en", "es")])[0].ids
     assert len(ids) == policy.model.config.max_position_embeddings
     assert ids[-1] == policy.end_id
 
@@ -168,7 +168,7 @@ def damaged(folder, what):
         ("no config", "has no config.json"),
         ("not json", "is not valid JSON"),
         ("other type", "is of type 'bert'"),
-        ("no weights", "has no .safetensors weights"),
+        ("no weights", "has no .safetensors or pytorch_model.bin weights"),
         ("cut weights", "cannot load|damaged"),
         ("no tokenizer", "has no tokenizer.json"),
     ],

@@ -34,8 +34,8 @@ def run(temperature=1.0, sources=1, samples=1, length=4, seed=1, table=TABLE, ep
         sources,
         samples,
         Sampling(temperature, length, epsilon, top_k),
-        start=START,
-        end=END,
+        start=[START] * sources,
+        ends=[END],
         pad=PAD,
         generator=generator,
         **options,
@@ -94,7 +94,7 @@ def test_length_limit_leaves_rows_unfinished():
 
 
 def test_greedy_takes_the_likeliest_and_needs_no_generator():
-    drawn = draw(Fixed(TABLE, 1), 1, 1, Sampling(0.0, 4), start=START, end=END, pad=PAD)
+    drawn = draw(Fixed(TABLE, 1), 1, 1, Sampling(0.0, 4), start=[START], ends=[END], pad=PAD)
     assert drawn.tokens[0, 0].tolist() == [2, END]
     assert drawn.logprobs[0, 0].exp().tolist() == pytest.approx([0.6, 0.5])
 
@@ -125,7 +125,7 @@ def test_entropy_is_the_mean_over_the_positions_met():
 
 def test_sampling_without_a_generator_is_refused():
     with pytest.raises(ValueError, match="needs a generator"):
-        draw(Fixed(TABLE, 1), 1, 1, Sampling(1.0, 4), start=START, end=END, pad=PAD)
+        draw(Fixed(TABLE, 1), 1, 1, Sampling(1.0, 4), start=[START], ends=[END], pad=PAD)
 
 
 def mixed(table, epsilon, k):
@@ -200,3 +200,28 @@ def test_exploring_logprobs_in_training_are_those_of_sampling():
     drawn, _ = run(samples=100, length=1, epsilon=0.4, top_k=2)
     policy = torch.tensor(TABLE)[START][drawn.tokens].log()
     assert torch.allclose(exploring(policy, drawn.floor, 0.4), drawn.logprobs, atol=1e-6)
+
+
+def test_several_tokens_and_a_text_can_end_a_row_and_are_kept():
+    def twice(tokens):
+        return (tokens[:, -2:] == 2).all(dim=1) if tokens.shape[1] > 1 else torch.zeros(len(tokens), dtype=torch.bool)
+
+    generator = torch.Generator().manual_seed(1)
+    table = [[0.0, 0.1, 0.6, 0.3], [1.0, 0.0, 0.0, 0.0], [0.0, 0.1, 0.6, 0.3], [0.0, 0.5, 0.3, 0.2]]
+    stepper = Fixed(table, 200)
+    options = {"start": [START] * 2, "ends": [END, 3], "pad": PAD, "generator": generator}
+    drawn = draw(stepper, 2, 100, Sampling(1.0, 6), **options, stopped=twice)
+    rows = [row[mask].tolist() for row, mask in zip(drawn.tokens.view(200, -1), drawn.mask.view(200, -1), strict=True)]
+    assert {tuple(row) for row in rows} == {(1,), (3,), (2, 1), (2, 3), (2, 2)}
+    assert drawn.finished.all()
+    plain = torch.tensor(table).log()
+    for row, logprobs in zip(rows, drawn.logprobs.view(200, -1), strict=True):
+        expected = [plain[a, b] for a, b in zip([START, *row], row, strict=False)]
+        assert logprobs[: len(row)].tolist() == pytest.approx([float(value) for value in expected], abs=1e-6)
+        assert not logprobs[len(row) :].any()
+
+
+def test_each_source_starts_from_its_own_token():
+    table = [[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]]
+    drawn = draw(Fixed(table, 2), 2, 1, Sampling(0.0, 3), start=[0, 2], ends=[END], pad=PAD)
+    assert drawn.tokens[:, 0].tolist() == [[END, PAD], [3, END]]

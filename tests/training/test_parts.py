@@ -50,7 +50,7 @@ def test_batches_keep_the_budget_cover_directions_and_resume_in_place():
     for _ in range(200):
         batch = stream.next()
         assert len(batch) * max(len(p.target) for p in batch) <= 40 or len(batch) == 1
-        seen.update(tuple(p.source) for p in batch)
+        seen.update(p.source for p in batch)
         taken.append(batch)
     assert len(seen) == 5
     again = PairBatches(policy, pairs, batch_tokens=40, temperature=1.0, seed=1)
@@ -100,13 +100,13 @@ def test_denoising_takes_its_share_and_resumes_in_place():
         return PairBatches(policy, {"en-fr": segments("en", "fr")}, 200, 1.0, seed=1, denoising=config, texts=texts)
 
     spanish = {tuple(target) for target in policy.tokenize_targets(texts["es"])}
-    clean = {tuple(source) for source in policy.tokenize_sources([Segment(text, "es", "es") for text in texts["es"]])}
+    clean = set(policy.tokenize_sources([Segment(text, "es", "es") for text in texts["es"]]))
     first = stream()
     taken = [first.next() for _ in range(150)]
     restored = [pair for batch in taken for pair in batch if tuple(pair.target) in spanish]
     assert 0.22 < len(restored) / sum(map(len, taken)) < 0.28
-    assert {pair.source[0] for pair in restored} == {next(iter(clean))[0]}  # the tag of the language itself
-    assert len({tuple(pair.source) for pair in restored} - clean) > len(clean)  # noised anew each time
+    assert {pair.source.ids[0] for pair in restored} == {next(iter(clean)).ids[0]}  # the tag of the language itself
+    assert len({pair.source for pair in restored} - clean) > len(clean)  # noised anew each time
     again = stream()
     assert [again.next() for _ in range(60)] == taken[:60]
     resumed = stream()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import permutations
 from typing import Any, Literal
 
 from eclectus import languages, registry
-from eclectus.config import DataConfig
+from eclectus.config import Component, DataConfig
 from eclectus.corpora import splits
 from eclectus.corpora.base import Corpus, Entry
-from eclectus.corpora.clean import clean
+from eclectus.corpora.clean import clean, normalise
 from eclectus.errors import ConfigError, DataError, nearest
 from eclectus.segment import Segment
 
@@ -142,7 +143,10 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
     for tag in config.max_pairs:
         if tag not in config.languages:
             raise ConfigError(f"data.max_pairs: '{tag}' is not among data.languages{nearest(tag, config.languages)}")
-    corpora = [_corpus(config, index, seed) for index in range(len(config.corpora))]
+    corpora = [
+        _corpus(f"data.corpora.{index}", component, config.languages, seed)
+        for index, component in enumerate(config.corpora)
+    ]
     entries: list[Entry] = []
     dropped: dict[str, Counter[str]] = defaultdict(Counter)
     seen: set[tuple[object, ...]] = set()
@@ -177,11 +181,31 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
     return Dataset(config, parts, report)
 
 
-def _corpus(config: DataConfig, index: int, seed: int) -> Corpus:
-    component = config.corpora[index]
+def read_pairs(where: str, component: Component, tags: Sequence[str], seed: int = 1) -> dict[str, list[Segment]]:
+    """Read one corpus that is not split, as pairs by direction.
+
+    Args:
+        where: the place in the configuration, for errors.
+
+    Raises:
+        ConfigError: an unknown corpus or option.
+        DataError: a corpus that cannot be read, or without pairs.
+    """
+    pairs: defaultdict[str, list[Segment]] = defaultdict(list)
+    for entry in _corpus(where, component, tags, seed).entries():
+        texts = {tag: text for tag in tags if (text := normalise(entry.texts.get(tag, "")))}
+        for source, target in permutations(texts, 2):
+            segment = Segment(texts[source], source, target, texts[target], entry.id)
+            pairs[languages.direction(source, target)].append(segment)
+    if not pairs:
+        raise DataError(f"{where}: it holds no pair of {', '.join(tags)}; name a corpus of translations")
+    return dict(pairs)
+
+
+def _corpus(where: str, component: Component, tags: Sequence[str], seed: int) -> Corpus:
     kind = registry.find("corpora", component.type, Corpus)  # type: ignore[type-abstract]
-    options = registry.parse_options(f"data.corpora.{index}", kind.Options, component.options)
-    return kind(options, config.languages, seed)
+    options = registry.parse_options(where, kind.Options, component.options)
+    return kind(options, tags, seed)
 
 
 def _spread(segments: Sequence[Segment]) -> list[Segment]:

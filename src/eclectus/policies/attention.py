@@ -4,9 +4,10 @@ Registered with transformers under the name `eclectus`, so that one implementati
 through its attention registry. In cross-attention the queries come as [B * G, H, T, D] while keys and values are
 [B, H, S, D]: the G rows of a source are laid out as G * T queries against one set of keys, which nobody copies.
 
-Masks: the causal one follows from the module (`is_causal`) because targets are padded on the right only; the padding
-mask of the sources is handed over as a ready [B, 1, 1, S] boolean mask. transformers builds no mask of its own for an
-implementation that has no entry in its mask registry.
+Masks: where none is given, the causal one follows from the module (`is_causal`), because the targets of an
+encoder-decoder are padded on the right only. Everything else is handed over as a ready boolean mask: the padding of
+the sources as [B, 1, 1, S], a decoder-only model's padding, causality and window as [B * G, 1, T, S]. transformers
+builds no mask of its own for an implementation that has no entry in its mask registry.
 """
 
 from __future__ import annotations
@@ -31,25 +32,37 @@ def shared_source_attention(
     attention_mask: torch.Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
+    *,
+    position_bias: torch.Tensor | None = None,
+    softcap: float | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Scaled dot-product attention for query rows that are a multiple of the key rows.
 
     Args:
-        query: [B * G, H, T, D]; key, value: [B, H, S, D]; G = 1 is ordinary attention.
+        query: [B * G, H, T, D]; key, value: [B, H / n, S, D], each head shared by n queries' heads (grouped-query
+            attention); G = 1 is ordinary attention.
         attention_mask: bool, true where a key may be seen, broadcastable to [B, H, T, S], or None.
+        position_bias: T5's, [1, H, T, S], added to the scaled scores.
+        softcap: Gemma 2's, scores become `softcap * tanh(score / softcap)`.
 
     Returns:
         output [B * G, T, H, D], and None for the attention weights.
     """
     rows, heads, length, width = query.shape
     sources = key.shape[0]
+    if key.shape[1] != heads:
+        key, value = (x.repeat_interleave(heads // x.shape[1], dim=1) for x in (key, value))
     if rows == sources:
         causal = bool(getattr(module, "is_causal", False)) and attention_mask is None and length > 1
-        return _attend(query, key, value, attention_mask, causal, scaling, dropout).transpose(1, 2).contiguous(), None
+        output = _attend(
+            query, key, value, attention_mask, causal, scaling, dropout, bias=position_bias, softcap=softcap
+        )
+        return output.transpose(1, 2).contiguous(), None
+    # T5 hands zeros over as the bias of its cross-attention, the only attention that is shared: they are left out.
     group = rows // sources
     packed = query.view(sources, group, heads, length, width).transpose(1, 2).reshape(sources, heads, -1, width)
-    output = _attend(packed, key, value, attention_mask, False, scaling, dropout)
+    output = _attend(packed, key, value, attention_mask, False, scaling, dropout, softcap=softcap)
     output = output.view(sources, heads, group, length, width).permute(0, 2, 3, 1, 4)
     return output.reshape(rows, length, heads, width), None
 
@@ -62,6 +75,9 @@ def _attend(
     causal: bool,
     scaling: float | None,
     dropout: float,
+    *,
+    bias: torch.Tensor | None = None,
+    softcap: float | None = None,
 ) -> torch.Tensor:
     """Attention of [B, H, T, D] over [B, H, S, D].
 
@@ -69,20 +85,35 @@ def _attend(
     plain matrix products at the few dozen tokens that a translation has, so those are written out here.
     """
     short = query.shape[-2] * key.shape[-2] <= _PLAIN_LIMIT and query.device.type == "cpu"
-    if not (short and torch.is_grad_enabled()):
+    if softcap is None and not (short and torch.is_grad_enabled()):
+        if bias is not None:
+            mask = _biased(bias, _seen(mask, causal, bias)).to(query.dtype)
+            causal = False
         return scaled_dot_product_attention(
             query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=scaling
         )
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     scores = (query * scale) @ key.transpose(-2, -1)
-    if causal:
-        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-    if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    if bias is not None:
+        scores = scores + bias
+    scores = _biased(scores, _seen(mask, causal, scores))
     weights = torch.softmax(scores, dim=-1)
     if dropout:
         weights = torch.nn.functional.dropout(weights, dropout)
     return weights.to(value.dtype) @ value
+
+
+def _seen(mask: torch.Tensor | None, causal: bool, scores: torch.Tensor) -> torch.Tensor | None:
+    """The boolean mask for `scores` [.., T, S]: the one given, the causal one, or none."""
+    if not causal:
+        return mask
+    return torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+
+
+def _biased(scores: torch.Tensor, seen: torch.Tensor | None) -> torch.Tensor:
+    return scores if seen is None else scores.masked_fill(~seen, float("-inf"))
 
 
 AttentionInterface.register(NAME, shared_source_attention)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -11,11 +11,16 @@ from typing import TypeVar
 import torch
 
 from eclectus.errors import ModelError, nearest
+from eclectus.languages import Direction
+from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling, Stepper
 from eclectus.rollouts.native import Drawn, draw
 from eclectus.segment import Segment
 
 P = TypeVar("P", bound="Policy")
+
+_LONGEST_LIST = 200
+"""Characters of the longest list of languages that an error still spells out."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +41,17 @@ class TokenScores:
 class Policy(ABC):
     """A translation model that can be sampled from and differentiated.
 
-    Encoder-decoder and decoder-only models differ behind this line only. Sources are tokenised to lists of ids first
+    Encoder-decoder and decoder-only models differ behind this line only. Sources are tokenised first
     (`tokenize_sources`) so that nothing is tokenised twice in a step.
     """
 
     model: torch.nn.Module
     languages: Sequence[str]
-    start_id: int
+    """BCP-47 tags; empty where the model marks no languages and any may be tried."""
     end_id: int
+    """Ends the targets of training."""
+    end_ids: Sequence[int]
+    """Any of these ends a translation that is drawn; `end_id` is one of them."""
     pad_id: int
     max_length: int
     """Most tokens of a translation that the model has positions for."""
@@ -56,15 +64,30 @@ class Policy(ABC):
     def check_languages(self, languages: Sequence[str]) -> None:
         """Raise `ModelError` for a language the model cannot translate into or from."""
         for language in languages:
-            if language not in self.languages:
+            if self.languages and not self.has_language(language):
+                hint = nearest(language, self.languages)
+                if len(hint) > _LONGEST_LIST:
+                    hint = f" among its {len(self.languages)}"
                 raise ModelError(
-                    f"model: it has no language '{language}'{nearest(language, self.languages)}"
+                    f"model: it has no language '{language}'{hint}"
                     " (train a model of your own with policy.new to add a language)"
                 )
 
+    def has_language(self, language: str) -> bool:
+        """Whether the model marks this language (BCP-47)."""
+        return language in self.languages
+
+    def check_directions(self, directions: Sequence[Direction]) -> None:
+        """Raise `ModelError` for a direction that the model cannot be asked for though it has both languages."""
+        return
+
+    def use_examples(self, pairs: Mapping[str, Sequence[Segment]]) -> None:
+        """Take translations, by direction, that a prompt may show; models without a prompt have no use for them."""
+        return
+
     @abstractmethod
-    def tokenize_sources(self, segments: Sequence[Segment]) -> list[list[int]]:
-        """Token ids of each source with its language tags, end-of-sequence included."""
+    def tokenize_sources(self, segments: Sequence[Segment]) -> list[Source]:
+        """Token ids of each source with its language tags, and the start of its translation."""
 
     @abstractmethod
     def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:
@@ -75,13 +98,16 @@ class Policy(ABC):
         """Text of each list of token ids; special tokens are left out."""
 
     @abstractmethod
-    def stepper(self, sources: Sequence[Sequence[int]], samples: int, max_length: int) -> Stepper:
-        """A decoder for `samples` rows of each source, each source encoded once; call under inference mode."""
+    def stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> Stepper:
+        """A decoder for `samples` rows of each source, each source encoded once; call under inference mode.
+
+        It has taken in all but the last token of each source's start.
+        """
 
     @abstractmethod
     def token_scores(
         self: P,
-        sources: Sequence[Sequence[int]],
+        sources: Sequence[Source],
         tokens: torch.Tensor,
         mask: torch.Tensor,
         temperature: float = 1.0,
@@ -92,7 +118,7 @@ class Policy(ABC):
         """What the policy thinks of each token given its source and prefix, with gradient.
 
         Args:
-            sources: B lists of token ids.
+            sources: B sources.
             tokens, mask: [B, G, T]; only masked-in positions are projected onto the vocabulary.
             temperature: as in sampling.
             entropy: also the entropy of each distribution.
@@ -101,7 +127,7 @@ class Policy(ABC):
 
     def token_logprobs(
         self,
-        sources: Sequence[Sequence[int]],
+        sources: Sequence[Source],
         tokens: torch.Tensor,
         mask: torch.Tensor,
         temperature: float = 1.0,
@@ -111,7 +137,7 @@ class Policy(ABC):
 
     @abstractmethod
     def smoothed_loss(
-        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], label_smoothing: float
+        self, sources: Sequence[Source], targets: Sequence[Sequence[int]], label_smoothing: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Supervised loss of a batch.
 
@@ -190,7 +216,7 @@ class Policy(ABC):
 
     def _draw(
         self,
-        sources: list[list[int]],
+        sources: list[Source],
         samples: int,
         sampling: Sampling,
         generator: torch.Generator | None,
@@ -207,14 +233,20 @@ class Policy(ABC):
                 len(sources),
                 samples,
                 sampling,
-                start=self.start_id,
-                end=self.end_id,
+                start=[source.start[-1] for source in sources],
+                ends=self.end_ids,
                 pad=self.pad_id,
+                stopped=self.stopped,
                 generator=generator,
                 prefixes=prefixes,
                 with_entropy=with_entropy,
                 device=self.device,
             )
+
+    @property
+    def stopped(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Tells which rows of tokens [n, t] have just reached a text that ends a translation; None: only tokens do."""
+        return None
 
     def _texts(self, drawn: Drawn) -> list[str]:
         rows = drawn.tokens.flatten(0, 1).tolist()

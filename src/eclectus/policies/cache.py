@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -67,3 +68,14 @@ def keep_sources(cache: EncoderDecoderCache, sources: torch.Tensor, samples: int
         layer.select(rows)
     for layer in cross:
         layer.keys, layer.values = layer.keys[sources], layer.values[sources]
+
+
+def repeated(cache: Cache, times: int, layer: Callable[[], DynamicLayer]) -> Cache:
+    """A cache of new layers in which each row of `cache` stands `times` times in a row; gradient flows back to it."""
+    layers: list[Any] = []
+    for old in cache.layers:
+        held: Any = old
+        new = layer()
+        new.update(held.keys.repeat_interleave(times, dim=0), held.values.repeat_interleave(times, dim=0))
+        layers.append(new)
+    return Cache(layers=layers)

@@ -22,19 +22,40 @@ def _pieces(tokens: int, vocabulary: int) -> list[slice]:
     return [slice(first, min(first + size, tokens)) for first in range(0, tokens, size)]
 
 
+def product(hidden: torch.Tensor, head: torch.Tensor, softcap: float | None = None) -> torch.Tensor:
+    """hidden @ head.T, squashed to `softcap * tanh(product / softcap)` where the model does so.
+
+    The bias is added by the caller, after the cap: it also says which tokens are never generated, and no cap may undo
+    that.
+    """
+    values = linear(hidden, head)
+    return values if softcap is None else softcap * torch.tanh(values / softcap)
+
+
+def _uncap(slope: torch.Tensor, capped: torch.Tensor, softcap: float | None) -> torch.Tensor:
+    """Turn the gradient by the capped product into that by the plain one: d tanh(x) = 1 - tanh(x) ** 2."""
+    return slope if softcap is None else slope.mul_(1 - (capped / softcap) ** 2)
+
+
 class _TokenLogprobs(torch.autograd.Function):
     """Backward makes each piece of logits again: one more matrix product instead of gigabytes kept."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor, temperature: float
+        ctx: Any,
+        hidden: torch.Tensor,
+        head: torch.Tensor,
+        bias: torch.Tensor,
+        labels: torch.Tensor,
+        temperature: float,
+        softcap: float | None,
     ) -> torch.Tensor:
         result = hidden.new_empty(len(labels), dtype=torch.float32)
         for part in _pieces(len(labels), len(head)):
-            logits = (linear(hidden[part], head) + bias).float() / temperature
-            result[part] = logits.gather(1, labels[part, None]).squeeze(1) - torch.logsumexp(logits, dim=-1)
+            values = (product(hidden[part], head, softcap) + bias).float() / temperature
+            result[part] = values.gather(1, labels[part, None]).squeeze(1) - torch.logsumexp(values, dim=-1)
         ctx.save_for_backward(hidden, head, bias, labels)
-        ctx.temperature = temperature
+        ctx.temperature, ctx.softcap = temperature, softcap
         return result
 
     @staticmethod
@@ -43,29 +64,35 @@ class _TokenLogprobs(torch.autograd.Function):
         scale = grads[0] / ctx.temperature
         grad_hidden, grad_head = torch.empty_like(hidden), torch.zeros_like(head)
         for part in _pieces(len(labels), len(head)):
-            logits = (linear(hidden[part], head) + bias).float() / ctx.temperature
+            capped = product(hidden[part], head, ctx.softcap)
             # d log p(y) / d logit = [y] - p, times the incoming gradient.
-            slope = torch.softmax(logits, dim=-1).mul_(-scale[part, None])
+            slope = torch.softmax((capped + bias).float() / ctx.temperature, dim=-1).mul_(-scale[part, None])
             slope.scatter_add_(1, labels[part, None], scale[part, None])
-            slope = slope.to(head.dtype)
+            slope = _uncap(slope, capped, ctx.softcap).to(head.dtype)
             grad_hidden[part] = slope @ head
             grad_head.addmm_(slope.T, hidden[part])
-        return grad_hidden, grad_head, None, None, None
+        return grad_hidden, grad_head, None, None, None, None
 
 
 def token_logprobs(
-    hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor, temperature: float
+    hidden: torch.Tensor,
+    head: torch.Tensor,
+    bias: torch.Tensor,
+    labels: torch.Tensor,
+    temperature: float,
+    softcap: float | None = None,
 ) -> torch.Tensor:
-    """log softmax((hidden @ head.T + bias) / temperature)[labels].
+    """log softmax((product(hidden, head, softcap) + bias) / temperature)[labels].
 
     Args:
         hidden: [N, d], with gradient; head: [V, d], with gradient; bias: [V], without.
         labels: int64 [N].
+        softcap: see `product`.
 
     Returns:
         float32 [N].
     """
-    result: torch.Tensor = _TokenLogprobs.apply(hidden, head, bias, labels, temperature)
+    result: torch.Tensor = _TokenLogprobs.apply(hidden, head, bias, labels, temperature, softcap)
     return result
 
 
@@ -74,21 +101,28 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor, smoothing: float
+        ctx: Any,
+        hidden: torch.Tensor,
+        head: torch.Tensor,
+        bias: torch.Tensor,
+        labels: torch.Tensor,
+        smoothing: float,
+        softcap: float | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         loss = torch.zeros((), device=hidden.device)
         plain = torch.zeros((), device=hidden.device)
         grad_hidden, grad_head = torch.empty_like(hidden), torch.zeros_like(head)
         for part in _pieces(len(labels), len(head)):
-            logits = (linear(hidden[part], head) + bias).float()
-            normaliser = torch.logsumexp(logits, dim=-1)
-            likelihood = normaliser - logits.gather(1, labels[part, None]).squeeze(1)
-            uniform = normaliser - logits.mean(dim=-1)
+            capped = product(hidden[part], head, softcap)
+            values = (capped + bias).float()
+            normaliser = torch.logsumexp(values, dim=-1)
+            likelihood = normaliser - values.gather(1, labels[part, None]).squeeze(1)
+            uniform = normaliser - values.mean(dim=-1)
             plain += likelihood.sum()
             loss += ((1 - smoothing) * likelihood + smoothing * uniform).sum()
-            slope = logits.sub_(normaliser[:, None]).exp_().sub_(smoothing / len(head))
+            slope = values.sub_(normaliser[:, None]).exp_().sub_(smoothing / len(head))
             slope.scatter_add_(1, labels[part, None], slope.new_full((len(slope), 1), smoothing - 1))
-            slope = slope.to(head.dtype)
+            slope = _uncap(slope, capped, softcap).to(head.dtype)
             grad_hidden[part] = slope @ head
             grad_head.addmm_(slope.T, hidden[part])
         ctx.save_for_backward(grad_hidden, grad_head)
@@ -98,37 +132,46 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grad_hidden, grad_head = ctx.saved_tensors
-        return grad_hidden * grads[0], grad_head * grads[0], None, None, None
+        return grad_hidden * grads[0], grad_head * grads[0], None, None, None, None
 
 
 def smoothed_cross_entropy(
-    hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor, smoothing: float
+    hidden: torch.Tensor,
+    head: torch.Tensor,
+    bias: torch.Tensor,
+    labels: torch.Tensor,
+    smoothing: float,
+    softcap: float | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Sums over N tokens: (label-smoothed cross-entropy with gradient, plain negative log-likelihood).
 
     Label smoothing as in Szegedy et al. 2016, section 7: the target is (1 - s) on the label plus s / V everywhere.
     Shapes as in `token_logprobs`; `bias` is finite.
     """
-    result: tuple[torch.Tensor, torch.Tensor] = _SmoothedCrossEntropy.apply(hidden, head, bias, labels, smoothing)
+    result: tuple[torch.Tensor, torch.Tensor] = _SmoothedCrossEntropy.apply(
+        hidden, head, bias, labels, smoothing, softcap
+    )
     return result
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """A distribution over the vocabulary at each of N positions, not yet made: softmax((hidden @ head.T + bias) / T).
+    """A distribution over the vocabulary at each of N positions, not yet made: softmax((product + bias) / T).
 
     Args:
         hidden: [N, d]; head: [V, d]; bias: [V], -inf for tokens that can never be.
+        softcap: see `product`.
     """
 
     hidden: torch.Tensor
     head: torch.Tensor
     bias: torch.Tensor
+    softcap: float | None = None
 
 
 def entropies(of: Predicted, temperature: float) -> torch.Tensor:
     """-sum_v p log p at each position, in nats, [N], with gradient."""
-    return _in_pieces(_entropy, len(of.head), [of.hidden], of.head, of.bias, temperature)
+    return _in_pieces(_entropy, len(of.head), [of.hidden], of.head, of.bias, of.softcap, temperature)
 
 
 def divergences(of: Predicted, anchor: Predicted, temperature: float) -> torch.Tensor:
@@ -137,9 +180,9 @@ def divergences(of: Predicted, anchor: Predicted, temperature: float) -> torch.T
     Args:
         anchor: predicts over the same vocabulary; a token that it can never say must be one that `of` cannot either.
     """
-    fixed = (anchor.head.detach(), anchor.bias)
+    fixed = (anchor.head.detach(), anchor.bias, anchor.softcap)
     rows = [of.hidden, anchor.hidden.detach()]
-    return _in_pieces(_divergence, len(of.head), rows, of.head, of.bias, *fixed, temperature)
+    return _in_pieces(_divergence, len(of.head), rows, of.head, of.bias, of.softcap, *fixed, temperature)
 
 
 def _in_pieces(function: Any, vocabulary: int, rows: list[torch.Tensor], *fixed: Any) -> torch.Tensor:
@@ -149,25 +192,31 @@ def _in_pieces(function: Any, vocabulary: int, rows: list[torch.Tensor], *fixed:
     return torch.cat(found) if found else rows[0].new_zeros(0, dtype=torch.float32)
 
 
-def _log_distribution(hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, temperature: float) -> torch.Tensor:
-    return torch.log_softmax((linear(hidden, head) + bias).float() / temperature, dim=-1)
+def _log_distribution(
+    hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, softcap: float | None, temperature: float
+) -> torch.Tensor:
+    return torch.log_softmax((product(hidden, head, softcap) + bias).float() / temperature, dim=-1)
 
 
-def _entropy(hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, temperature: float) -> torch.Tensor:
-    logs = _log_distribution(hidden, head, bias, temperature)
+def _entropy(
+    hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, softcap: float | None, temperature: float
+) -> torch.Tensor:
+    logs = _log_distribution(hidden, head, bias, softcap, temperature)
     # p log p is 0 where p is 0, but 0 * -inf is not a number.
     return -(logs.exp() * logs.masked_fill(logs.isneginf(), 0.0)).sum(dim=-1)
 
 
-def _divergence(
+def _divergence(  # noqa: PLR0917, torch.utils.checkpoint hands them over by position
     hidden: torch.Tensor,
     other: torch.Tensor,
     head: torch.Tensor,
     bias: torch.Tensor,
+    softcap: float | None,
     other_head: torch.Tensor,
     other_bias: torch.Tensor,
+    other_softcap: float | None,
     temperature: float,
 ) -> torch.Tensor:
-    logs = _log_distribution(hidden, head, bias, temperature)
-    difference = logs - _log_distribution(other, other_head, other_bias, temperature)
+    logs = _log_distribution(hidden, head, bias, softcap, temperature)
+    difference = logs - _log_distribution(other, other_head, other_bias, other_softcap, temperature)
     return (logs.exp() * difference.masked_fill(logs.isneginf(), 0.0)).sum(dim=-1)

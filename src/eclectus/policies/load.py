@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import pickle
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import logging as transformers_logging
+from transformers.utils import cached_file
 
-from eclectus.config import NewModelConfig
+from eclectus.config import NewModelConfig, PromptConfig
+from eclectus.corpora.seen import FILE as SEEN_FILE
 from eclectus.corpora.seen import SeenText
-from eclectus.errors import RunError
+from eclectus.errors import ModelError, RunError
 from eclectus.policies.base import Policy
+from eclectus.policies.causal import MODEL_TYPES as CAUSAL
+from eclectus.policies.causal import PROMPT_FILE, CausalPolicy
+from eclectus.policies.families import families
+from eclectus.policies.folder import check_config, check_folder
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.policies.tokenizer import train_tokenizer
 
@@ -23,18 +35,43 @@ def base_folder() -> Path:
     return Path(str(files("eclectus") / "base"))
 
 
-def load_policy(path: str) -> tuple[Policy, SeenText | None]:
-    """Load a model and, where it carries them, the hashes of the text it was trained on.
+def load_policy(path: str, prompt: PromptConfig | None = None) -> tuple[Policy, SeenText | None]:
+    """Load a model in float32 and, where it carries them, the hashes of the text it was trained on.
+
+    Weights are read from safetensors; where there are none, from pytorch_model.bin, of which torch reads the tensors
+    and nothing else (`weights_only`). Code that a model brings is never run.
 
     Args:
         path: `base`, a folder, or a hub id.
+        prompt: how a model without language tags is asked; None: as its folder says, or the default.
 
     Raises:
         ModelError: it cannot be loaded.
     """
-    folder = base_folder() if path == BASE else Path(path)
-    policy = Seq2SeqPolicy.load(folder if folder.exists() else path)
-    return policy, SeenText.load(folder) if folder.is_dir() else None
+    name = str(base_folder()) if path == BASE else path
+    known = {*families(), *CAUSAL}
+    if Path(name).exists():
+        check_folder(Path(name), known)
+    with _one_sentence(path), _quiet():
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        check_config(path, config.to_dict(), known)
+        tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        causal = config.model_type in CAUSAL
+        library: Any = AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM
+        model, info = library.from_pretrained(
+            name, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+        )
+    missing = sorted(info["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"model: the weights in '{path}' lack {len(missing)} of the model's tensors, {missing[0]} first;"
+            " they belong to another architecture"
+        )
+    saved = _file(name, PROMPT_FILE) if causal and prompt is None else None
+    if saved is not None:
+        return CausalPolicy.with_saved_prompt(model, tokenizer, saved), _seen(name)
+    policy = (CausalPolicy if causal else Seq2SeqPolicy)(model, tokenizer, prompt)
+    return policy, _seen(name)
 
 
 def new_policy(config: NewModelConfig, texts: Sequence[str], languages: Sequence[str], seed: int) -> Policy:
@@ -56,3 +93,68 @@ def resolve_device(wanted: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise RunError(f"device: '{wanted}' cannot be used here ({reason}); set device: cpu") from error
     return torch.device(wanted)
+
+
+@contextmanager
+def _one_sentence(path: str) -> Iterator[None]:
+    """Turn what the libraries raise at a model that cannot be loaded into our own error."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"model: the weights in '{path}' are damaged, or hold more than tensors, which is not read;"
+            " use a copy in safetensors"
+        ) from error
+    except (ImportError, OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, ImportError) or "sentencepiece" in str(error):
+            raise ModelError(
+                f"model: the tokenizer of '{path}' needs sentencepiece; install it with"
+                " `pip install 'eclectus[sentencepiece]'`"
+            ) from error
+        raise ModelError(
+            f"model: cannot load '{path}' ({_reason(error)}); give a folder that `eclectus train` wrote, a folder of"
+            " transformers, or a hub id"
+        ) from error
+    except Exception as error:  # safetensors and tokenizers raise classes of their own that they do not export
+        if "safetensor" in type(error).__name__.lower():
+            raise ModelError(f"model: the weights in '{path}' are damaged ({error}); copy the folder again") from error
+        if type(error) is Exception:
+            raise ModelError(
+                f"model: the tokenizer of '{path}' is damaged ({_reason(error)}); copy the folder again"
+            ) from error
+        raise
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' advice, such as on untied embeddings that are as they should be, off the screen."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        transformers_logging.set_verbosity(level)
+
+
+def _file(name: str, file: str) -> Path | None:
+    """A file of a model folder or of a hub id, where there is one."""
+    folder = Path(name)
+    if folder.is_dir():
+        return folder / file if (folder / file).exists() else None
+    found = cached_file(
+        name, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
+    )
+    return None if found is None else Path(found)
+
+
+def _seen(name: str) -> SeenText | None:
+    path = _file(name, SEEN_FILE)
+    return None if path is None else SeenText.load(path.parent)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

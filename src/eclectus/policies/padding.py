@@ -14,3 +14,12 @@ def pad_rows(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> t
     lengths = torch.tensor([len(row) for row in rows])
     mask = torch.arange(width)[None] < lengths[:, None]
     return ids[:, None].to(device), mask[:, None].to(device)
+
+
+def pad_left(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pad lists of ids on the left, to one place at least: ids int64 [B, S] and mask bool [B, S]."""
+    width = max(1, *(len(row) for row in rows))
+    ids = torch.tensor([[*([pad] * (width - len(row))), *row] for row in rows], dtype=torch.int64)
+    lengths = torch.tensor([len(row) for row in rows])
+    mask = torch.arange(width)[None] >= width - lengths[:, None]
+    return ids.to(device), mask.to(device)

@@ -1,76 +1,65 @@
-"""Encoder-decoder policies through transformers: the Marian family with `>>xx<<` language tags.
+"""Encoder-decoder policies through transformers; what differs between families is in `families/`.
 
 The encoder runs once for each source, however many translations of it are sampled or scored.
 """
 
 from __future__ import annotations
 
-import copy
-import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import linear
-from transformers import GenerationConfig, MarianConfig, MarianMTModel, PreTrainedTokenizerFast
-from transformers import logging as transformers_logging
+from transformers import (
+    DynamicCache,
+    EncoderDecoderCache,
+    GenerationConfig,
+    MarianConfig,
+    MarianMTModel,
+    PreTrainedTokenizerFast,
+)
 
-from eclectus.config import NewModelConfig
+from eclectus.config import NewModelConfig, PromptConfig
 from eclectus.errors import ModelError
+from eclectus.languages import Direction
 from eclectus.policies.attention import NAME as ATTENTION
-from eclectus.policies.base import Policy, TokenScores
 from eclectus.policies.cache import keep_sources, shared_source_cache
-from eclectus.policies.head import Predicted, divergences, entropies, smoothed_cross_entropy, token_logprobs
+from eclectus.policies.families import families
 from eclectus.policies.padding import pad_rows
+from eclectus.policies.pretrained import PretrainedPolicy
+from eclectus.policies.source import Source
 from eclectus.segment import Segment
 
-_TAG = re.compile(r">>(.+)<<")
 
-# Its bars and advice would run through our own progress display.
-transformers_logging.disable_progress_bar()
+class Seq2SeqPolicy(PretrainedPolicy):
+    """An encoder-decoder of one of the families in `families/`.
 
+    Args:
+        prompt: how a family without language tags is told its languages.
 
-class Seq2SeqPolicy(Policy):
-    """A Marian encoder-decoder: the source opens with the tag of the target language.
-
-    Padding, unknown and tag tokens are never part of a translation, so their probability is zero here, in sampling
-    and in training alike; `save` writes the same rule into the generation config.
+    Raises:
+        ModelError: tokenizer and model do not belong together, or the tokenizer names no languages.
     """
 
-    def __init__(self, model: MarianMTModel, tokenizer: PreTrainedTokenizerFast) -> None:
-        # Any: the library's own annotations do not describe a generating encoder-decoder.
-        self.model: Any = model
-        self.model.set_attn_implementation(ATTENTION)
-        self.model.eval()
-        self._trainable = [parameter.requires_grad for parameter in model.parameters()]
-        self.tokenizer = tokenizer
-        vocabulary = tokenizer.get_vocab()
-        self._tags = {m.group(1): i for token, i in sorted(vocabulary.items()) if (m := _TAG.fullmatch(token))}
-        if not self._tags:
-            raise ModelError(
-                "model: its tokenizer has no '>>xx<<' language tags, so it cannot be told what to translate into;"
-                " use a multilingual Marian model, or train one with policy.new"
-            )
-        self.languages = list(self._tags)
-        special: Any = model.config
-        self.start_id = int(special.decoder_start_token_id)
-        self.end_id = int(special.eos_token_id)
-        self.pad_id = int(special.pad_token_id)
-        self.max_length = int(special.max_position_embeddings)
-        if len(tokenizer) > model.config.vocab_size:
-            raise ModelError(
-                f"model: the tokenizer has {len(tokenizer)} tokens but the weights only {model.config.vocab_size};"
-                " the folder mixes files of two models"
-            )
-        never = {self.pad_id, self.start_id, *self._tags.values()} - {self.end_id}
-        if tokenizer.unk_token_id is not None:
-            never.add(tokenizer.unk_token_id)
-        self._never = sorted(never)
-        bias = torch.zeros(model.config.vocab_size, device=model.device)
-        bias[self._never] = float("-inf")
-        self._bias = bias
+    def __init__(self, model: Any, tokenizer: Any, prompt: PromptConfig | None = None) -> None:
+        config = model.config
+        self._family = families()[config.model_type](config, tokenizer, prompt or PromptConfig())
+        for part in ("eos", "pad"):
+            own, theirs = getattr(tokenizer, f"{part}_token_id"), getattr(config, f"{part}_token_id")
+            if own is None or (theirs is not None and own != theirs):
+                raise ModelError(
+                    f"model: token {part} is number {own} of the tokenizer but {theirs} of the model;"
+                    " the folder mixes files of two models"
+                )
+        end = int(tokenizer.eos_token_id)
+        never = {int(config.decoder_start_token_id or 0), *self._family.never()}
+        self.hidden_scale = self._family.hidden_scale
+        super().__init__(model, tokenizer, int(tokenizer.pad_token_id), end, [end], never)
+        self.languages = self._family.languages
+        self._start_length = len(self._family.start(Segment("", *self._any_direction())))
+        self.max_length = self._family.max_positions - (self._start_length - 1)
+        # The checkpoint's own, such as forced tokens, would come on top of what is asked for here.
+        self.model.generation_config = GenerationConfig(pad_token_id=self.pad_id, eos_token_id=self.end_id)
 
     @classmethod
     def new(cls, config: NewModelConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> Seq2SeqPolicy:
@@ -99,215 +88,141 @@ class Seq2SeqPolicy(Policy):
         )
         return cls(MarianMTModel(marian), tokenizer)
 
-    @classmethod
-    def load(cls, path: str | Path) -> Seq2SeqPolicy:
-        """Read a model folder (or hub id) in float32.
+    def has_language(self, language: str) -> bool:
+        return self._family.has_language(language)
 
-        Raises:
-            ModelError: no such folder, no weights, another architecture, or damaged files.
-        """
-        folder = Path(path)
-        if folder.exists():
-            _check_folder(folder)
-        try:
-            tokenizer = PreTrainedTokenizerFast.from_pretrained(str(path))
-            model = MarianMTModel.from_pretrained(str(path), dtype=torch.float32)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ModelError(
-                f"model: cannot load '{path}' ({reason}); give a folder that `eclectus train` wrote"
-            ) from error
-        except Exception as error:  # safetensors raises its own class, which it does not export
-            if "safetensor" not in type(error).__name__.lower():
-                raise
-            raise ModelError(f"model: the weights in '{path}' are damaged ({error}); copy the folder again") from error
-        return cls(model, tokenizer)
+    def check_directions(self, directions: Sequence[Direction]) -> None:
+        self._family.check_directions(directions)
 
-    @property
-    def _head_bias(self) -> torch.Tensor:
-        return (self.model.final_logits_bias.squeeze(0) + self._bias.to(self.device)).detach()
-
-    def tokenize_sources(self, segments: Sequence[Segment]) -> list[list[int]]:
-        ids = self._encode([segment.source for segment in segments])
-        return [[self._tags[s.target_lang], *tokens] for s, tokens in zip(segments, ids, strict=True)]
+    def tokenize_sources(self, segments: Sequence[Segment]) -> list[Source]:
+        encoded = self.encode_texts([self._family.text(segment) for segment in segments])
+        sources = []
+        for segment, ids in zip(segments, encoded, strict=True):
+            before, after = self._family.affixes(segment)
+            room = self._family.max_positions - len(before) - len(after)
+            sources.append(Source((*before, *ids[:room], *after), self._family.start(segment)))
+        return sources
 
     def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:
-        return self._encode(texts)
+        limit = self.max_length - 2
+        return [[*ids[:limit], self.end_id] for ids in self.encode_texts(texts, target=True)]
 
-    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
-        limit = self.model.config.max_position_embeddings - 1
-        encoded = self.tokenizer.backend_tokenizer.encode_batch(list(texts))
-        return [e.ids if len(e.ids) <= limit else [*e.ids[: limit - 1], self.end_id] for e in encoded]
-
-    def detokenize(self, tokens: Sequence[Sequence[int]]) -> list[str]:
-        return [
-            text.strip()
-            for text in self.tokenizer.backend_tokenizer.decode_batch(
-                [list(t) for t in tokens], skip_special_tokens=True
-            )
-        ]
-
-    def stepper(self, sources: Sequence[Sequence[int]], samples: int, max_length: int) -> _Stepper:
+    def stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> _Stepper:
         return _Stepper(self, sources, samples, max_length)
 
-    def token_scores(
-        self,
-        sources: Sequence[Sequence[int]],
-        tokens: torch.Tensor,
-        mask: torch.Tensor,
-        temperature: float = 1.0,
-        *,
-        entropy: bool = False,
-        anchor: Seq2SeqPolicy | None = None,
-    ) -> TokenScores:
-        wanted = mask.flatten(0, 1)
-        labels = tokens.flatten(0, 1)[wanted]
-
-        def spread(values: torch.Tensor) -> torch.Tensor:
-            result = torch.zeros(wanted.shape, device=self.device).masked_scatter(wanted, values)
-            return result.view(mask.shape)
-
-        own = Predicted(self._decode(sources, tokens)[wanted], self._head, self._head_bias)
-        logprobs = token_logprobs(own.hidden, own.head, own.bias, labels, temperature)
-        divergence = None
-        if anchor is not None:
-            with torch.no_grad():
-                other = Predicted(anchor._decode(sources, tokens)[wanted], anchor._head, anchor._head_bias)
-            divergence = spread(divergences(own, other, temperature))
-        return TokenScores(spread(logprobs), spread(entropies(own, temperature)) if entropy else None, divergence)
-
-    def smoothed_loss(
-        self, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], label_smoothing: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        tokens, mask = pad_rows(targets, self.pad_id, self.device)
-        hidden = self._decode(sources, tokens)
-        wanted = mask.flatten(0, 1)
-        labels = tokens.flatten(0, 1)[wanted]
-        states = hidden[wanted]
-        # Under autocast the states come in its type; the head follows, so that its products are as fast.
-        head, bias = self._head.to(states.dtype), self.model.final_logits_bias.squeeze(0)
-        return smoothed_cross_entropy(states, head, bias, labels, label_smoothing)
-
-    def copy(self, trainable: bool = False) -> Seq2SeqPolicy:
-        twin = copy.copy(self)
-        twin.model = copy.deepcopy(self.model).eval()
-        if trainable:
-            for own, other in zip(twin.model.parameters(), self._trainable, strict=True):
-                own.requires_grad_(other)
-        else:
-            twin.model.requires_grad_(False)
-        return twin
-
     def beam_search(self, segments: Sequence[Segment], beams: int, max_length: int) -> list[str]:
-        ids = self.tokenize_sources(segments)
-        order = sorted(range(len(ids)), key=lambda i: (len(ids[i]), i))
+        sources = self.tokenize_sources(segments)
+        order = sorted(range(len(sources)), key=lambda i: (len(sources[i]), i))
         found: dict[int, str] = {}
         # The library's search builds its own masks, which only its own attention understands.
         self.model.set_attn_implementation("sdpa")
         try:
             for first in range(0, len(order), 32):
                 rows = order[first : first + 32]
-                inputs, mask = pad_rows([ids[i] for i in rows], self.pad_id, self.device)
+                inputs, mask = pad_rows([sources[i].ids for i in rows], self.pad_id, self.device)
+                start = self._starts([sources[i] for i in rows])
                 tokens = self.model.generate(
                     input_ids=inputs.squeeze(1),
                     attention_mask=mask.squeeze(1),
+                    decoder_input_ids=start,
+                    decoder_start_token_id=start[:, 0],
                     num_beams=beams,
                     do_sample=False,
-                    # One more than ours: the library counts the start token.
-                    max_length=min(max_length, self.max_length - 1) + 1,
                     suppress_tokens=self._never,
-                    decoder_start_token_id=self.start_id,
-                    eos_token_id=self.end_id,
-                    pad_token_id=self.pad_id,
+                    # The library's own cache has as many layers as the encoder, fewer than some decoders.
+                    past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
+                    # The library counts the start tokens.
+                    max_length=min(max_length, self.max_length - 1) + self._start_length,
                 )
-                found.update(zip(rows, self.detokenize(tokens.tolist()), strict=True))
+                texts = self.detokenize(tokens[:, self._start_length :].tolist())
+                found.update(zip(rows, texts, strict=True))
         finally:
             self.model.set_attn_implementation(ATTENTION)
-        return [found[i] for i in range(len(ids))]
+        return [found[i] for i in range(len(sources))]
 
     def save(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
-        self.model.generation_config = GenerationConfig(
-            max_length=self.model.config.max_position_embeddings,
-            num_beams=1,
-            do_sample=False,
-            pad_token_id=self.pad_id,
-            eos_token_id=self.end_id,
-            decoder_start_token_id=self.start_id,
-            suppress_tokens=self._never,
-        )
         self.model.save_pretrained(path)
+        self._generation_config().save_pretrained(path)
         self.tokenizer.save_pretrained(path)
 
-    @property
-    def _head(self) -> torch.Tensor:
-        return self.model.lm_head.weight
-
-    def _source_batch(self, sources: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Padded ids [B, S] and the boolean key mask [B, 1, 1, S]."""
-        ids, mask = pad_rows(sources, self.pad_id, self.device)
-        return ids.squeeze(1), mask[:, :, None, :]
-
-    def encode(self, sources: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, sources: Sequence[Source]) -> tuple[torch.Tensor, torch.Tensor]:
         """Encoder states [B, S, d] and the key mask [B, 1, 1, S]."""
-        ids, mask = self._source_batch(sources)
+        ids, mask = pad_rows([source.ids for source in sources], self.pad_id, self.device)
+        ids, mask = ids.squeeze(1), mask[:, :, None, :]
         states = self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
         return states, mask
 
-    def _decode(self, sources: Sequence[Sequence[int]], tokens: torch.Tensor) -> torch.Tensor:
-        """Decoder states [B * G, T, d] that predict `tokens` [B, G, T]."""
+    def states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
         states, mask = self.encode(sources)
-        targets = tokens.flatten(0, 1)
-        begin = torch.full_like(targets[:, :1], self.start_id)
+        start = self._starts(sources).repeat_interleave(tokens.shape[1], dim=0)
         output = self.model.get_decoder()(
-            input_ids=torch.cat([begin, targets[:, :-1]], dim=1),
+            input_ids=torch.cat([start, tokens.flatten(0, 1)[:, :-1]], dim=1),
             encoder_hidden_states=states,
             encoder_attention_mask=mask,
             use_cache=False,
         )
-        return output.last_hidden_state
+        return output.last_hidden_state[:, self._start_length - 1 :]
+
+    @property
+    def decoder_layers(self) -> int:
+        """Layers of the decoder."""
+        return self._family.decoder_layers
+
+    def _starts(self, sources: Sequence[Source]) -> torch.Tensor:
+        return torch.tensor([source.start for source in sources], dtype=torch.int64, device=self.device)
+
+    def _any_direction(self) -> Direction:
+        """A direction that the family takes, to learn how long its starts are."""
+        tags = self._family.codes.tags or ["en"]
+        return tags[0], tags[0]
+
+    def _generation_config(self) -> GenerationConfig:
+        """Greedy search with the rule on tokens that are never generated.
+
+        A language token that `generate` is to force at the start (`forced_bos_token_id`, which differs by direction)
+        must not be suppressed: the library suppresses last.
+        """
+        forced = set(self._family.start(Segment("", *self._any_direction()))[1:])
+        languages = set(self._family.tokens.values()) if forced else set()
+        return GenerationConfig(
+            max_length=self._family.max_positions,
+            num_beams=1,
+            do_sample=False,
+            pad_token_id=self.pad_id,
+            eos_token_id=self.end_id,
+            decoder_start_token_id=self.model.config.decoder_start_token_id,
+            forced_bos_token_id=min(forced) if forced and not languages else None,
+            suppress_tokens=[i for i in self._never if i not in languages | forced],
+        )
 
 
 class _Stepper:
     """Incremental decoding of a `Seq2SeqPolicy`; see `rollouts.base.Stepper`."""
 
-    def __init__(self, policy: Seq2SeqPolicy, sources: Sequence[Sequence[int]], samples: int, max_length: int) -> None:
-        model: Any = policy.model
+    def __init__(self, policy: Seq2SeqPolicy, sources: Sequence[Source], samples: int, max_length: int) -> None:
+        self._policy = policy
         self._states, self._mask = policy.encode(sources)
-        self._decoder = model.get_decoder()
-        self._head, self._bias = policy._head, policy._head_bias
+        self._decoder = policy.model.get_decoder()
         self._samples = samples
-        self._cache = shared_source_cache(model.config.decoder_layers, max_length)
+        begin = torch.tensor([source.start[:-1] for source in sources], dtype=torch.int64, device=policy.device)
+        self._cache = shared_source_cache(policy.decoder_layers, begin.shape[1] + max_length)
+        if begin.shape[1]:
+            self._decode(begin.repeat_interleave(samples, dim=0))
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        output = self._decoder(
-            input_ids=tokens[:, None],
-            encoder_hidden_states=self._states,
-            encoder_attention_mask=self._mask,
-            past_key_values=self._cache,
-            use_cache=True,
-        )
-        return linear(output.last_hidden_state[:, -1], self._head) + self._bias
+        return self._policy.next_logits(self._decode(tokens[:, None])[:, -1])
 
     def keep(self, sources: torch.Tensor) -> None:
         self._states, self._mask = self._states[sources], self._mask[sources]
         keep_sources(self._cache, sources, self._samples)
 
-
-def _check_folder(folder: Path) -> None:
-    """Say in one sentence why a folder is no model, before transformers says it in forty lines."""
-    if not folder.is_dir():
-        raise ModelError(f"model: '{folder}' is a file; give the folder that holds config.json")
-    config = folder / "config.json"
-    if not config.exists():
-        raise ModelError(f"model: '{folder}' has no config.json; give a folder that `eclectus train` wrote")
-    try:
-        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"model: '{config}' is not valid JSON ({error}); copy the folder again") from error
-    if kind != "marian":
-        raise ModelError(f"model: '{folder}' is of type '{kind}'; this version trains Marian models (type 'marian')")
-    if not any(folder.glob("*.safetensors")):
-        raise ModelError(f"model: '{folder}' has no .safetensors weights; copy the whole folder")
-    if not (folder / "tokenizer.json").exists():
-        raise ModelError(f"model: '{folder}' has no tokenizer.json; copy the whole folder")
+    def _decode(self, tokens: torch.Tensor) -> torch.Tensor:
+        output = self._decoder(
+            input_ids=tokens,
+            encoder_hidden_states=self._states,
+            encoder_attention_mask=self._mask,
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        return output.last_hidden_state

@@ -11,7 +11,7 @@ what is drawn from is (1 - epsilon) * policy + epsilon * uniform over the k like
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,9 +39,10 @@ def draw(
     samples: int,
     sampling: Sampling,
     *,
-    start: int,
-    end: int,
+    start: Sequence[int],
+    ends: Sequence[int],
     pad: int,
+    stopped: Callable[[torch.Tensor], torch.Tensor] | None = None,
     generator: torch.Generator | None = None,
     prefixes: Sequence[Sequence[int]] | None = None,
     with_entropy: bool = False,
@@ -51,7 +52,11 @@ def draw(
 
     Args:
         stepper: the policy's decoder, holding `sources * samples` rows.
-        start, end, pad: token ids; `end` is recorded and ends a row.
+        start: the token before the translation, for each source.
+        ends: tokens that end a row; the one that does is recorded.
+        pad: token after the end of a row.
+        stopped: tells which rows of tokens [n, t] have just reached a text that ends a translation. The token that
+            completed it is the last one of its row: recorded, masked in, given gradient, like an end token.
         generator: source of the uniform numbers; required unless `sampling.temperature` is 0 (greedy).
         prefixes: for each source, tokens that its samples begin with; from the first that the policy can never say on,
             tokens are drawn.
@@ -75,7 +80,8 @@ def draw(
     forced = None if given is None else torch.zeros_like(mask)
     done = torch.zeros(sources, samples, dtype=torch.bool, device=device)
     active = torch.arange(sources, device=device)
-    last = torch.full((sources * samples,), start, dtype=torch.int64, device=device)
+    last = torch.tensor(start, dtype=torch.int64, device=device).repeat_interleave(samples)
+    end = torch.tensor(ends, dtype=torch.int64, device=device)
     used = 0
     for position in range(length):
         logits = stepper.step(last).float()
@@ -106,7 +112,10 @@ def draw(
         if with_entropy:
             surprise = -(policy_scores.exp() * policy_scores.clamp(min=-1e4)).sum(dim=-1).view(-1, samples)
             entropy[active] += torch.where(running, surprise, 0.0)
-        done[active] |= chosen == end
+        ended = torch.isin(chosen, end)
+        if stopped is not None:
+            ended[running] |= stopped(tokens[active, :, :used][running])
+        done[active] |= ended
         open_sources = ~done[active].all(dim=1)
         if not open_sources.any():
             break

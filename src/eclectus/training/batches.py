@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from eclectus.config import DenoisingConfig
 from eclectus.errors import DataError
 from eclectus.policies.base import Policy
+from eclectus.policies.source import Source
 from eclectus.seeds import rng
 from eclectus.segment import Segment
 
@@ -18,9 +19,9 @@ _POOL_BATCHES = 32
 
 @dataclass(frozen=True)
 class Pair:
-    """Token ids of a source (with tags) and its target (with end-of-sequence)."""
+    """A source and the token ids of its target (with end-of-sequence)."""
 
-    source: list[int]
+    source: Source
     target: list[int]
 
 

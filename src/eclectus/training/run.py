@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from eclectus import config as cfg
 from eclectus import registry
 from eclectus.algorithms.base import Algorithm
-from eclectus.config import ReinforceConfig, RunConfig, SupervisedConfig
-from eclectus.corpora.dataset import Dataset, prepare
+from eclectus.config import PromptConfig, ReinforceConfig, RunConfig, SupervisedConfig
+from eclectus.corpora.dataset import Dataset, prepare, read_pairs
 from eclectus.corpora.seen import SeenText
 from eclectus.errors import InterruptedRunError, RunError
 from eclectus.evaluation import report
@@ -160,6 +160,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     policy.check_languages(dataset.languages)
     directions = expand_directions(config.evaluation.directions, dataset.languages)
     dataset.check(directions)
+    policy.check_directions(_directions(config))
     bench = TestBench(folder, test_segments(dataset, directions, seen), config.evaluation, resume=resume)
     # Built before any training, so that a mistake in a reward shows now and not after an hour.
     tasks: list[Task] = []
@@ -269,9 +270,27 @@ def _supervised(run: Run, policy: Policy, config: SupervisedConfig) -> Trained:
 def _first_policy(run: Run) -> tuple[Policy, SeenText | None]:
     config = run.config
     if config.policy.new is None:
-        return load_policy(config.policy.path)
+        prompt = config.policy.prompt
+        # A model that was trained with a prompt brings it along, unless the run has its own.
+        policy, seen = load_policy(config.policy.path, None if prompt == PromptConfig() else prompt)
+        few_shot = prompt.few_shot
+        if few_shot.k and few_shot.pool is None:
+            policy.use_examples(run.pairs(["*-*"]))
+        elif few_shot.pool is not None:
+            policy.use_examples(read_pairs("policy.prompt.few_shot.pool", few_shot.pool, run.languages))
+        return policy, seen
     texts = [text for language in run.languages for text in run.dataset.monolingual("train", language)]
     return new_policy(config.policy.new, texts, run.languages, derive(config.seed, "weights")), None
+
+
+def _directions(config: RunConfig) -> list[Direction]:
+    """Every direction that the run trains or scores."""
+    patterns = list(config.evaluation.directions)
+    if config.supervised is not None:
+        patterns += config.supervised.directions
+    for task in config.reinforce.tasks if config.reinforce is not None else ():
+        patterns += task.directions
+    return expand_directions(list(dict.fromkeys(patterns)), config.data.languages)
 
 
 def _tasks(run: Run, config: ReinforceConfig) -> list[Task]:

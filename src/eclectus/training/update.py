@@ -13,6 +13,7 @@ from eclectus.algorithms.losses import LossInputs, StepSize
 from eclectus.config import KlConfig
 from eclectus.policies.base import Policy
 from eclectus.policies.padding import pad_rows
+from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling, exploring
 
 
@@ -21,7 +22,7 @@ class Update:
     """What one step hands to the backward pass: B sources, G samples each.
 
     Args:
-        sources: token ids of each source.
+        sources: one for each row of the rollouts.
         rollouts: see `Rollouts`.
         rewards: [B, G], NaN where not judged.
         advantages: [B, G] or [B, G, T]; a source whose advantages are all 0 is skipped.
@@ -36,7 +37,7 @@ class Update:
         reused: the policy has been updated on these rollouts already.
     """
 
-    sources: Sequence[Sequence[int]]
+    sources: Sequence[Source]
     rollouts: Rollouts
     rewards: torch.Tensor
     advantages: torch.Tensor
@@ -64,7 +65,7 @@ class _Part:
     """A micro-batch: whole groups of n of the sources, cut to their longest sample."""
 
     rows: list[int]
-    sources: list[Sequence[int]]
+    sources: list[Source]
     tokens: torch.Tensor
     mask: torch.Tensor
     actions: torch.Tensor

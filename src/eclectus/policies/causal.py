@@ -1,0 +1,275 @@
+"""Decoder-only policies through transformers: Llama, Mistral, Qwen and Gemma families, asked by a prompt.
+
+A prompt is run through the model once for each source; its keys and values are then repeated for the G samples. In
+training the gradient flows back through them into the one pass over the prompt.
+
+A translation ends with an end token (end-of-sequence, the end of the assistant's turn), or with the token that
+completes a stop text. That token is masked in: it is drawn, scored and given gradient like any other. The stop text and
+what follows it are not part of the text that rewards see. Targets of supervised training end with the end token.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from transformers import GenerationConfig
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+from eclectus.config import PromptConfig
+from eclectus.errors import ModelError
+from eclectus.policies.attention import NAME as ATTENTION
+from eclectus.policies.cache import FilledLayer, repeated
+from eclectus.policies.examples import Examples
+from eclectus.policies.padding import pad_left
+from eclectus.policies.pretrained import PretrainedPolicy
+from eclectus.policies.prompt import Prompt
+from eclectus.policies.source import Source
+from eclectus.segment import Segment
+
+MODEL_TYPES = {
+    "llama": False,
+    "mistral": False,
+    "gemma": False,
+    "qwen2": True,
+    "qwen3": True,
+    "gemma2": True,
+    "gemma3_text": True,
+}
+"""Served `model_type`s, and whether the model takes a mask for each kind of layer."""
+
+PROMPT_FILE = "prompt.json"
+
+
+class CausalPolicy(PretrainedPolicy):
+    """A decoder-only model that continues a prompt; prompts are padded on the left and never scored.
+
+    The prompt belongs to the model: `save` writes it, with the examples it shows, as `prompt.json`.
+
+    Raises:
+        ModelError: see `Prompt`; or the tokenizer has no end-of-sequence.
+    """
+
+    languages = ()
+
+    def __init__(self, model: Any, tokenizer: Any, prompt: PromptConfig | None = None) -> None:
+        self._prompt = Prompt(prompt or PromptConfig(), tokenizer)
+        self._examples = Examples(self._prompt.config.few_shot)
+        eos = tokenizer.eos_token_id
+        if eos is None:
+            raise ModelError(
+                "model: its tokenizer has no end-of-sequence token; set eos_token in tokenizer_config.json"
+            )
+        special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+        tail = tokenizer(self._prompt.tail, add_special_tokens=False).input_ids
+        end = next((i for i in tail if i in special), eos)
+        ends = {eos, *_ids(model.config.eos_token_id), *_ids(model.generation_config.eos_token_id)}
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos
+        super().__init__(model, tokenizer, pad, end, ends, special)
+        positions = int(model.config.max_position_embeddings)
+        self._prompt_limit = positions // 2
+        self.max_length = positions - self._prompt_limit
+        self._window: int | None = getattr(model.config, "sliding_window", None)
+        model.generation_config = GenerationConfig(pad_token_id=self.pad_id, eos_token_id=self.end_ids)
+
+    def use_examples(self, pairs: Mapping[str, Sequence[Segment]]) -> None:
+        self._examples = Examples.of(self._prompt.config.few_shot, pairs)
+
+    def tokenize_sources(self, segments: Sequence[Segment]) -> list[Source]:
+        shown = [self._examples.choose(segment) for segment in segments]
+        texts = [self._prompt.text(segment, examples) for segment, examples in zip(segments, shown, strict=True)]
+        rows = self._encode_prompts(texts)
+        for i, ids in enumerate(rows):
+            if len(ids) > self._prompt_limit:
+                rows[i] = self._shortened(segments[i], len(shown[i]))
+        return [Source(tuple(ids[:-1]), (ids[-1],)) for ids in rows]
+
+    def _encode_prompts(self, texts: Sequence[str]) -> list[list[int]]:
+        if self._prompt.chat:
+            return self.encode_texts(texts)  # the template has written every special token itself
+        rows = self.tokenizer(list(texts), verbose=False).input_ids
+        # Tokenizers that end every text would end the prompt.
+        return [ids[:-1] if ids[-1] == self.tokenizer.eos_token_id else ids for ids in rows]
+
+    def _shortened(self, segment: Segment, count: int) -> list[int]:
+        """The prompt with as many examples, nearest last, and then as much of the source as there is room for."""
+        examples, source = self._examples.choose(segment)[:count], segment.source
+        while True:
+            cut = Segment(source, segment.source_lang, segment.target_lang)
+            ids = self._encode_prompts([self._prompt.text(cut, examples)])[0]
+            if len(ids) <= self._prompt_limit:
+                return ids
+            if examples:
+                examples = examples[1:]
+            elif source:
+                source = source[: min(len(source) - 1, len(source) * self._prompt_limit // len(ids))]
+            else:
+                raise ModelError(
+                    f"model: the prompt alone takes {len(ids)} tokens of the {self._prompt_limit} there is room for;"
+                    " shorten policy.prompt.template"
+                )
+
+    def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:
+        before = self.encode_texts([self._prompt.probe])[0]
+        answers = [self._prompt.gap + text for text in texts]
+        joint = self.encode_texts([self._prompt.probe + answer for answer in answers])
+        alone = self.encode_texts(answers)
+        limit = self.max_length - 1
+        # After a prompt, as the model will meet it; alone only where a token would reach across the border.
+        rows = [j[len(before) :] if j[: len(before)] == before else a for j, a in zip(joint, alone, strict=True)]
+        return [[*ids[:limit], self.end_id] for ids in rows]
+
+    def detokenize(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        return [self._prompt.cut(text).strip() for text in self.decode_texts(tokens)]
+
+    @property
+    def stopped(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        stops = self._prompt.stop
+        if not stops:
+            return None
+        # No earlier token completed a stop text, so the end of the row is enough; a character is four bytes at most.
+        window = 4 * max(map(len, stops)) + 4
+
+        def found(tokens: torch.Tensor) -> torch.Tensor:
+            texts = self.decode_texts(tokens[:, -window:].tolist())
+            return torch.tensor([any(s in text for s in stops) for text in texts], device=tokens.device)
+
+        return found
+
+    def stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> _Stepper:
+        return _Stepper(self, sources, samples, max_length)
+
+    def beam_search(self, segments: Sequence[Segment], beams: int, max_length: int) -> list[str]:
+        rows = [(*source.ids, *source.start) for source in self.tokenize_sources(segments)]
+        order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
+        found: dict[int, str] = {}
+        # The library's search builds its own masks; its fused attention has no soft cap.
+        capped = getattr(self.model.config, "attn_logit_softcapping", None) is not None
+        self.model.set_attn_implementation("eager" if capped else "sdpa")
+        try:
+            for first in range(0, len(order), 32):
+                part = order[first : first + 32]
+                inputs, mask = pad_left([rows[i] for i in part], self.pad_id, self.device)
+                tokens = self.model.generate(
+                    input_ids=inputs,
+                    attention_mask=mask.long(),
+                    num_beams=beams,
+                    do_sample=False,
+                    max_new_tokens=min(max_length, self.max_length),
+                    suppress_tokens=self._never,
+                    stop_strings=self._prompt.stop or None,
+                    tokenizer=self.tokenizer,
+                )
+                found.update(zip(part, self.detokenize(tokens[:, inputs.shape[1] :].tolist()), strict=True))
+        finally:
+            self.model.set_attn_implementation(ATTENTION)
+        return [found[i] for i in range(len(rows))]
+
+    def save(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.model.save_pretrained(path)
+        GenerationConfig(
+            num_beams=1,
+            do_sample=False,
+            pad_token_id=self.pad_id,
+            eos_token_id=self.end_ids,
+            suppress_tokens=self._never,
+        ).save_pretrained(path)
+        self.tokenizer.save_pretrained(path)
+        state = {"prompt": self._prompt.config.model_dump(mode="json"), "examples": self._examples.pairs}
+        (path / PROMPT_FILE).write_text(json.dumps(state, ensure_ascii=False, indent=1), encoding="utf-8")
+
+    @classmethod
+    def with_saved_prompt(cls, model: Any, tokenizer: Any, path: Path) -> CausalPolicy:
+        """A policy that asks as it did when it was saved.
+
+        Raises:
+            ModelError: the file is damaged.
+        """
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+            prompt = PromptConfig(**state["prompt"])
+            examples = {name: [(s, t) for s, t in rows] for name, rows in state["examples"].items()}
+        except (json.JSONDecodeError, UnicodeDecodeError, ValidationError, KeyError, TypeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"model: '{path}' is damaged ({reason}); copy the folder again") from error
+        policy = cls(model, tokenizer, prompt)
+        policy._examples = Examples(prompt.few_shot, examples)
+        return policy
+
+    def states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
+        cache, seen = self.prefill(sources)
+        samples = tokens.shape[1]
+        start = torch.tensor([source.start for source in sources], dtype=torch.int64, device=self.device)
+        inputs = torch.cat([start.repeat_interleave(samples, dim=0), tokens.flatten(0, 1)[:, :-1]], dim=1)
+        seen = torch.cat([seen.repeat_interleave(samples, dim=0), torch.ones_like(inputs, dtype=torch.bool)], dim=1)
+        return self.run(inputs, seen, repeated(cache, samples, DynamicLayer))
+
+    def prefill(self, sources: Sequence[Source]) -> tuple[Cache, torch.Tensor]:
+        """Keys and values of each prompt but for its last token, and which places are no padding, bool [B, S]."""
+        ids, seen = pad_left([source.ids for source in sources], self.pad_id, self.device)
+        cache = DynamicCache()
+        self.run(ids, seen, cache)
+        return cache, seen
+
+    def run(self, inputs: torch.Tensor, seen: torch.Tensor, cache: Cache) -> torch.Tensor:
+        """States [n, T, d] of `inputs` [n, T], which go to the end of what the cache holds.
+
+        Args:
+            seen: bool [n, S + T], true where cache and inputs are no padding.
+        """
+        length, width = inputs.shape[1], seen.shape[1]
+        positions = (seen.long().cumsum(dim=1) - 1).clamp(min=0)[:, width - length :]
+        output = self.model.base_model(
+            input_ids=inputs,
+            attention_mask=self._masks(seen, length),
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return output.last_hidden_state
+
+    def _masks(self, seen: torch.Tensor, length: int) -> torch.Tensor | dict[str, torch.Tensor]:
+        """What the last `length` places may look at: what is before them and no padding, within the window if any."""
+        places = torch.arange(seen.shape[1], device=seen.device)
+        distance = places[-length:, None] - places[None, :]
+        # Padding looks at itself: a row that sees nothing would come out as not-a-number and spread.
+        full = ((distance >= 0) & seen[:, None, None, :]) | (distance == 0)
+        near = full if self._window is None else full & (distance < self._window)
+        if MODEL_TYPES[self.model.config.model_type]:
+            return {"full_attention": full, "sliding_attention": near}
+        return near
+
+
+class _Stepper:
+    """Incremental decoding of a `CausalPolicy`; see `rollouts.base.Stepper`."""
+
+    def __init__(self, policy: CausalPolicy, sources: Sequence[Source], samples: int, max_length: int) -> None:
+        self._policy, self._samples = policy, samples
+        cache, seen = policy.prefill(sources)
+        capacity = seen.shape[1] + max_length
+        self._cache = repeated(cache, samples, lambda: FilledLayer(capacity))
+        self._seen = seen.repeat_interleave(samples, dim=0)
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        self._seen = torch.cat([self._seen, torch.ones_like(self._seen[:, :1])], dim=1)
+        return self._policy.next_logits(self._policy.run(tokens[:, None], self._seen, self._cache)[:, -1])
+
+    def keep(self, sources: torch.Tensor) -> None:
+        samples = torch.arange(self._samples, device=sources.device)
+        rows = (sources[:, None] * self._samples + samples).reshape(-1)
+        self._seen = self._seen[rows]
+        layers: Any = self._cache.layers
+        for layer in layers:
+            layer.select(rows)
+
+
+def _ids(value: int | Sequence[int] | None) -> list[int]:
+    """Token ids that a configuration gives as one, several or none."""
+    if value is None:
+        return []
+    return [value] if isinstance(value, int) else list(value)

@@ -1,0 +1,92 @@
+"""Say in one sentence why a folder is no model, before transformers says it in forty lines or loads random weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from eclectus.errors import ModelError
+
+_NOT_GENERATING = ("Encoder", "Classification", "QuestionAnswering", "MaskedLM", "Vision", "Image", "Audio", "Speech")
+"""Parts of architecture names of models that write no text from text."""
+
+_TOKENIZER_FILES = ("tokenizer.json", "*.spm", "*.model", "vocab.json", "vocab.txt", "tekken.json")
+
+
+def check_folder(folder: Path, known: Collection[str]) -> None:
+    """Check a model folder.
+
+    Args:
+        known: the values of `model_type` that can be loaded.
+
+    Raises:
+        ModelError: no configuration, another architecture, no weights, no tokenizer.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"model: '{folder}' is a file; give the folder that holds config.json")
+    path = folder / "config.json"
+    if not path.exists():
+        raise ModelError(f"model: '{folder}' has no config.json; give a folder that `eclectus train` wrote")
+    check_config(str(folder), _read(path), known)
+    _check_weights(folder)
+    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES):
+        raise ModelError(f"model: '{folder}' has no tokenizer.json and no other tokenizer; copy the whole folder")
+
+
+def check_config(name: str, config: dict[str, Any], known: Collection[str]) -> None:
+    """Check the architecture that a config.json names.
+
+    Raises:
+        ModelError: it is no text-to-text model, not one of ours, or needs code of its own.
+    """
+    kind = config.get("model_type")
+    families = f"supported types: {', '.join(sorted(known))}"
+    if kind not in known:
+        if config.get("auto_map"):
+            raise ModelError(
+                f"model: '{name}' (type '{kind}') brings code of its own (trust_remote_code), which is never run;"
+                f" {families}"
+            )
+        why = "writes no text from text" if _generates_nothing(kind) else "is not supported"
+        raise ModelError(f"model: '{name}' is of type '{kind}', which {why}; {families}")
+    for architecture in config.get("architectures") or ():
+        if any(part in architecture for part in _NOT_GENERATING):
+            raise ModelError(
+                f"model: '{name}' is a {architecture}, which writes no text from text;"
+                " give the translation or language model that it was made from"
+            )
+
+
+def _generates_nothing(kind: Any) -> bool:
+    from transformers.models.auto import modeling_auto as auto
+
+    text = (auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES)
+    # Encoders such as BERT are listed among the causal models, for being made into decoders.
+    masked = kind in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES and kind not in text[1]
+    return kind in auto.CONFIG_MAPPING_NAMES and (masked or not any(kind in names for names in text))
+
+
+def _check_weights(folder: Path) -> None:
+    files = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
+    for index in (folder / "model.safetensors.index.json", folder / "pytorch_model.bin.index.json"):
+        if index.exists():
+            shards = set(_read(index).get("weight_map", {}).values())
+            missing = sorted(shard for shard in shards if not (folder / shard).exists())
+            if missing:
+                raise ModelError(
+                    f"model: '{folder}' lacks {missing[0]}, which {index.name} names; copy the whole folder"
+                )
+    if not files:
+        raise ModelError(f"model: '{folder}' has no .safetensors or pytorch_model.bin weights; copy the whole folder")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"model: '{path}' is not valid JSON ({error}); copy the folder again") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"model: '{path}' holds no settings; copy the folder again")
+    return values

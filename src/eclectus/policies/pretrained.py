@@ -1,0 +1,170 @@
+"""What encoder-decoder and decoder-only models of transformers have in common: tokenizer, vocabulary head, copies."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from transformers import logging as transformers_logging
+
+from eclectus.errors import ModelError
+from eclectus.policies.attention import NAME as ATTENTION
+from eclectus.policies.base import Policy, TokenScores
+from eclectus.policies.head import Predicted, divergences, entropies, product, smoothed_cross_entropy, token_logprobs
+from eclectus.policies.padding import pad_rows
+from eclectus.policies.source import Source
+
+# Its bars and advice would run through our own progress display.
+transformers_logging.disable_progress_bar()
+
+P = TypeVar("P", bound="PretrainedPolicy")
+
+
+class PretrainedPolicy(Policy):
+    """A policy around a model and a tokenizer of transformers.
+
+    Padding, unknown, tag and other special tokens are never part of a translation, nor are rows of the vocabulary
+    that no token belongs to: their probability is zero here, in sampling and in training alike. `save` writes the same
+    rule into the generation config. Supervised loss is that of the model as it is, without this rule.
+
+    Args:
+        pad_id: what rows of ids are filled up with.
+        end_id, end_ids: see `Policy`.
+        never: further tokens that are never generated, such as language tags.
+
+    Raises:
+        ModelError: the tokenizer belongs to another model.
+    """
+
+    hidden_scale = 1.0
+    """Factor between the decoder's states and the vocabulary head."""
+
+    def __init__(
+        self, model: Any, tokenizer: Any, pad_id: int, end_id: int, end_ids: Iterable[int], never: Iterable[int]
+    ) -> None:
+        # Any: the library's own annotations do not describe a generating model.
+        self.model: Any = model
+        self.model.set_attn_implementation(ATTENTION)
+        self.model.eval()
+        self._trainable = [parameter.requires_grad for parameter in model.parameters()]
+        self.tokenizer: Any = tokenizer
+        self.pad_id, self.end_id = pad_id, end_id
+        self.end_ids = sorted({end_id, *end_ids})
+        self.softcap: float | None = getattr(model.config, "final_logit_softcapping", None)
+        self._backend = getattr(tokenizer, "backend_tokenizer", None)
+        if self._backend is not None:
+            self._backend.no_truncation()
+            self._backend.no_padding()
+        rows = len(self._head)
+        # Sentinels of T5 may lie beyond the model's vocabulary; no text ever needs them.
+        known = {i for token, i in tokenizer.get_vocab().items() if not token.startswith("<extra_id_")}
+        if max(known) >= rows:
+            raise ModelError(
+                f"model: the tokenizer has {max(known) + 1} tokens but the weights only {rows};"
+                " the folder mixes files of two models"
+            )
+        special = {i for i in (pad_id, tokenizer.unk_token_id, *tokenizer.all_special_ids, *never) if i is not None}
+        unused = set(range(rows)) - known
+        self._never = sorted({i for i in special | unused if i < rows} - set(self.end_ids))
+        bias = torch.zeros(rows, device=model.device)
+        bias[self._never] = float("-inf")
+        self._bias = bias
+
+    @abstractmethod
+    def states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
+        """Decoder states [B * G, T, d] that predict `tokens` [B, G, T]; each source is encoded once."""
+
+    def token_scores(
+        self: P,
+        sources: Sequence[Source],
+        tokens: torch.Tensor,
+        mask: torch.Tensor,
+        temperature: float = 1.0,
+        *,
+        entropy: bool = False,
+        anchor: P | None = None,
+    ) -> TokenScores:
+        wanted = mask.flatten(0, 1)
+        labels = tokens.flatten(0, 1)[wanted]
+
+        def spread(values: torch.Tensor) -> torch.Tensor:
+            result = torch.zeros(wanted.shape, device=self.device).masked_scatter(wanted, values)
+            return result.view(mask.shape)
+
+        own = self._predicted(sources, tokens, wanted)
+        logprobs = token_logprobs(own.hidden, own.head, own.bias, labels, temperature, own.softcap)
+        divergence = None
+        if anchor is not None:
+            with torch.no_grad():
+                other = anchor._predicted(sources, tokens, wanted)
+            divergence = spread(divergences(own, other, temperature))
+        return TokenScores(spread(logprobs), spread(entropies(own, temperature)) if entropy else None, divergence)
+
+    def _predicted(self, sources: Sequence[Source], tokens: torch.Tensor, wanted: torch.Tensor) -> Predicted:
+        """What is predicted at the wanted positions of [B * G, T]."""
+        hidden = self._scaled(self.states(sources, tokens)[wanted])
+        return Predicted(hidden, self._head, self._head_bias, self.softcap)
+
+    def smoothed_loss(
+        self, sources: Sequence[Source], targets: Sequence[Sequence[int]], label_smoothing: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        tokens, mask = pad_rows(targets, self.pad_id, self.device)
+        hidden = self.states(sources, tokens)
+        wanted = mask.flatten(0, 1)
+        labels = tokens.flatten(0, 1)[wanted]
+        picked = self._scaled(hidden[wanted])
+        # Under autocast the states come in its type; the head follows, so that its products are as fast.
+        head = self._head.to(picked.dtype)
+        return smoothed_cross_entropy(picked, head, self._own_bias, labels, label_smoothing, self.softcap)
+
+    def next_logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits [n, V] of the token after states [n, d]; minus infinity for tokens that are never generated."""
+        return product(self._scaled(hidden), self._head, self.softcap) + self._head_bias
+
+    def copy(self: P, trainable: bool = False) -> P:
+        twin = copy.copy(self)
+        twin.model = copy.deepcopy(self.model).eval()
+        if trainable:
+            for own, other in zip(twin.model.parameters(), self._trainable, strict=True):
+                own.requires_grad_(other)
+        else:
+            twin.model.requires_grad_(False)
+        return twin
+
+    def detokenize(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        return [text.strip() for text in self.decode_texts(tokens)]
+
+    def decode_texts(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        """The text of rows of ids as it is, without special tokens."""
+        rows = [list(row) for row in tokens]
+        if self._backend is not None:
+            return self._backend.decode_batch(rows, skip_special_tokens=True)
+        return self.tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def encode_texts(self, texts: Sequence[str], *, target: bool = False) -> list[list[int]]:
+        """Token ids of texts without any special token; `target` for tokenizers that cut targets differently."""
+        if self._backend is not None:
+            return [e.ids for e in self._backend.encode_batch(list(texts), add_special_tokens=False)]
+        # OPUS-MT has a SentencePiece model for each side. Too long a text is cut later, without a warning.
+        side = "text_target" if target and hasattr(self.tokenizer, "spm_target") else "text"
+        return self.tokenizer(**{side: list(texts)}, add_special_tokens=False, verbose=False).input_ids
+
+    def _scaled(self, hidden: torch.Tensor) -> torch.Tensor:
+        return hidden if self.hidden_scale == 1 else hidden * self.hidden_scale
+
+    @property
+    def _head(self) -> torch.Tensor:
+        return self.model.get_output_embeddings().weight
+
+    @property
+    def _own_bias(self) -> torch.Tensor:
+        """The model's own bias of each token."""
+        bias = getattr(self.model, "final_logits_bias", None)
+        return torch.zeros_like(self._bias, device=self.device) if bias is None else bias.squeeze(0)
+
+    @property
+    def _head_bias(self) -> torch.Tensor:
+        return (self._own_bias + self._bias.to(self.device)).detach()

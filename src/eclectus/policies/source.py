@@ -1,0 +1,23 @@
+"""`Source`: one tokenised thing to translate, ready for a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Token ids of a source, and what the decoder is given before the first token of its translation.
+
+    Args:
+        ids: what is encoded: the source with its language tags, or a decoder-only model's prompt without its last
+            token.
+        start: decoder input that precedes the translation, at least one token and as many for every source of a
+            policy: the decoder's start token, a forced language token, the last token of a prompt.
+    """
+
+    ids: tuple[int, ...]
+    start: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)

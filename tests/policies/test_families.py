@@ -1,0 +1,287 @@
+"""Every encoder-decoder family, as a tiny copy, against transformers' own forward, loss and generation."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, DynamicCache, EncoderDecoderCache
+
+from eclectus.algorithms.losses import StepSize
+from eclectus.config import KlConfig, PromptConfig
+from eclectus.errors import ModelError
+from eclectus.policies.load import load_policy
+from eclectus.policies.padding import pad_rows
+from eclectus.policies.seq2seq import Seq2SeqPolicy
+from eclectus.rollouts.base import Sampling
+from eclectus.segment import Segment
+from eclectus.training import checkpoint as ckpt
+from eclectus.training.optimizer import adamw, update
+from eclectus.training.update import Update, accumulate
+from tests.algorithms.enumerated import algorithm
+from tests.policies.tiny_models import SEQ2SEQ, build
+from tests.tiny import segments
+
+ROWS = segments("en", "es")
+
+
+@pytest.fixture(scope="module", params=SEQ2SEQ)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def original(name, tmp_path_factory):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return build(name, tmp_path_factory.mktemp(name))
+
+
+@pytest.fixture
+def policy(original):
+    model, tokenizer = original
+    return Seq2SeqPolicy(copy.deepcopy(model), tokenizer)
+
+
+def sampled(policy, temperature=1.0, samples=3, rows=ROWS):
+    return policy.sample(rows, samples, Sampling(temperature, 10), torch.Generator().manual_seed(5))
+
+
+def forward(policy, sources, tokens):
+    """transformers' own logits for tokens [B, T], and its loss."""
+    ids, mask = pad_rows([s.ids for s in sources], policy.pad_id, policy.device)
+    start = torch.tensor([s.start for s in sources])
+    labels = torch.cat([torch.full_like(start[:, 1:], -100), tokens], dim=1)
+    policy.model.set_attn_implementation("eager")
+    output = policy.model(
+        input_ids=ids.squeeze(1),
+        attention_mask=mask.squeeze(1).long(),
+        decoder_input_ids=torch.cat([start, tokens[:, :-1].clamp(min=0)], dim=1),
+        labels=labels,
+    )
+    policy.model.set_attn_implementation("eclectus")
+    return output.logits[:, start.shape[1] - 1 :], output.loss
+
+
+def test_sources_are_tokenised_as_the_family_documents(policy, name):
+    tokenizer = policy.tokenizer
+    segment = Segment("la maison rouge", "fr", "es")
+    if name == "opus_mt_pair":
+        segment = Segment("la maison rouge", "en", "es")
+    source = policy.tokenize_sources([segment])[0]
+    if name in {"nllb", "nllb_legacy", "m2m100", "mbart50", "mbart25"}:
+        family = name.split("_")[0]
+        tokenizer.src_lang = {"nllb": "fra_Latn", "m2m100": "fr"}.get(family, "fr_XX")
+        code = {"nllb": "spa_Latn", "m2m100": "__es__"}.get(family, "es_XX")
+        expected = tokenizer(segment.source).input_ids
+        language = tokenizer.convert_tokens_to_ids(code)
+        start = (language,) if name == "mbart25" else (tokenizer.eos_token_id, language)
+    else:
+        text = {
+            "opus_mt": ">>es<< la maison rouge",
+            "madlad": "<2es> la maison rouge",
+            "t5": "translate French to Spanish: la maison rouge",
+            "mt5": "translate French to Spanish: la maison rouge",
+        }.get(name, segment.source)
+        expected = tokenizer(text).input_ids
+        start = (2, 0) if name == "bart" else (tokenizer.pad_token_id,)
+    assert list(source.ids) == expected
+    assert source.start == start
+
+
+def test_targets_are_tokenised_as_the_library_does(policy, name):
+    tokenizer, text = policy.tokenizer, "la casa roja"
+    tokenizer.tgt_lang = getattr(tokenizer, "src_lang", None)
+    labels = tokenizer(text_target=text).input_ids
+    plain = [i for i in labels if i not in policy._never or i == tokenizer.unk_token_id]
+    assert policy.tokenize_targets([text]) == [plain]
+    assert policy.detokenize([plain]) == [text]
+
+
+def test_supervised_loss_equals_that_of_transformers(policy):
+    sources, targets = policy.tokenize_sources(ROWS), policy.tokenize_targets([row.reference for row in ROWS])
+    _, plain = policy.smoothed_loss(sources, targets, 0.0)
+    tokens, mask = pad_rows(targets, -100, policy.device)
+    _, loss = forward(policy, sources, tokens.squeeze(1))
+    assert plain.item() / int(mask.sum()) == pytest.approx(loss.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.3])
+def test_sampling_training_and_transformers_logprobs_are_equal(policy, temperature):
+    rollouts = sampled(policy, temperature)
+    sources = policy.tokenize_sources(ROWS)
+    again = policy.token_logprobs(sources, rollouts.tokens, rollouts.mask, temperature)
+    assert rollouts.mask.sum() > 40
+    assert (again - rollouts.logprobs).abs().max() < 1e-5
+    with torch.no_grad():  # as the frozen starting policy is asked, through the fused kernel
+        frozen = policy.token_logprobs(sources, rollouts.tokens, rollouts.mask, temperature)
+    assert torch.allclose(frozen, again, atol=1e-5)
+    for g in range(rollouts.tokens.shape[1]):
+        logits, _ = forward(policy, sources, rollouts.tokens[:, g])
+        logits[..., policy._never] = float("-inf")
+        theirs = (logits / temperature).log_softmax(-1).gather(2, rollouts.tokens[:, g, :, None]).squeeze(-1)
+        assert torch.allclose(again[:, g], theirs.where(rollouts.mask[:, g], 0.0), atol=1e-5)
+
+
+def test_a_batch_equals_one_by_one(policy):
+    assert policy.translate(ROWS, 12) == [policy.translate([row], 12)[0] for row in ROWS]
+    rollouts, sources = sampled(policy), policy.tokenize_sources(ROWS)
+    together = policy.token_logprobs(sources, rollouts.tokens, rollouts.mask)
+    for i, source in enumerate(sources):
+        alone = policy.token_logprobs([source], rollouts.tokens[i : i + 1], rollouts.mask[i : i + 1])
+        assert torch.allclose(alone[0], together[i], atol=1e-5)
+
+
+def test_languages_are_told_apart(policy, name):
+    if name in {"opus_mt_pair", "bart"}:
+        pytest.skip("translates in one direction")
+    spanish, french = policy.tokenize_sources([Segment("two", "en", "es"), Segment("two", "en", "fr")])
+    assert spanish != french
+    rollouts = sampled(policy)
+    logprobs = [policy.token_logprobs([s], rollouts.tokens[:1], rollouts.mask[:1]) for s in (spanish, french)]
+    assert (logprobs[0] - logprobs[1]).abs().max() > 1e-3
+
+
+def test_saved_it_is_loaded_by_us_and_by_transformers_alone(policy, name, tmp_path):
+    policy.save(tmp_path)
+    again, seen = load_policy(str(tmp_path))
+    assert seen is None
+    assert again.languages == policy.languages
+    for (key, ours), (_, theirs) in zip(policy.model.named_parameters(), again.model.named_parameters(), strict=True):
+        assert torch.equal(ours, theirs), key
+    assert again.translate(ROWS, 12) == policy.translate(ROWS, 12)
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    ids, mask = pad_rows([s.ids for s in policy.tokenize_sources(ROWS)], policy.pad_id, policy.device)
+    start = torch.tensor([s.start for s in policy.tokenize_sources(ROWS)])
+    batch = {"input_ids": ids.squeeze(1), "attention_mask": mask.squeeze(1)}
+    # As a user of the library asks for a language, with the saved settings.
+    if start.shape[1] == 2:
+        language = {} if name == "bart" else {"forced_bos_token_id": int(start[0, 1])}
+        assert torch.equal(model.generate(**batch, **language, max_length=4)[:, :2], start)
+    model.generation_config.forced_bos_token_id = None
+    for beams, ours in ((1, policy.translate(ROWS, 12)), (3, policy.beam_search(ROWS, 3, 12))):
+        made = model.generate(
+            **batch,
+            decoder_input_ids=start,
+            decoder_start_token_id=start[:, 0],
+            max_length=12 + start.shape[1],
+            num_beams=beams,
+            suppress_tokens=policy._never,
+            past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
+        )
+        texts = tokenizer.batch_decode(made[:, start.shape[1] :], skip_special_tokens=True)
+        assert ours == [text.strip() for text in texts]
+
+
+def step(policy, optimizer, seed):
+    """One reinforcement-learning step with made-up advantages; returns its work."""
+    rollouts = policy.sample(ROWS, 4, Sampling(1.0, 8), torch.Generator().manual_seed(seed))
+    torch.manual_seed(seed)
+    advantages = torch.randn(len(ROWS), 4)
+    work = Update(
+        sources=policy.tokenize_sources(ROWS),
+        rollouts=rollouts,
+        rewards=advantages,
+        advantages=advantages - advantages.mean(dim=1, keepdim=True),
+        kl_weights=[0.0] * len(ROWS),
+        mle_weights=[0.0] * len(ROWS),
+        references=[None] * len(ROWS),
+        size=StepSize(float(advantages.numel()), float(rollouts.mask.sum()), float(len(ROWS))),
+        sampling=Sampling(1.0, 8),
+        kl=KlConfig(),
+        measure_kl=False,
+        entropy_weight=0.0,
+        owners=["task"] * len(ROWS),
+    )
+    accumulate(policy, policy, algorithm("rloo"), work, 10_000)
+    update(optimizer, 1e-3, 1.0)
+    return work
+
+
+def test_a_step_changes_the_weights_and_nothing_else(policy):
+    buffers = {key: value.clone() for key, value in policy.model.named_buffers()}
+    before, twin = ckpt.weights(policy.model), policy.copy()
+    work = step(policy, adamw(policy.model, 1e-3), seed=3)
+    moved = {
+        key: not torch.equal(value, before[key]) for key, value in policy.model.named_parameters() if key in before
+    }
+    # A bias of keys shifts all scores of a row alike, so its gradient is zero but for rounding.
+    assert all(changed for key, changed in moved.items() if "k_proj.bias" not in key), moved
+    assert all(torch.equal(value, buffers[key]) for key, value in policy.model.named_buffers())
+    assert all(torch.equal(value, before[key]) for key, value in twin.model.named_parameters() if key in before)
+    old, new = (
+        (p.token_logprobs(work.sources, work.rollouts.tokens, work.rollouts.mask).sum(-1) * work.advantages).sum()
+        for p in (twin, policy)
+    )
+    assert new > old
+
+
+def test_stopped_saved_and_resumed_ends_at_the_same_weights(policy, tmp_path):
+    policy.save(tmp_path / "model")
+    optimizer = adamw(policy.model, 1e-3)
+    step(policy, optimizer, seed=3)
+    tensors = {"model": ckpt.weights(policy.model), "optimizer": ckpt.optimizer_tensors(policy.model, optimizer)}
+    ckpt.save(tmp_path / "checkpoints", 1, ckpt.Checkpoint(tensors, {}))
+    step(policy, optimizer, seed=4)
+
+    resumed, _ = load_policy(str(tmp_path / "model"))
+    found = ckpt.latest(tmp_path / "checkpoints")
+    optimizer = adamw(resumed.model, 1e-3)
+    ckpt.load_weights(resumed.model, found.tensors["model"])
+    ckpt.load_optimizer_tensors(resumed.model, optimizer, found.tensors["optimizer"])
+    step(resumed, optimizer, seed=4)
+    for (key, ours), (_, theirs) in zip(policy.model.named_parameters(), resumed.model.named_parameters(), strict=True):
+        assert torch.equal(ours, theirs), key
+
+
+def test_long_sources_and_length_limits_are_cut_to_what_the_model_holds(policy):
+    source = policy.tokenize_sources([Segment("one two three " * 400, "en", "es")])[0]
+    assert len(source) == policy._family.max_positions
+    assert policy.end_id in source.ids[-2:]
+    if policy.max_length < 100:
+        assert policy.sample(ROWS[:1], 2, Sampling(1.0, 1000), torch.Generator().manual_seed(1)).tokens.shape[2] <= 64
+
+
+def test_a_translation_never_holds_special_tokens(policy):
+    rollouts = sampled(policy, temperature=4.0, samples=16)
+    drawn = rollouts.tokens[rollouts.mask]
+    assert not torch.isin(drawn, torch.tensor(policy._never)).any()
+
+
+def test_languages_that_the_model_lacks_are_refused(policy, name):
+    if name in {"t5", "mt5", "bart"}:
+        policy.check_languages(["en", "eu"])  # marks none, so any may be tried
+        return
+    policy.check_languages(["en", "es"])
+    with pytest.raises(ModelError, match="no language 'tlh'"):
+        policy.check_languages(["en", "tlh"])
+
+
+def test_directions_that_nothing_asks_for_are_refused(original, policy, name):
+    both = [("en", "es"), ("en", "fr")]
+    if name == "bart":
+        with pytest.raises(ModelError, match="which of es, fr to translate into"):
+            policy.check_directions(both)
+        told = Seq2SeqPolicy(original[0], original[1], PromptConfig(template="to {target_language}: {source}"))
+        told.check_directions(both)
+        source = told.tokenize_sources(ROWS[:1])[0]
+        assert told.tokenizer.decode(source.ids, skip_special_tokens=True) == "to Spanish: one two three"
+    elif name == "opus_mt_pair":
+        with pytest.raises(ModelError, match="does not translate into 'fr', only into es"):
+            policy.check_directions(both)
+        with pytest.raises(ModelError, match="does not translate from 'es', only from en"):
+            policy.check_directions([("es", "es")])
+    else:
+        policy.check_directions(both)
+
+
+def test_a_tokenizer_of_another_model_is_refused(original, name):
+    model, tokenizer = original
+    small = copy.deepcopy(model)
+    small.resize_token_embeddings(40)
+    with pytest.raises(ModelError, match=r"the tokenizer has \d+ tokens but the weights only 40"):
+        Seq2SeqPolicy(small, tokenizer)
+    other = copy.deepcopy(model)
+    other.config.eos_token_id = 7
+    with pytest.raises(ModelError, match=r"token eos is number \d of the tokenizer but 7 of the model"):
+        Seq2SeqPolicy(other, tokenizer)

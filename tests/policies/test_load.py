@@ -1,0 +1,165 @@
+"""A model that cannot be used is refused in one sentence, before any training."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from eclectus.errors import ModelError
+from eclectus.policies.load import load_policy
+from eclectus.policies.seq2seq import Seq2SeqPolicy
+from tests.policies.tiny_models import build
+from tests.tiny import segments
+
+ROWS = segments("en", "es")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A healthy NLLB folder."""
+    folder = tmp_path_factory.mktemp("saved")
+    model, tokenizer = build("nllb", folder)
+    Seq2SeqPolicy(model, tokenizer).save(folder / "model")
+    return folder / "model"
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "model")
+
+
+def refused(folder):
+    with pytest.raises(ModelError) as caught:
+        load_policy(str(folder))
+    message = str(caught.value)
+    assert "\n" not in message
+    assert message.startswith("model: ")
+    assert len(message) < 400
+    return message
+
+
+def changed(folder, **values):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
+
+
+def test_a_folder_without_weights(folder):
+    (folder / "model.safetensors").unlink()
+    assert "no .safetensors or pytorch_model.bin weights" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("bert", "writes no text from text"),
+        ("xlm-roberta", "writes no text from text"),
+        ("vit", "writes no text from text"),
+        ("gpt2", "is not supported"),
+        ("pegasus", "is not supported"),
+    ],
+)
+def test_another_architecture(folder, kind, why):
+    changed(folder, model_type=kind)
+    message = refused(folder)
+    assert f"of type '{kind}', which {why}" in message
+    assert "m2m_100" in message
+
+
+@pytest.mark.parametrize("architecture", ["T5EncoderModel", "MBartForSequenceClassification"])
+def test_an_architecture_that_writes_nothing(folder, architecture):
+    changed(folder, architectures=[architecture])
+    assert f"is a {architecture}, which writes no text" in refused(folder)
+
+
+def test_code_of_its_own_is_never_run(folder):
+    (folder / "modeling_own.py").write_text("raise SystemExit('ran')\n", encoding="utf-8")
+    changed(folder, model_type="own", auto_map={"AutoModelForSeq2SeqLM": "modeling_own.Own"})
+    assert "brings code of its own (trust_remote_code), which is never run" in refused(folder)
+    changed(folder, model_type="m2m_100")
+    assert load_policy(str(folder))[0].translate(ROWS, 5)  # a family that needs none of that code
+
+
+def test_a_corrupt_safetensors_file(folder):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+    assert "damaged" in refused(folder)
+    path.write_bytes(b"not a tensor" * 100)
+    assert "damaged" in refused(folder)
+
+
+def test_weights_of_another_architecture(folder):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    save_file({k: v for k, v in tensors.items() if "decoder.layers.1" not in k}, path, metadata={"format": "pt"})
+    assert "belong to another architecture" in refused(folder)
+
+
+def test_shards_are_loaded_and_a_missing_one_is_named(saved, tmp_path):
+    whole, _ = load_policy(str(saved))
+    whole.model.save_pretrained(tmp_path / "model", max_shard_size="20KB")
+    whole.tokenizer.save_pretrained(tmp_path / "model")
+    shards = sorted((tmp_path / "model").glob("*.safetensors"))
+    assert len(shards) > 1
+    assert load_policy(str(tmp_path / "model"))[0].translate(ROWS, 8) == whole.translate(ROWS, 8)
+    shards[0].unlink()
+    assert f"lacks {shards[0].name}" in refused(tmp_path / "model")
+
+
+def test_old_weights_are_loaded_and_nothing_in_them_is_run(saved, folder, tmp_path):
+    whole, _ = load_policy(str(saved))
+    (folder / "model.safetensors").unlink()
+    torch.save(whole.model.state_dict(), folder / "pytorch_model.bin")
+    assert load_policy(str(folder))[0].translate(ROWS, 8) == whole.translate(ROWS, 8)
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "exploded"), "w"))
+
+    torch.save({"weight": Bomb()}, folder / "pytorch_model.bin")
+    refused(folder)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_tokenizer_of_another_model(folder, tmp_path):
+    _, tokenizer = build("bart", tmp_path)
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    assert "no tokenizer" in refused(folder)
+    tokenizer.save_pretrained(folder)
+    assert refused(folder)
+
+
+def test_a_damaged_tokenizer(folder):
+    (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
+    assert refused(folder)
+
+
+def test_a_language_that_the_model_lacks(saved):
+    policy, _ = load_policy(str(saved))
+    policy.check_languages(["en", "sw", "zh-Hant", "pt-BR"])
+    for language in ("pcm", "tlh", "qya-Teng"):
+        with pytest.raises(ModelError, match=f"no language '{language}'") as caught:
+            policy.check_languages(["en", language])
+        assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("error", [ImportError("M2M100Tokenizer requires it"), ValueError("need sentencepiece or")])
+def test_a_tokenizer_that_needs_sentencepiece_says_how_to_install_it(folder, monkeypatch, error):
+    def without(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", without)
+    assert "pip install 'eclectus[sentencepiece]'" in refused(folder)
+
+
+def test_loading_says_nothing_on_the_screen(tmp_path, capfd):
+    for name in ("madlad", "opus_mt"):
+        (tmp_path / name).mkdir()
+        model, tokenizer = build(name, tmp_path / name)
+        Seq2SeqPolicy(model, tokenizer).save(tmp_path / name / "model")
+        capfd.readouterr()
+        load_policy(str(tmp_path / name / "model"))
+        assert capfd.readouterr() == ("", "")

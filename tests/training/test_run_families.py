@@ -1,0 +1,53 @@
+"""Whole runs that start from tiny models of other families: trained, saved, used again; or refused at the door."""
+
+import pytest
+
+from eclectus import inference
+from eclectus.errors import ModelError
+from eclectus.policies.causal import CausalPolicy
+from eclectus.policies.seq2seq import Seq2SeqPolicy
+from eclectus.segment import Segment
+from eclectus.training import run
+from tests.policies.tiny_models import build
+from tests.training.test_run import corpus, lines, settings
+
+__all__ = ["corpus"]
+
+
+@pytest.mark.parametrize("name", ["nllb", "madlad", "llama", "gemma2"])
+def test_a_run_trains_saves_and_is_used_again(corpus, tmp_path, name):
+    causal = name in {"llama", "gemma2"}
+    model, tokenizer = build(name, tmp_path)
+    (CausalPolicy if causal else Seq2SeqPolicy)(model, tokenizer).save(tmp_path / "start")
+    prompt = {"template": "{source_language}: {source}\n{target_language}:", "few_shot": {"k": 1}} if causal else {}
+    config = settings(
+        corpus,
+        policy={"path": str(tmp_path / "start"), "prompt": prompt},
+        supervised__steps=2,
+        supervised__evaluate_every=2,
+        supervised__warmup=1,
+        reinforce__steps=2,
+        reinforce__evaluate_every=2,
+    )
+    run.start(config, tmp_path / "run")
+    steps = [row for row in lines(tmp_path / "run") if row["kind"] == "step"]
+    assert len(steps) == 2
+    assert all(row["grad_norm"] > 0 for row in steps)
+    policy, seen = inference.load(str(tmp_path / "run"))
+    assert seen is not None
+    assert len(policy.translate([Segment("one two", "en", "es")], 8)) == 1
+    if causal:
+        source = policy.tokenize_sources([Segment("one two", "en", "es")])[0]
+        assert (
+            policy.tokenizer.decode(source.ids + source.start).count("anish:") == 2
+        )  # the one example and the question
+
+
+def test_directions_and_languages_are_checked_before_any_training(corpus, tmp_path):
+    for name, message in (("bart", "nothing tells it which of"), ("opus_mt_pair", "no language 'fr'")):
+        (tmp_path / name).mkdir()
+        model, tokenizer = build(name, tmp_path / name)
+        Seq2SeqPolicy(model, tokenizer).save(tmp_path / name / "start")
+        with pytest.raises(ModelError, match=message):
+            run.start(settings(corpus, policy={"path": str(tmp_path / name / "start")}), tmp_path / name / "run")
+        assert not (tmp_path / name / "run" / "checkpoints").exists()
