@@ -160,7 +160,7 @@ def compare(
     ),
     overrides: Overrides = None,
 ) -> None:
-    """Run algorithms or other variants of one configuration with several seeds, and compare them.
+    """Compare algorithms or settings over several seeds.
 
     Writes a table with intervals over seeds, and curves over time and over samples.
     """
