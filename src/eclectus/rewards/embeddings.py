@@ -69,6 +69,7 @@ class Embeddings(Reward):
         batch: int = Field(64, ge=1, description="texts encoded at once")
         cache: int = Field(20_000, ge=0, description="embeddings remembered over steps")
 
+    extra = "embeddings"
     options: Options
 
     def __init__(self, options: Options | None = None, context: RewardContext | None = None) -> None:

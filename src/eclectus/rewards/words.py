@@ -64,6 +64,7 @@ class Words(Reward):
         seen: int = Field(3, ge=0, description="training texts with a word that make it known; 0: the dictionary only")
         min_words: int = Field(3, ge=1, description="words below which nothing is judged")
 
+    extra = "words"
     options: Options
 
     def __init__(self, options: Options | None = None, context: RewardContext | None = None) -> None:
