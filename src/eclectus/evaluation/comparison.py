@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from eclectus.evaluation import logs, plots
-from eclectus.evaluation.formats import capital, interval, number, percent, signed
+from eclectus.evaluation.formats import MISSING, capital, duration, interval, number, percent, signed
 from eclectus.evaluation.report import environment
 from eclectus.evaluation.results import FILE, Group, Results
 from eclectus.evaluation.statistics import NAMES, Array
@@ -135,9 +135,9 @@ def markdown(groups: Sequence[Group], tables: Mapping[str, Sequence[Row]]) -> st
                 cells += [spread(row.scores[metric]), spread(row.gains[metric], sign=True)]
             cells += [
                 percent(row.off_target),
-                f"{number(row.seconds, 0)} s",
+                duration(row.seconds),
                 number(row.samples_per_second, 0),
-                f"{number(row.memory, 0)} MiB",
+                MISSING if row.memory is None else f"{number(row.memory, 0)} MiB",
             ]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
