@@ -41,7 +41,8 @@ def peer() -> torch.Tensor:
     try:
         made = policy.model.generate(
             input_ids=inputs.squeeze(1), attention_mask=mask.squeeze(1), do_sample=True, num_beams=1, top_k=0,
-            num_return_sequences=SAMPLES, min_new_tokens=TOKENS, max_new_tokens=TOKENS,
+            decoder_start_token_id=sources[0].start[0], num_return_sequences=SAMPLES,
+            min_new_tokens=TOKENS, max_new_tokens=TOKENS,
         )  # fmt: skip
     finally:
         policy.model.set_attn_implementation("eclectus")
