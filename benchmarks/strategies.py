@@ -17,10 +17,10 @@ import torch
 
 from tests.toy import corpus, mean, positions, reinforcer, steps_of
 
-TASK = "reverse"
+TASK, STEPS = "reverse", 100
 STRATEGIES: dict[str, dict] = {
     "plain (RLOO, temperature 1)": {},
-    "temperature 1.5 -> 0.7": {"temperature": 1.5, "temperature_end": 0.7},
+    "temperature 1.5 -> 0.7": {"temperature": {"start": 1.5, "end": 0.7, "steps": STEPS}},
     "epsilon 0.1 over the top 5": {"explore": {"epsilon": 0.1, "top_k": 5}},
     "entropy bonus 0.02": {"entropy": {"weight": 0.02}},
     "entropy held at 0.6": {"entropy": {"weight": 0.01, "target": 0.6, "rate": 0.2}},
@@ -34,7 +34,7 @@ STRATEGIES: dict[str, dict] = {
 
 def run(seed: int, settings: dict) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        trainer = reinforcer(Path(folder), TASK, "rloo", seed=seed, steps=100, **settings)
+        trainer = reinforcer(Path(folder), TASK, "rloo", seed=seed, steps=STEPS, **settings)
         trainer.train()
         rows = steps_of(Path(folder))
         segments = corpus(TASK)

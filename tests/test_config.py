@@ -5,6 +5,7 @@ from eclectus import config as cfg
 from eclectus import recipes
 from eclectus.config import PromptConfig
 from eclectus.errors import ConfigError
+from eclectus.schedule import value_at
 
 MINIMAL = "data: {languages: [en, es], corpora: [{type: cldr}]}\nsupervised: {steps: 5}\npolicy: {new: {}}"
 
@@ -76,24 +77,16 @@ def test_missing_file_points_to_the_recipes(tmp_path):
 REINFORCE = "\nreinforce: {tasks: [{name: a, directions: [en-es], reward: {terms: [{type: fluency}]}}]}\n"
 
 
-@pytest.mark.parametrize(
-    ("settings", "temperatures"),
-    [
-        ([], [1.0, 1.0, 1.0]),
-        (["reinforce.temperature=1.2", "reinforce.temperature_end=0.8"], [1.2, 1.0, 0.8]),
-        (["reinforce.temperature_end=0.5", "reinforce.temperature_steps=3"], [1.0, 0.5, 0.5]),
-        (["reinforce.temperature_end=0.5", "reinforce.temperature_steps=1"], [1.0, 0.5, 0.5]),
-    ],
-)
-def test_temperature_moves_in_a_line_and_stays(settings, temperatures):
-    loaded = cfg.parse(MINIMAL + REINFORCE, ["reinforce.steps=5", *settings]).reinforce
-    assert [loaded.temperature_at(step) for step in (1, 3, 5)] == pytest.approx(temperatures)
+def test_temperature_may_be_a_schedule():
+    loaded = cfg.parse(MINIMAL + REINFORCE, ["reinforce.temperature={start: 1.2, end: 0.8, steps: 4}"]).reinforce
+    assert [value_at(loaded.temperature, step) for step in (2, 4, 9)] == pytest.approx([1.0, 0.8, 0.8])
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("reinforce.temperature_steps=9", "temperature_steps is set but temperature_end is not"),
+        ("reinforce.temperature=0", "must be above 0"),
+        ("reinforce.temperature={start: 1, end: 0, steps: 9}", "must be above 0"),
         ("reinforce.entropy.target=1", "set weight above 0"),
         ("reinforce.explore.epsilon=1", "less than 1"),
         ("reinforce.kl.estimator=k2", "'k1', 'k3' or 'exact'"),

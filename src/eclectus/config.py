@@ -304,9 +304,7 @@ class ReinforceConfig(Model):
     segments: int = Field(32, ge=1, description="sources in one step")
     samples: int = Field(8, ge=1, description="translations sampled for each source; some algorithms need two")
     updates: int = Field(1, ge=1, description="updates on each batch of samples; beyond the first, ratios are clipped")
-    temperature: float = Field(1.0, gt=0, description="sampling temperature; it enters the log-probability")
-    temperature_end: float | None = Field(None, gt=0, description="temperature moves to this, linearly; null: it stays")
-    temperature_steps: int | None = Field(None, ge=1, description="steps until temperature_end; null: all steps")
+    temperature: Scheduled = Field(1.0, description="sampling temperature, above 0; it enters the log-probability")
     explore: ExploreConfig = ExploreConfig()
     kl: KlConfig = KlConfig()
     entropy: EntropyConfig = EntropyConfig()
@@ -329,19 +327,12 @@ class ReinforceConfig(Model):
         description="the run stops when dev chrF++ fell this much below its best while the reward rose",
     )
 
-    @model_validator(mode="after")
-    def _schedule_needs_an_end(self) -> ReinforceConfig:
-        if self.temperature_steps is not None and self.temperature_end is None:
-            raise ValueError("temperature_steps is set but temperature_end is not, set where the temperature shall go")
-        return self
-
-    def temperature_at(self, step: int) -> float:
-        """Sampling temperature of a step, counted from 1: the first has `temperature`, the last `temperature_end`."""
-        if self.temperature_end is None:
-            return self.temperature
-        last = self.temperature_steps if self.temperature_steps is not None else self.steps
-        progress = min(1.0, (step - 1) / max(1, last - 1))
-        return self.temperature + progress * (self.temperature_end - self.temperature)
+    @field_validator("temperature")
+    @classmethod
+    def _warm(cls, temperature: float | Schedule) -> float | Schedule:
+        if not within(temperature, 1e-3, math.inf):
+            raise ValueError("a sampling temperature must be above 0; for greedy translations see evaluation.beams")
+        return temperature
 
 
 class EvaluationConfig(Model):

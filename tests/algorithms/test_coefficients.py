@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from eclectus.algorithms.coefficients import EntropyCoefficient, KlCoefficient
+from eclectus.algorithms.coefficients import KlCoefficient
 
 
 @pytest.mark.parametrize(
@@ -23,30 +23,7 @@ def test_kl_weight_finds_the_one_that_holds_the_target():
     assert 0.1 / coefficient.weight == pytest.approx(0.2, rel=0.01)
 
 
-@pytest.mark.parametrize(
-    ("measured", "expected"),
-    [(1.0, 0.01), (0.0, 0.01 * math.exp(0.05)), (3.0, 0.01 * math.exp(-0.1)), (math.nan, 0.01)],
-)
-def test_entropy_weight_rises_below_the_target_and_falls_above(measured, expected):
-    coefficient = EntropyCoefficient(0.01, target=1.0, rate=0.05)
-    coefficient.update(measured)
-    assert coefficient.weight == pytest.approx(expected)
-
-
-def test_entropy_weight_is_bounded():
-    coefficient = EntropyCoefficient(0.01, target=1000.0, rate=1.0)
-    for _ in range(3):
-        coefficient.update(0.0)
-    assert coefficient.weight == pytest.approx(10.0)
-    for _ in range(3):
-        coefficient.update(1e6)
-    assert coefficient.weight == pytest.approx(1e-6)
-    coefficient.update(999.0)
-    assert coefficient.weight > 2e-6
-
-
-def test_without_a_target_weights_stay():
-    kl, entropy = KlCoefficient(0.3, None, 0.1), EntropyCoefficient(0.2, None, 0.1)
-    kl.update(9.0)
-    entropy.update(9.0)
-    assert (kl.weight, entropy.weight) == (0.3, 0.2)
+def test_without_a_target_the_weight_stays():
+    coefficient = KlCoefficient(0.3, None, 0.1)
+    coefficient.update(9.0)
+    assert coefficient.weight == 0.3

@@ -126,17 +126,26 @@ def test_equal_values_leave_the_temperature_alone():
     assert strategy.settings(0.0)["temperature"] == before
 
 
-def test_entropy_coefficient_by_hand_and_saved():
-    coefficient = EntropyCoefficient(0.1, rate=0.5)
-    assert coefficient.update(entropy=1.0, target=2.0) == pytest.approx(0.1 * math.exp(0.5))
-    restored = EntropyCoefficient(1.0, rate=0.5)
-    restored.load_state_dict(coefficient.state_dict())
-    assert restored.value == coefficient.value
-    for _ in range(100):
-        coefficient.update(entropy=9.0, target=0.0)
-    assert coefficient.value == pytest.approx(1e-4)
-    with pytest.raises(ValueError, match="above 0"):
-        EntropyCoefficient(0.0, rate=0.1)
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [(1.0, 0.01), (0.0, 0.01 * math.exp(0.05)), (3.0, 0.01 * math.exp(-0.1)), (math.nan, 0.01)],
+)
+def test_entropy_coefficient_rises_below_the_target_and_falls_above(measured, expected):
+    coefficient = EntropyCoefficient(0.01, rate=0.05)
+    assert coefficient.update(measured, target=1.0) == pytest.approx(expected)
+    assert coefficient.weight == pytest.approx(expected)
+
+
+def test_entropy_coefficient_is_bounded_and_comes_back():
+    coefficient = EntropyCoefficient(0.01, rate=1.0, bounds=(1e-6, 10.0))
+    assert [coefficient.update(0.0, target=1000.0) for _ in range(3)] == pytest.approx([10.0] * 3)
+    assert [coefficient.update(1e6, target=1000.0) for _ in range(3)] == pytest.approx([1e-6] * 3)
+    assert coefficient.update(999.0, target=1000.0) > 2e-6
+
+
+def test_without_a_target_or_a_weight_the_coefficient_stays():
+    assert EntropyCoefficient(0.2, rate=0.1).update(9.0, None) == 0.2
+    assert EntropyCoefficient(0.0, rate=0.1).update(9.0, target=1.0) == 0.0
 
 
 def test_entropy_by_hand():

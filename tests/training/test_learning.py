@@ -71,7 +71,7 @@ EVERYTHING = {
     "segments": 6,
     "samples": 3,
     "updates": 2,
-    "temperature_end": 0.8,
+    "temperature": {"start": 1.0, "end": 0.8, "steps": 6},
     "explore": {"epsilon": 0.1, "top_k": 4},
     "kl": {"estimator": "exact", "target": 0.01},
     "entropy": {"weight": 0.01, "target": 1.0},

@@ -1,4 +1,4 @@
-"""Weights of loss terms that follow a target instead of staying where they were set."""
+"""The weight of the KL term, which may follow a target instead of staying where it was set."""
 
 from __future__ import annotations
 
@@ -26,30 +26,3 @@ class KlCoefficient:
             return
         error = min(0.2, max(-0.2, measured / self._target - 1))
         self.weight *= 1 + self._gain * error
-
-
-class EntropyCoefficient:
-    """Weight of the entropy bonus, raised while the entropy is below its target and lowered while it is above.
-
-    After each step: log weight += rate * (target - entropy), the dual step on the temperature of soft actor-critic
-    (Haarnoja et al. 2018, arXiv:1812.05905, section 5), taken on the logarithm as its implementations do.
-
-    Args:
-        weight: the start.
-        target: nats per token; None keeps the weight.
-        rate: step of the logarithm for each nat.
-        bounds: the weight stays between them, whatever the entropy does: it can always come back.
-    """
-
-    def __init__(
-        self, weight: float, target: float | None, rate: float, bounds: tuple[float, float] = (1e-6, 10.0)
-    ) -> None:
-        self.weight, self._target, self._rate, self._bounds = weight, target, rate, bounds
-
-    def update(self, measured: float) -> None:
-        """Take in the entropy of one step, in nats per token."""
-        if self._target is None or not math.isfinite(measured):
-            return
-        low, high = (math.log(bound) for bound in self._bounds)
-        moved = math.log(self.weight) + self._rate * (self._target - measured)
-        self.weight = math.exp(min(high, max(low, moved)))

@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jinja2
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -16,6 +15,7 @@ from rich.text import Text
 from eclectus.evaluation.audit import Audit, Line
 from eclectus.evaluation.correlation import Correlation
 from eclectus.evaluation.formats import MISSING, count, listing, number, percent
+from eclectus.evaluation.tables import plain_table
 
 TEMPLATE = "audit.html"
 
@@ -35,7 +35,7 @@ def headline(audit: Audit) -> str:
 
 def show(audit: Audit, console: Console) -> None:
     """Print the headline, the table, and the correlations where there are any."""
-    table = _table(f"{audit.reward} on {audit.corpus} · {', '.join(audit.directions)} · {_segments(audit)}")
+    table = plain_table(f"{audit.reward} on {audit.corpus} · {', '.join(audit.directions)} · {_segments(audit)}")
     table.add_column("hypothesis", no_wrap=True)
     outputs = any(line.beats is not None for line in audit.lines)
     names = ["n", "judged", "mean, 95 %", "keeps", "of", *(["beats real"] if outputs else []), ""]
@@ -87,7 +87,7 @@ def mean(line: Line) -> str:
 
 
 def _correlation_table(correlations: list[Correlation]) -> Table:
-    table = _table("Agreement with human judgements, Kendall tau-b")
+    table = plain_table("Agreement with human judgements, Kendall tau-b")
     table.add_column("score", no_wrap=True)
     for name in ("n", "overall", "within a source, 95 %", "sources", "undefined"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -107,13 +107,3 @@ def _correlation_table(correlations: list[Correlation]) -> Table:
 
 def _segments(audit: Audit) -> str:
     return f"{count(audit.items, 'segment')}, seed {audit.seed}"
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=Text(title, style="bold"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )

@@ -45,7 +45,7 @@ def show_scores(
 ) -> None:
     """Print the scores of one system on one direction, with the signatures that say how they were made."""
     console = console or Console()
-    table = _table(title)
+    table = plain_table(title)
     for name in ("n", "BLEU", "chrF++", "exact", "off-target", "judged", "length", "repetition", "copy", "empty"):
         table.add_column(name, justify="right", no_wrap=True)
     shares = (scores.exact, scores.off_target, scores.judged)
@@ -65,7 +65,7 @@ def show_scores(
 
 def group_table(results: Results, group: contract.Group) -> Table:
     """Return the means over a group: a row for each system, with its distance from the base."""
-    table = _table(f"{capital(group.label)} · mean over {count(len(group.directions), 'direction')}")
+    table = plain_table(f"{capital(group.label)} · mean over {count(len(group.directions), 'direction')}")
     table.add_column("System", min_width=20)
     for name in ("BLEU", "Δ base, 95 %", "chrF++", "Δ base, 95 %", "off-target", "length"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -94,7 +94,7 @@ def direction_table(results: Results) -> Table:
     """Return base, system and their distance for each direction; a system alone where there is no pair."""
     base, main = results.first("base"), results.first("system")
     shown = [system for system in (base, main) if system is not None] or results.systems[:2]
-    table = _table("By direction" + (f" · {shown[0].label} → {shown[-1].label}" if len(shown) > 1 else ""))
+    table = plain_table("By direction" + (f" · {shown[0].label} → {shown[-1].label}" if len(shown) > 1 else ""))
     table.add_column("Direction", no_wrap=True, min_width=5)
     names = ["n", "BLEU", "chrF++", "off-target"]
     if len(shown) > 1:
@@ -117,7 +117,8 @@ def direction_table(results: Results) -> Table:
     return table
 
 
-def _table(title: str) -> Table:
+def plain_table(title: str) -> Table:
+    """An empty table in the house style."""
     return Table(
         title=Text(title, style="bold"),
         title_justify="left",

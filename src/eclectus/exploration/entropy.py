@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 
 class EntropyCoefficient:
@@ -15,10 +14,9 @@ class EntropyCoefficient:
     alpha positive.
 
     Args:
-        initial: first coefficient, above 0.
-        rate: step size eta.
-        lowest: bound from below, so that a long time above the target can be made good again.
-        highest: bound from above.
+        weight: first coefficient; 0 stays 0.
+        rate: step size eta, for each nat.
+        bounds: the coefficient stays between them, so that a long time off the target can be made good again.
 
     Example:
         >>> coefficient = EntropyCoefficient(0.1, rate=0.5)
@@ -26,23 +24,13 @@ class EntropyCoefficient:
         True
     """
 
-    def __init__(self, initial: float, rate: float, lowest: float = 1e-4, highest: float = 1e2) -> None:
-        if not 0 < lowest <= initial <= highest:
-            raise ValueError(f"the coefficient {initial} must be above 0 and within [{lowest}, {highest}]")
-        self.value = initial
-        self.rate = rate
-        self._bounds = (lowest, highest)
+    def __init__(self, weight: float, rate: float, bounds: tuple[float, float] = (1e-6, 1e2)) -> None:
+        self.weight, self._rate, self._bounds = weight, rate, bounds
 
-    def update(self, entropy: float, target: float) -> float:
-        """Take one step from a measured entropy and return the coefficient."""
-        lowest, highest = self._bounds
-        self.value = min(max(self.value * math.exp(self.rate * (target - entropy)), lowest), highest)
-        return self.value
-
-    def state_dict(self) -> dict[str, float]:
-        """Return what a resumed run needs."""
-        return {"value": self.value}
-
-    def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Go on from what `state_dict` returned."""
-        self.value = float(state["value"])
+    def update(self, entropy: float, target: float | None) -> float:
+        """Take one step from a measured entropy and return the coefficient; without a target it stays."""
+        if self.weight and target is not None and math.isfinite(entropy):
+            low, high = (math.log(bound) for bound in self._bounds)
+            moved = math.log(self.weight) + self._rate * (target - entropy)
+            self.weight = math.exp(min(high, max(low, moved)))
+        return self.weight

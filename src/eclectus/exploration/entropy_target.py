@@ -33,14 +33,14 @@ class EntropyTarget(Exploration):
 
     def __init__(self, options: registry.Options | None = None) -> None:
         super().__init__(options)
-        self.coefficient = EntropyCoefficient(self.options.initial, self.options.rate)
+        self.coefficient = EntropyCoefficient(self.options.initial, self.options.rate, bounds=(1e-4, 1e2))
 
     def probabilities(self, values: Array, visits: Counts, progress: float) -> Array:
-        found = softmax(values, self.coefficient.value)
+        found = softmax(values, self.coefficient.weight)
         # Equal values have full entropy at any temperature: they say nothing about it.
         if values.max() > values.min():
             self.coefficient.update(entropy(found), self.options.target.at(progress) * math.log(len(values)))
         return found
 
     def settings(self, progress: float) -> dict[str, float]:
-        return {"temperature": self.coefficient.value, "target": self.options.target.at(progress)}
+        return {"temperature": self.coefficient.weight, "target": self.options.target.at(progress)}

@@ -20,6 +20,7 @@ from eclectus.languages import expand_directions
 from eclectus.policies.base import Policy
 from eclectus.rewards.base import RewardContext
 from eclectus.rollouts.base import Sampling
+from eclectus.schedule import value_at
 from eclectus.seeds import derive, rng
 from eclectus.segment import Segment
 from eclectus.training.run import Run, cost, reinforce
@@ -124,7 +125,7 @@ class _Control:
         if not self.bench.has("best_of_n"):
             config = self.run.config.reinforce
             assert config is not None
-            sampling = Sampling(config.temperature, config.max_length)
+            sampling = Sampling(value_at(config.temperature, None), config.max_length)
             for task in self.tasks:
                 if task.config.references:
                     continue  # choosing by the reference would be no translation system

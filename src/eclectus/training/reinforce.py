@@ -12,11 +12,13 @@ import torch
 
 from eclectus.algorithms.advantages import judged
 from eclectus.algorithms.base import AdvantageInputs, Algorithm
-from eclectus.algorithms.coefficients import EntropyCoefficient, KlCoefficient
+from eclectus.algorithms.coefficients import KlCoefficient
 from eclectus.algorithms.losses import StepSize
 from eclectus.config import ReinforceConfig
+from eclectus.exploration.entropy import EntropyCoefficient
 from eclectus.policies.base import Policy
 from eclectus.rollouts.base import Rollouts, Sampling
+from eclectus.schedule import value_at
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
@@ -80,7 +82,7 @@ class Reinforcer:
         self.watch = PartWatch(self.tasks)
         self.renewed = renewed
         self.kl = {task.name: KlCoefficient(task.config.kl, config.kl.target, config.kl.gain) for task in self.tasks}
-        self.entropy = EntropyCoefficient(config.entropy.weight, config.entropy.target, config.entropy.rate)
+        self.entropy = EntropyCoefficient(config.entropy.weight, config.entropy.rate, bounds=(1e-6, 10.0))
         self.skipped = 0
         self.step, self.seconds = 0, 0.0
         self.best, self.best_step = float("-inf"), 0
@@ -204,7 +206,7 @@ class Reinforcer:
 
     def _sampling(self) -> Sampling:
         explore = self.config.explore
-        temperature = self.config.temperature_at(self.step)
+        temperature = value_at(self.config.temperature, self.step)
         return Sampling(temperature, self.config.max_length, explore.epsilon, explore.top_k)
 
     def _sample(self, segments: Sequence[Segment], sampling: Sampling) -> Rollouts:
@@ -241,7 +243,7 @@ class Reinforcer:
             self.kl[task.name].update(totals.get(f"kl/{task.name}", math.nan))
         if self.entropy.weight:
             totals["entropy_weight"] = self.entropy.weight
-            self.entropy.update(totals.get("policy_entropy", math.nan))
+            self.entropy.update(totals.get("policy_entropy", math.nan), self.config.entropy.target)
         return totals
 
     def _count_skipped(self, norm: float) -> None:
