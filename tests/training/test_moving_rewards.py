@@ -10,10 +10,12 @@ from eclectus.config import TaskConfig
 from eclectus.errors import ConfigError, DataError
 from eclectus.policies.base import Policy
 from eclectus.rewards.base import RewardContext
+from eclectus.rewards.combine import CompositeReward
 from eclectus.segment import Segment
 from eclectus.training import run
+from eclectus.training.prompts import WINDOW, PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
-from eclectus.training.tasks import PromptStream, build_tasks
+from eclectus.training.tasks import build_tasks
 from eclectus.training.tracking import Tracker
 from tests.tiny import segments, tiny_policy
 from tests.training.test_run import corpus, lines, same_weights, settings  # noqa: F401, corpus is a fixture
@@ -192,3 +194,26 @@ def test_weights_are_copied_not_shared():
     for value in weights.values():
         value.zero_()
     assert all(torch.any(value != 0) for name, value in renewed.tensors()["renewed-1"].items() if "embed" in name)
+
+
+def test_windows_tell_rewards_ahead_and_draw_the_same_again_after_a_resume(monkeypatch):
+    told = []
+    monkeypatch.setattr(CompositeReward, "prepare", lambda self, segments: told.append(list(segments)))
+
+    def windows():
+        made = tasks(directions=["*-*"])
+        return PromptWindows(PromptStream(made, 6, 5.0, seed=3), made, steps=WINDOW + 3)
+
+    plain = PromptStream(tasks(directions=["*-*"]), 6, 5.0, seed=3)
+    expected = {step: plain.next(step) for step in range(1, WINDOW + 4)}
+    one = windows()
+    assert [one.next(step) for step in range(1, 8)] == [expected[step] for step in range(1, 8)]
+    assert told == [[segment for step in range(1, WINDOW + 1) for _, segment in expected[step]]]
+    saved = json.loads(json.dumps(one.state_dict()))
+    one.rewind()
+    two = windows()
+    two.load_state_dict(saved)
+    for step in range(8, WINDOW + 4):
+        assert one.next(step) == two.next(step) == expected[step]
+    assert told[1] == told[2] == told[0]  # both drew the first window again
+    assert [len(segments) for segments in told[3:]] == [18, 18]  # three steps are left for the second

@@ -26,18 +26,16 @@ from eclectus.training.guard import Guard
 from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
 from eclectus.training.optimizer import adamw, scheduled, update
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
+from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.supervised import Trained
-from eclectus.training.tasks import PromptStream, Task
+from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
 from eclectus.training.update import Update, accumulate
 from eclectus.training.validation import DevSet
 
 _KL_EVERY = 10
 """Steps between two measurements of KL on tasks that have no KL term; it costs a pass of the starting policy."""
-
-_WINDOW = 25
-"""Steps whose prompts are drawn together."""
 
 
 class Reinforcer:
@@ -75,9 +73,8 @@ class Reinforcer:
         self.languages, self.seed, self.folder = list(languages), seed, folder
         self.tracker, self.stage, self.dev_max_length = tracker, stage, dev_max_length
         self.optimizer = adamw(policy.model, config.learning_rate)
-        self.prompts = PromptStream(self.tasks, config.segments, config.direction_temperature, seed)
-        self._window: dict[int, list[tuple[int, Segment]]] = {}
-        self._window_state = self.prompts.state_dict()
+        stream = PromptStream(self.tasks, config.segments, config.direction_temperature, seed)
+        self.prompts = PromptWindows(stream, self.tasks, config.steps)
         self.guard = Guard(config.stop_fall)
         self.watch = PartWatch(self.tasks)
         self.renewed = renewed
@@ -122,7 +119,7 @@ class Reinforcer:
     def _advance(self) -> None:
         """One step."""
         started = time.monotonic()
-        batch = self._prompts()
+        batch = self.prompts.next(self.step)
         prepared = time.monotonic()
         owners = [task for task, _ in batch]
         segments = [segment for _, segment in batch]
@@ -181,20 +178,6 @@ class Reinforcer:
         if self.step % self.config.samples_every == 0 or self.step == 1:
             rows = sampled_examples(self.tasks, owners, segments, rollouts, rewards)
             self.tracker.samples(self.stage, self.step, rows)
-
-    def _prompts(self) -> list[tuple[int, Segment]]:
-        """The prompts of this step. A window's are drawn together, so that rewards can prepare for them."""
-        first = (self.step - 1) // _WINDOW * _WINDOW + 1
-        if not self._window:
-            self._window_state = self.prompts.state_dict()
-            steps = range(first, min(first + _WINDOW, self.config.steps + 1))
-            self._window = {step: self.prompts.next(step) for step in steps}
-            for index, task in enumerate(self.tasks):
-                task.reward.prepare([s for batch in self._window.values() for owner, s in batch if owner == index])
-        batch = self._window[self.step]
-        if self.step == max(self._window):
-            self._window, self._window_state = {}, self.prompts.state_dict()
-        return batch
 
     def _watch(self, counts: Mapping[Part, PartCounts]) -> None:
         """Look for parts of the rewards that no longer tell hypotheses apart."""
@@ -335,15 +318,13 @@ class Reinforcer:
         # one asks for the same batches as one that was never interrupted.
         for task in self.tasks:
             task.reward.reset()
-        if self._window:
-            self._window = {}
-            self.prompts.load_state_dict(self._window_state)
+        self.prompts.rewind()
         state = {
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
             "best_step": self.best_step,
-            "prompts": self._window_state,
+            "prompts": self.prompts.state_dict(),
             "guard": self.guard.state_dict(),
             "scalings": {task.name: task.scaling.state_dict() for task in self.tasks},
             "parts": self.watch.state_dict(),
@@ -375,7 +356,6 @@ class Reinforcer:
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.best_step = state["best"], state["best_step"]
         self.prompts.load_state_dict(state["prompts"])
-        self._window, self._window_state = {}, state["prompts"]
         self.guard.load_state_dict(state["guard"])
         self.watch.load_state_dict(state["parts"])
         self.algorithm.load_state_dict(state["algorithm"])

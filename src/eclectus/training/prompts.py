@@ -1,0 +1,129 @@
+"""Which prompts each step works on, so that a resumed run goes on with the very same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
+
+from eclectus.corpora.sampling import DirectionSampler, EpochIterator
+from eclectus.languages import direction
+from eclectus.seeds import derive, rng
+from eclectus.segment import Segment
+from eclectus.training.tasks import Task
+
+WINDOW = 25
+"""Steps whose prompts are drawn together."""
+
+Prompts = list[tuple[int, Segment]]
+"""(task index, segment) for each prompt of a step."""
+
+Key = tuple[str, str]
+"""A direction; in a joint task a source language and all its targets, `*`."""
+
+
+class PromptStream:
+    """Which segments each step works on.
+
+    A task gets its share of every step, a direction within the task is drawn in proportion to
+    size ** (1 / temperature), and the segments of a direction come in seeded order, each once before any comes twice.
+    In a joint task source languages are drawn instead of directions, and each source comes in all target languages; the
+    task's share is rounded to whole sources then, and is one at least.
+    """
+
+    def __init__(self, tasks: Sequence[Task], segments: int, temperature: float, seed: int) -> None:
+        self._segments = segments
+        self._seed = seed
+        total = sum(task.config.share for task in tasks)
+        self._shares = [task.config.share / total for task in tasks]
+        units = [_units(task) for task in tasks]
+        self._keys = [
+            DirectionSampler({key: len(rows) for key, rows in by_key.items()}, temperature, rng(seed, "directions"))
+            for by_key in units
+        ]
+        self._items = {
+            (index, _written(key)): EpochIterator(rows, derive(seed, "order", index, _written(key)))
+            for index, by_key in enumerate(units)
+            for key, rows in by_key.items()
+        }
+        self._sizes = [{key: len(rows[0]) for key, rows in by_key.items()} for by_key in units]
+
+    def next(self, step: int) -> Prompts:
+        """The prompts of a step, counted from 1."""
+        batch: Prompts = []
+        for index, count in enumerate(self._quota(step)):
+            taken = 0
+            # One draw for each prompt, so that there are enough whatever their sizes.
+            for key in self._keys[index].draw(count, rng(self._seed, "directions", index, step)):
+                size = self._sizes[index][key]
+                if taken and taken + size / 2 > count:
+                    break
+                taken += size
+                batch += [(index, segment) for segment in next(self._items[index, _written(key)])]
+        return batch
+
+    def state_dict(self) -> dict[str, dict[str, int]]:
+        return {f"{index}|{key}": items.state_dict() for (index, key), items in self._items.items()}
+
+    def load_state_dict(self, state: Mapping[str, Mapping[str, int]]) -> None:
+        for (index, key), items in self._items.items():
+            items.load_state_dict(state[f"{index}|{key}"])
+
+    def _quota(self, step: int) -> list[int]:
+        """Prompts for each task: whole numbers whose means over steps follow the shares."""
+        # A different rounding in each step, so that a small share is not always rounded away.
+        offset = rng(self._seed, "quota", step).random()
+        ends = [int(end * self._segments + offset) for end in accumulate(self._shares[:-1])]
+        return [high - low for low, high in pairwise([0, *ends, self._segments])]
+
+
+class PromptWindows:
+    """A stream drawn a window of steps at a time, so that rewards can prepare for many prompts at once.
+
+    Windows begin at step 1, 26, 51 and so on. The state is that of the window's beginning: a resumed run draws the
+    whole window again and prepares the same batches.
+
+    Args:
+        stream: where the prompts come from.
+        tasks: their rewards are told of each window's segments.
+        steps: the last step of the run.
+    """
+
+    def __init__(self, stream: PromptStream, tasks: Sequence[Task], steps: int) -> None:
+        self._stream, self._tasks, self._steps = stream, tasks, steps
+        self._drawn: dict[int, Prompts] = {}
+        self._state = stream.state_dict()
+
+    def next(self, step: int) -> Prompts:
+        """The prompts of a step, counted from 1; steps come in order."""
+        if not self._drawn:
+            first = (step - 1) // WINDOW * WINDOW + 1
+            steps = range(first, min(first + WINDOW, self._steps + 1))
+            self._drawn = {number: self._stream.next(number) for number in steps}
+            for index, task in enumerate(self._tasks):
+                task.reward.prepare([s for batch in self._drawn.values() for owner, s in batch if owner == index])
+        batch = self._drawn[step]
+        if step == max(self._drawn):
+            self._drawn, self._state = {}, self._stream.state_dict()
+        return batch
+
+    def rewind(self) -> None:
+        """Go back to the window's beginning, so that it is drawn and prepared again, as a resumed run does."""
+        self.load_state_dict(self._state)
+
+    def state_dict(self) -> dict[str, dict[str, int]]:
+        return self._state
+
+    def load_state_dict(self, state: Mapping[str, Mapping[str, int]]) -> None:
+        self._stream.load_state_dict(state)
+        self._drawn, self._state = {}, self._stream.state_dict()
+
+
+def _units(task: Task) -> dict[Key, list[tuple[Segment, ...]]]:
+    """What a task's prompts are drawn from: single segments by direction, or families by source language."""
+    if task.families:
+        return {(language, "*"): rows for language, rows in task.families.items()}
+    return {(rows[0].source_lang, rows[0].target_lang): [(s,) for s in rows] for rows in task.prompts.values()}
+
+
+def _written(key: Key) -> str:
+    return direction(*key)
