@@ -1,46 +1,16 @@
-"""The whole configuration of a run: pydantic models, defaults that are vetted values, no torch.
-
-YAML in, `RunConfig` out. Components (corpora, rewards, algorithms) are named by `type`; their own options are checked
-by their own file when the run is built, still before the first step.
-"""
+"""The parts of a run: text, policy, supervised training, reinforcement learning, evaluation."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import dataclass
-from pathlib import Path
 from string import Formatter
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from eclectus.errors import ConfigError, nearest
-from eclectus.registry import describe
-from eclectus.schedule import Schedule, Scheduled, value_at, within
-
-
-class Model(BaseModel):
-    """Base of the configuration's own parts: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-M = TypeVar("M", bound=Model)
-
-
-class Component(BaseModel):
-    """A part named by `type`; all other keys are that type's own options."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The keys that belong to the component itself."""
-        return dict(self.model_extra or {})
+from eclectus.config.base import Component, Model
+from eclectus.config.reward import RewardConfig
+from eclectus.schedule import Schedule, Scheduled, within
 
 
 class DataConfig(Model):
@@ -161,75 +131,6 @@ class SupervisedConfig(Model):
     evaluate_every: int = Field(200, ge=1)
     patience: int = Field(10, ge=1, description="evaluations without improvement before the training ends")
     denoising: DenoisingConfig | None = Field(None, description="also learn from monolingual text")
-
-
-def _two_ends(clip: list[float] | None) -> list[float] | None:
-    if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
-        raise ValueError("clip must be two numbers, [low, high], the lower one first")
-    return clip
-
-
-class RewardTermConfig(Component):
-    """One reward with its weight."""
-
-    weight: Scheduled = Field(1.0, description="at least 0; a number, or a schedule over steps")
-    clip: list[float] | None = Field(None, description="[low, high]: values outside are moved to the nearer end")
-
-    @field_validator("weight")
-    @classmethod
-    def _above_zero(cls, weight: float | Schedule) -> float | Schedule:
-        if not within(weight, 0, math.inf) or within(weight, 0, 0):
-            raise ValueError("a weight must be above 0; a schedule may touch 0, but not go below it or stay there")
-        return weight
-
-    _clip = field_validator("clip")(_two_ends)
-
-
-class RewardGateConfig(Component):
-    """One reward that the weighted terms are multiplied by."""
-
-    strength: Scheduled = Field(
-        1.0,
-        description="0 to 1; a number, or a schedule over steps: the gate's value v counts as 1 - strength * (1 - v)",
-    )
-
-    @field_validator("strength")
-    @classmethod
-    def _a_share(cls, strength: float | Schedule) -> float | Schedule:
-        if not within(strength, 0, 1):
-            raise ValueError("a strength must lie in 0..1")
-        return strength
-
-
-class RewardConfig(Model):
-    """`sum(weight * term) / sum(weight) * product(gates)`, over those who judged, then brought to one scale."""
-
-    terms: list[RewardTermConfig] = Field(min_length=1)
-    gates: list[RewardGateConfig] = Field(default_factory=list)
-    clip: list[float] | None = Field(None, description="[low, high] of the total, gates included")
-    normalise: Literal["none", "direction", "source", "terms"] = Field(
-        "direction",
-        description="direction: divide by the direction's running deviation; source: standardise among the samples of"
-        " a source; terms: divide each term by its own running deviation, then add; none: leave as it is",
-    )
-    workers: int = Field(
-        0, ge=0, description="processes that judge where a reward needs nothing of the run; worth it for ter"
-    )
-    unfinished: float | None = Field(
-        0.0, ge=0, le=1, description="reward of a translation that the length limit cut; null: judged like any other"
-    )
-
-    _clip = field_validator("clip")(_two_ends)
-
-    @model_validator(mode="after")
-    def _sensible(self) -> RewardConfig:
-        if self.clip is not None and self.normalise == "terms":
-            raise ValueError(
-                "clip bounds a total in the terms' own units, which normalise: terms gives up; clip the terms instead"
-            )
-        if not any(value_at(term.weight, None) for term in self.terms):
-            raise ValueError("the weights of all terms end at 0; one must not, it judges the dev set")
-        return self
 
 
 class TaskConfig(Model):
@@ -371,132 +272,3 @@ class RunConfig(Model):
         if self.controls and self.reinforce is None:
             raise ValueError("controls stand beside reinforcement learning, add a 'reinforce' part or drop them")
         return self
-
-
-def load(path: Path, overrides: list[str] | None = None) -> RunConfig:
-    """Read a YAML configuration and apply `a.b=c` overrides.
-
-    Args:
-        path: the YAML file.
-        overrides: `key.path=value` strings; the value is read as YAML, a number in the path indexes a list.
-
-    Raises:
-        ConfigError: missing or unreadable file, an unknown key (the nearest known is named), a wrong value.
-    """
-    return parse(read(path), overrides, name=str(path))
-
-
-def read(path: Path) -> str:
-    """Return the text of a configuration file.
-
-    Raises:
-        ConfigError: missing or unreadable file.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ConfigError(f"config: no file '{path}'; `eclectus recipe list` shows the packaged ones") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config: cannot read '{path}' ({error})") from error
-
-
-def parse(text: str, overrides: list[str] | None = None, name: str = "config") -> RunConfig:
-    """Turn YAML text into a checked `RunConfig`; see `load`."""
-    values = _mapping(text, name)
-    for override in overrides or []:
-        _override(values, override)
-    return _checked(RunConfig, values)
-
-
-@dataclass(frozen=True)
-class RewardSettings:
-    """A reward with what its file says about its use.
-
-    Args:
-        reward: terms and gates.
-        languages: `data.languages` of the run that it stands in; none where it stands alone.
-        references: whether its task lets it see references.
-    """
-
-    reward: RewardConfig
-    languages: list[str] = dataclasses.field(default_factory=list)
-    references: bool = True
-
-
-def parse_reward(text: str, task: str | None = None, name: str = "config") -> RewardSettings:
-    """Turn YAML text into a reward: its keys alone, under the key `reward`, or in a task of a whole run.
-
-    Args:
-        text: YAML.
-        task: which task's reward of a whole run; not needed where it has only one.
-        name: the file, for errors.
-
-    Raises:
-        ConfigError: not YAML, an unknown key or a wrong value, a task that is not there or not named.
-    """
-    values = _mapping(text, name)
-    if "reinforce" not in values:
-        if task is not None:
-            raise ConfigError(f"config: '{name}' is a reward alone and has no task '{task}'; leave --task out")
-        if "terms" not in values and "reward" not in values:
-            raise ConfigError(f"config: '{name}' holds no reward; write its terms, or a run with a 'reinforce' part")
-        inner = values["reward"] if set(values) == {"reward"} else values
-        if not isinstance(inner, dict):
-            raise ConfigError(f"config: 'reward' in '{name}' must hold keys such as terms and gates")
-        return RewardSettings(_checked(RewardConfig, inner))
-    run = _checked(RunConfig, values)
-    tasks = {t.name: t for t in run.reinforce.tasks} if run.reinforce else {}
-    chosen = next(iter(tasks)) if task is None and len(tasks) == 1 else task
-    if chosen is None:
-        raise ConfigError(f"config: '{name}' has several tasks; choose one with --task: {', '.join(tasks)}")
-    if chosen not in tasks:
-        raise ConfigError(f"config: '{name}' has no task '{chosen}'{nearest(chosen, tasks)}")
-    return RewardSettings(tasks[chosen].reward, run.data.languages, tasks[chosen].references)
-
-
-def _mapping(text: str, name: str) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"config: '{name}' is not valid YAML{place}: {getattr(error, 'problem', error)}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"config: '{name}' must hold keys and values; see `eclectus recipe show quickstart`")
-    return values
-
-
-def _checked(model: type[M], values: dict[str, Any]) -> M:
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(describe(error, "", model)) from error
-
-
-def dump(config: RunConfig) -> str:
-    """Write a configuration as YAML that `parse` reads back to the same configuration."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    path, equals, raw = override.partition("=")
-    if not equals or not path:
-        raise ConfigError(f"--set: '{override}' is not of the form key.path=value, as in --set reinforce.steps=100")
-    *parents, last = path.split(".")
-    current: Any = values
-    for part in [*parents, last]:
-        if isinstance(current, list) and not (part.isdigit() and int(part) < len(current)):
-            raise ConfigError(f"--set: '{path}': '{part}' must be an index below {len(current)}")
-        if part is last:
-            break
-        key: Any = int(part) if isinstance(current, list) else part
-        if isinstance(current, dict) and current.get(key) is None:
-            current[key] = {}
-        current = current[key]
-        if not isinstance(current, dict | list):
-            raise ConfigError(f"--set: '{path}': '{part}' holds a single value, not keys")
-    try:
-        value = yaml.safe_load(raw)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set: '{override}': the value is not valid YAML") from error
-    current[int(last) if isinstance(current, list) else last] = value

@@ -1,0 +1,55 @@
+"""The whole configuration of a run: pydantic models, defaults that are vetted values, no torch.
+
+YAML in, `RunConfig` out. Components (corpora, rewards, algorithms) are named by `type`; their own options are checked
+by their own file when the run is built, still before the first step.
+"""
+
+from eclectus.config.base import Component, Model
+from eclectus.config.files import RewardSettings, dump, load, parse, parse_reward, read
+from eclectus.config.models import (
+    Control,
+    DataConfig,
+    DenoisingConfig,
+    EntropyConfig,
+    EvaluationConfig,
+    ExploreConfig,
+    FewShotConfig,
+    KlConfig,
+    NewModelConfig,
+    PolicyConfig,
+    PromptConfig,
+    ReinforceConfig,
+    RunConfig,
+    SupervisedConfig,
+    TaskConfig,
+)
+from eclectus.config.reward import RewardConfig, RewardGateConfig, RewardTermConfig
+
+__all__ = [
+    "Component",
+    "Control",
+    "DataConfig",
+    "DenoisingConfig",
+    "EntropyConfig",
+    "EvaluationConfig",
+    "ExploreConfig",
+    "FewShotConfig",
+    "KlConfig",
+    "Model",
+    "NewModelConfig",
+    "PolicyConfig",
+    "PromptConfig",
+    "ReinforceConfig",
+    "RewardConfig",
+    "RewardGateConfig",
+    "RewardSettings",
+    "RewardTermConfig",
+    "RunConfig",
+    "SupervisedConfig",
+    "TaskConfig",
+    "dump",
+    "load",
+    "parse",
+    "parse_reward",
+    "read",
+]

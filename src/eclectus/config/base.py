@@ -1,0 +1,26 @@
+"""What all parts of the configuration share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Model(BaseModel):
+    """Base of the configuration's own parts: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Component(BaseModel):
+    """A part named by `type`; all other keys are that type's own options."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that belong to the component itself."""
+        return dict(self.model_extra or {})
