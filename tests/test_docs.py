@@ -1,5 +1,6 @@
 """The documentation says what the code does: the page of settings is up to date, examples and commands run."""
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -83,6 +84,19 @@ def test_example_corpus(examples):
     ]
     dataset = prepare(DataConfig(languages=["en", "gl"], corpora=corpora), 1)
     assert {"Bos días", "Boas noites", "Bos días a todos"} == set(dataset.monolingual("train", "gl"))
+
+
+def test_three_ideas_run_and_say_what_they_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names, checked = {}, 0
+    for language, code in BLOCK.findall((DOCS / "three-ideas.md").read_text(encoding="utf-8")):
+        assert language == "python"
+        exec(code, names)
+        for expression, said in re.findall(r"^(\S.*?)\s{3,}# (.+)$", code, re.MULTILINE):
+            assert eval(expression, names) == ast.literal_eval(said), expression
+            checked += 1
+    assert checked == 5
+    assert names["after"] > names["before"] + 10
 
 
 def test_every_reward_and_algorithm_has_a_section():
