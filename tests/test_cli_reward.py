@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from eclectus import recipes, registry
+from eclectus.rewards.base import Reward
 from eclectus.rewards.bleu import Bleu
 from eclectus.segment import Segment
 from tests.test_cli import eclectus, heavy_imports, refused
@@ -51,8 +52,10 @@ def test_list_names_every_reward_with_its_range_and_needs():
 @pytest.mark.parametrize("name", registry.names("rewards"))
 def test_describe_says_all(name):
     text = eclectus("reward", "describe", name).out
-    for wanted in ("How it is cheated:", "Example:", "Needs:", "Range"):
+    for wanted in ("How it is cheated:", "Example:", "Source:", "Needs:", "Range"):
         assert wanted in text
+    options = registry.find("rewards", name, Reward).Options.model_fields
+    assert all(re.search(rf"^  {option} +\S", text, re.MULTILINE) for option in options)
     assert "$$" not in text
 
 

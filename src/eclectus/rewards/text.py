@@ -76,22 +76,15 @@ def references_of(segment: Segment, reward: str) -> tuple[str, ...]:
     """Return the segment's references, one or more.
 
     Raises:
-        DataError: the segment has none, or one that is no text.
+        DataError: the segment has none.
     """
-    references = segment.references
-    if not references or any(not isinstance(reference, str) for reference in references):
+    if not segment.references:
         place = f"segment '{segment.id}'" if segment.id else f"the segment {excerpt(segment.source)}"
-        if not references:
-            raise DataError(
-                f"reward '{reward}': {place} ({segment.direction}) has no reference; "
-                "use a corpus and a task with references, or a reward that needs none"
-            )
-        odd = next(reference for reference in references if not isinstance(reference, str))
         raise DataError(
-            f"reward '{reward}': {place} ({segment.direction}) has a reference of type {type(odd).__name__}; "
-            "a reference must be a string"
+            f"reward '{reward}': {place} ({segment.direction}) has no reference; "
+            "use a corpus and a task with references, or a reward that needs none"
         )
-    return references
+    return segment.references
 
 
 def best_of_references(
