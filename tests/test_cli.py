@@ -118,10 +118,8 @@ def config(tmp_path, corpus):
 # Help, version, recipes
 
 
-def test_help_and_recipes_need_nothing_heavy(tmp_path):
-    commands = [["--help"], ["--version"], ["train", "--help"], ["recipe", "list"], ["recipe", "show", "quickstart"]]
-    # A mistake in a configuration shows at once as well.
-    commands += [["train", "my-corpus", "--set", "seed=x"], ["train", "nosuch"], ["train"]]
+def heavy_imports(folder, commands):
+    """Run commands in one fresh process; its output is the heavy packages that they imported."""
     script = f"""
 import contextlib, io, sys
 from eclectus.cli import main
@@ -131,7 +129,14 @@ for command in {commands!r}:
         main()
 print(sorted({{"torch", "transformers", "numpy", "sacrebleu", "matplotlib", "jinja2"}} & set(sys.modules)))
 """
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=folder, check=True)
+
+
+def test_help_and_recipes_need_nothing_heavy(tmp_path):
+    commands = [["--help"], ["--version"], ["train", "--help"], ["recipe", "list"], ["recipe", "show", "quickstart"]]
+    # A mistake in a configuration shows at once as well.
+    commands += [["train", "my-corpus", "--set", "seed=x"], ["train", "nosuch"], ["train"]]
+    ended = heavy_imports(tmp_path, commands)
     assert ended.stdout == "[]\n"
     assert ended.stderr.count("eclectus: ") == 3
     assert "Traceback" not in ended.stderr

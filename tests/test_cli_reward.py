@@ -2,15 +2,15 @@
 
 import json
 import re
-import subprocess
 import sys
 
 import pytest
 
 from eclectus import recipes, registry
+from eclectus.rewards.base import Reward
 from eclectus.rewards.bleu import Bleu
 from eclectus.segment import Segment
-from tests.test_cli import eclectus, refused
+from tests.test_cli import eclectus, heavy_imports, refused
 
 DIRECTION = ("--from", "en", "--to", "de")
 HYP = """\
@@ -52,8 +52,10 @@ def test_list_names_every_reward_with_its_range_and_needs():
 @pytest.mark.parametrize("name", registry.names("rewards"))
 def test_describe_says_all(name):
     text = eclectus("reward", "describe", name).out
-    for wanted in ("How it is cheated:", "Example:", "Needs:", "Range"):
+    for wanted in ("How it is cheated:", "Example:", "Source:", "Needs:", "Range"):
         assert wanted in text
+    options = registry.find("rewards", name, Reward).Options.model_fields
+    assert all(re.search(rf"^  {option} +\S", text, re.MULTILINE) for option in options)
     assert "$$" not in text
 
 
@@ -74,17 +76,7 @@ def test_describe_knows_rewards_of_the_users_own(here):
 
 def test_help_needs_nothing_heavy(tmp_path):
     commands = [["reward", "--help"], *(["reward", c, "--help"] for c in ("list", "describe", "score", "audit"))]
-    script = f"""
-import contextlib, io, sys
-from eclectus.cli import main
-for command in {commands!r}:
-    sys.argv = ["eclectus", *command]
-    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
-        main()
-print(sorted({{"torch", "transformers", "numpy", "sacrebleu", "matplotlib", "jinja2"}} & set(sys.modules)))
-"""
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
-    assert ended.stdout == "[]\n"
+    assert heavy_imports(tmp_path, commands).stdout == "[]\n"
 
 
 def test_the_list_of_commands_cuts_no_summary():
@@ -107,6 +99,27 @@ def test_score_writes_a_line_for_each(here):
     assert [row["bleu"] for row in rows] == [row["total"] for row in rows]
     assert f"total: {sum(wanted) / 3:.4f} over 3 lines" in outcome.err
     assert "BLEU|nrefs:var" in outcome.err
+
+
+def test_score_reads_several_references_as_a_run_does(here):
+    hypothesis, references = "Der Hund schläft im grünen Garten.", ["Ein Hund schläft dort.", "Der Hund ist im Garten."]
+    lines = [{"source": "x", "hypothesis": hypothesis, "reference": references}]
+    (here / "list.jsonl").write_text("".join(map(json.dumps, lines)))
+    (here / "columns.tsv").write_text(
+        "\t".join(["source", "hypothesis", "reference", "reference2"])
+        + "\n"
+        + "\t".join(["x", hypothesis, *references]),
+        encoding="utf-8",
+    )
+    segment = Segment("x", "en", "de", references[0], alternatives=(references[1],))
+    wanted = Bleu()([segment], [hypothesis])[0]
+    alone = [Bleu()([Segment("x", "en", "de", text)], [hypothesis])[0] for text in references]
+    assert wanted > max(alone)  # n-grams of both count
+    for name in ("list.jsonl", "columns.tsv"):
+        outcome = eclectus("reward", "score", name, *DIRECTION, "--config", "bleu")
+        assert float(table(outcome.out)[0]["total"]) == pytest.approx(wanted, abs=1e-6)
+        shown = eclectus("reward", "audit", name, *DIRECTION, "--config", "bleu").out
+        assert re.search(rf"real output +1 +100 % +{wanted:.3f}", shown), shown
 
 
 def test_score_shows_the_parts_and_abstentions(here):

@@ -106,6 +106,16 @@ def test_every_reward_and_algorithm_has_a_section():
         assert set(registry.names(room)) <= titles
 
 
+@pytest.mark.parametrize("name", registry.names("rewards"))
+def test_the_section_of_a_reward_has_formula_range_and_cheats(name):
+    """Its source and an example that runs are in what `eclectus reward describe` prints."""
+    page = (DOCS / "rewards.md").read_text(encoding="utf-8")
+    section = re.search(rf"^## {name}\n(.*?)(?=^## )", page, re.DOTALL | re.MULTILINE)
+    assert section is not None
+    assert "$$" in section[1] and "**How it is cheated.**" in section[1]
+    assert re.search(r"\b(Range|Values)\b", section[1])
+
+
 def test_what_each_reward_needs_is_said_right():
     said = {
         "reference": "a reference",

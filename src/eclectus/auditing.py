@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -96,9 +97,7 @@ def audit_file(
     return result
 
 
-def _items(
-    rows: Sequence[Row], segments: Sequence[list[Segment]], limit: int | None
-) -> tuple[list[Item], list[int | None]]:
+def _items(rows: Sequence[Row], segments: Sequence[Segment], limit: int | None) -> tuple[list[Item], list[int | None]]:
     """What is to be translated, each once, and for each row which of it; None: beyond the limit."""
     known: dict[tuple[str, str, str, tuple[str, ...]], int] = {}
     items: list[Item] = []
@@ -107,10 +106,9 @@ def _items(
         key = (row.source, row.source_lang, row.target_lang, row.references)
         if key not in known and (limit is None or len(items) < limit):
             known[key] = len(items)
-            first = judged[0]
             reference = normalise(row.references[0]) if row.references else None
             # Cheats are made of the reference even where the reward may not see it.
-            items.append(Item(Segment(first.source, first.source_lang, first.target_lang, reference, first.id), judged))
+            items.append(Item(replace(judged, reference=reference, alternatives=()), judged))
         places.append(known.get(key))
     return items, places
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eclectus import __version__, cli_reward
+from eclectus import __version__, cli_recipe, cli_reward
 from eclectus.errors import ConfigError, EclectusError
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-recipe_app = typer.Typer(help="Packaged configurations.", no_args_is_help=True)
-app.add_typer(recipe_app, name="recipe")
+app.add_typer(cli_recipe.app, name="recipe")
 app.add_typer(cli_reward.app, name="reward")
 
 Overrides = Annotated[
@@ -282,38 +281,6 @@ def tabular(
     for path in shown.draw(lesson, folder):
         print(f"figure: {path}")
     print(f"metrics: {folder / 'metrics.jsonl'}")
-
-
-@recipe_app.command("list")
-def recipe_list() -> None:
-    """Name the packaged recipes."""
-    from eclectus import recipes
-
-    for name in recipes.names():
-        print(f"{name:<14} {recipes.summary(name)}")
-
-
-@recipe_app.command("show")
-def recipe_show(name: str) -> None:
-    """Print a recipe."""
-    from eclectus import recipes
-
-    print(recipes.read(name), end="")
-
-
-@recipe_app.command("copy")
-def recipe_copy(
-    name: str, to: Annotated[Path | None, typer.Argument(help="New file (default NAME.yaml here).")] = None
-) -> None:
-    """Copy a recipe to a file of your own."""
-    from eclectus import recipes
-
-    path = to or Path(f"{name}.yaml")
-    text = recipes.read(name)
-    if path.exists():
-        raise ConfigError(f"recipe: '{path}' exists; give another file name")
-    path.write_text(text, encoding="utf-8")
-    print(f"wrote {path}; run it with: eclectus train {path}")
 
 
 def _load(recipe: str, overrides: list[str] | None) -> RunConfig:

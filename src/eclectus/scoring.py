@@ -138,8 +138,8 @@ def withheld(found: RewardSettings, lent: Lent) -> bool:
 
 def lend(
     command: str, found: RewardSettings, read: HypothesisFile, lent: Lent, others: Sequence[str] = ()
-) -> tuple[CompositeReward, list[list[Segment]]]:
-    """Build a reward with what it needs, and the segments that it judges: for each row, one with each reference.
+) -> tuple[CompositeReward, list[Segment]]:
+    """Build a reward with what it needs, and the segment of each row.
 
     Args:
         command: named in errors.
@@ -169,7 +169,7 @@ def lend(
         policy.check_languages(own)
         translate = partial(policy.translate, max_length=_MAX_LENGTH)
         reward = CompositeReward(found.reward, replace(context, translate=translate))
-    return reward, [row.segments(read.path.name, hidden) for row in read.rows]
+    return reward, [row.segment(read.path.name, hidden) for row in read.rows]
 
 
 def _check(

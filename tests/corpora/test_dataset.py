@@ -1,5 +1,6 @@
 """Splits by source sentence, leaks, caps, and what a run sees of its text."""
 
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -193,6 +194,38 @@ def test_segments_carry_reference_id_and_corpus(tmp_path: Path) -> None:
     line = int(segment.id.removeprefix("a.tsv:"))
     assert (segment.source, segment.reference) == (sentence(line - 1, "toma"), sentence(line - 1, "take"))
     assert (segment.direction, segment.attributes) == ("es-en", {"corpus": "a.tsv"})
+
+
+@pytest.mark.parametrize("kind", ["tsv", "jsonl"])
+def test_further_translations_of_a_source_are_alternatives_and_stay_in_its_split(tmp_path: Path, kind: str) -> None:
+    words = ("toma", "coge", "agarra")
+    several = [(sentence(i, "take"), [sentence(i, word) for word in words[: 1 + i % 3]]) for i in range(90)]
+    if kind == "tsv":  # the source is repeated, far from its first line
+        flat = [(source, targets[n]) for n in range(3) for source, targets in several if n < len(targets)]
+        corpus = tsv(tmp_path / "a.tsv", flat)
+    else:
+        lines = [json.dumps({"en": source, "es": targets}) for source, targets in several]
+        (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+        corpus = {"type": "jsonl", "path": str(tmp_path / "a.jsonl")}
+    data = prepare(config(corpus), 1)
+    known, met = dict(several), {}
+    for split in SPLITS:
+        segments = data.pairs(split, "en", "es")
+        for segment in segments:
+            assert sorted(segment.references) == sorted(known[segment.source])
+            assert met.setdefault(segment.source, split) == split
+        counts = Counter(s.source for s in segments)
+        assert all(n == (len(known[source]) if split == "train" else 1) for source, n in counts.items())
+    assert set(met) == set(known)
+    assert all(not segment.alternatives for segment in data.pairs("train", "es", "en"))
+
+
+def test_a_cap_holds_for_alternatives_too(tmp_path: Path) -> None:
+    pairs = [(sentence(i, "take"), sentence(i, word)) for i in range(60) for word in ("toma", "coge")]
+    data = prepare(config(tsv(tmp_path / "a.tsv", pairs), max_pairs={"es": 11}), 1)
+    segments = data.pairs("train", "en", "es")
+    assert len(segments) == 11
+    assert {text for s in segments for text in s.references} == {s.reference for s in segments}
 
 
 def test_monolingual_text_is_for_training_only(tmp_path: Path) -> None:

@@ -75,6 +75,16 @@ def test_a_missing_file_names_where_it_was_looked_for(tmp_path: Path) -> None:
         ([{"en": "Save", "es": "Guardar", "id": 7}], {}, [{"en": "Save", "es": "Guardar"}]),
         ([{"src": "Save", "es": "x"}], {"fields": {"en": "src"}}, [{"en": "Save"}]),
         ([{"en": "Save", "es": None}, {"en": " "}], {}, [{"en": "Save"}]),
+        (
+            [{"en": "Save", "es": ["Guardar", " ", "Grabar", None], "gl": ["Gardar", "Gravar", "Salvar"]}],
+            {},
+            [
+                {"en": "Save", "es": "Guardar", "gl": "Gardar"},
+                {"en": "Save", "es": "Grabar", "gl": "Gravar"},
+                {"en": "Save", "es": "Guardar", "gl": "Salvar"},
+            ],
+        ),
+        ([{"en": ["Save", "Keep"], "es": []}], {}, [{"en": "Save"}, {"en": "Keep"}]),
     ],
 )
 def test_jsonl(tmp_path: Path, lines: list[object], options: dict[str, object], expected: list[dict[str, str]]) -> None:
@@ -89,6 +99,7 @@ def test_jsonl(tmp_path: Path, lines: list[object], options: dict[str, object], 
         ('{"en": "a"}\n{"en": \n', {}, "line 2 is not JSON .*column"),
         ('["a"]\n', {}, "line 1 is not an object"),
         ('{"en": 3}\n', {}, "line 1: 'en' holds int instead of text"),
+        ('{"en": ["a", ["b"]]}\n', {}, "line 1: 'en' holds list instead of text"),
         ('{"source": "a"}\n', {}, "no line of .* has text under any of the keys en, es, gl"),
         ('{"fr": "a"}\n', {"fields": {"fr": "fr"}}, "has 'fr', which is not in data.languages"),
         (b'{"en": "\xff"}', {}, r"not UTF-8 \(byte 8, line 1\)"),
@@ -102,6 +113,11 @@ def test_jsonl_errors(tmp_path: Path, data: str | bytes, options: dict[str, obje
 def test_entries_keep_the_split_and_name_file_and_line(tmp_path: Path) -> None:
     (entry,) = read("jsonl", tmp_path / "a.jsonl", '{"en": "Save"}\n', split="test")
     assert (entry.split, entry.corpus, entry.id) == ("test", "a.jsonl", "a.jsonl:1")
+
+
+def test_texts_of_a_list_have_names_of_their_own(tmp_path: Path) -> None:
+    entries = read("jsonl", tmp_path / "a.jsonl", '{"en": "Save", "es": ["Guardar", "Grabar"]}\n')
+    assert [entry.id for entry in entries] == ["a.jsonl:1", "a.jsonl:1/2"]
 
 
 def test_signatures_hold_lines_and_content(tmp_path: Path) -> None:

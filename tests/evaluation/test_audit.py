@@ -25,7 +25,7 @@ def items(references=True):
             source = f"the black {a} is sleeping quietly in the old {p}"
             reference = f"das schwarze Tier {tier} schläft jetzt ruhig im alten Ort {ort}" if references else None
             segment = Segment(source, "en", "de", reference, f"x:{len(found)}")
-            found.append(Item(segment, [segment]))
+            found.append(Item(segment, segment))
     return found
 
 
@@ -152,8 +152,8 @@ def test_without_references_the_damaged_ones_are_left_out():
 
 def test_the_best_reference_counts():
     reward = composite("exact")
-    segments = [Segment("x", "en", "de", "eins"), Segment("x", "en", "de", "zwei")]
-    (row,) = judge(reward, [segments], [["zwei", "drei", "eins"]])
+    segment = Segment("x", "en", "de", "eins", alternatives=("zwei",))
+    (row,) = judge(reward, [segment], [["zwei", "drei", "eins"]])
     assert [judgement.total for judgement in row] == [1.0, 0.0, 1.0]
 
 

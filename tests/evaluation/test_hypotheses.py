@@ -1,5 +1,6 @@
 """Files of translations: what is read, and every mistake in them as one sentence with its place."""
 
+import json
 import re
 
 import pytest
@@ -41,11 +42,16 @@ def test_languages_may_be_columns(tmp_path):
 def test_several_references(tmp_path):
     found = read(tmp_path, "source\treference\treference2\treferences_n\nOne\tEins\tEiner\t3\nTwo\t\tZwei\t1\n")
     assert [row.references for row in found.rows] == [("Eins", "Einer"), ("Zwei",)]
-    segments = found.rows[0].segments("a.tsv")
-    assert [(s.reference, s.id, s.direction) for s in segments] == [
-        ("Eins", "a.tsv:2", "en-de"),
-        ("Einer", "a.tsv:2", "en-de"),
-    ]
+    segment = found.rows[0].segment("a.tsv")
+    assert (segment.references, segment.id, segment.direction) == (("Eins", "Einer"), "a.tsv:2", "en-de")
+    assert found.rows[0].segment("a.tsv", withhold=True).references == ()
+
+
+@pytest.mark.parametrize("key", ["reference", "references", "de"])
+def test_a_list_of_references(tmp_path, key):
+    rows = [{"source": "One", key: ["Eins", "", "Einer"]}, {"source": "Two", key: "Zwei"}, {"source": "No", key: []}]
+    found = read(tmp_path, "\n".join(map(json.dumps, rows)), "a.jsonl")
+    assert [row.references for row in found.rows] == [("Eins", "Einer"), ("Zwei",), ()]
 
 
 def test_jsonl(tmp_path):

@@ -1,5 +1,7 @@
 """install: what is written runs as a program of `process`; the metrics' own libraries are played by small ones."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -163,3 +165,23 @@ def test_nothing_is_overwritten(tmp_path):
         install("comet", tmp_path / "notes.txt" / "x")
     with pytest.raises(ConfigError, match=r"unknown metric 'commet'; did you mean 'comet'\?"):
         install("commet", tmp_path / "new")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in for Python is a shell script")
+@pytest.mark.parametrize(("python", "reason"), [(None, "No such file"), ("exit 1", "exit status 1")])
+def test_an_environment_that_cannot_be_made_is_one_sentence(tmp_path, python, reason):
+    """As without a network, where pip fails, or with a Python that has no ensurepip."""
+    folder = tmp_path / "comet"
+    install("comet", folder)
+    if python is not None:
+        (folder / ".venv" / "bin").mkdir(parents=True)
+        (folder / ".venv" / "bin" / "python").write_text(f"#!/bin/sh\n{python}\n")
+        (folder / ".venv" / "bin" / "python").chmod(0o755)
+    code = (
+        "import runpy, venv; venv.create = lambda *a, **k: None; "
+        "runpy.run_path('make_environment.py', run_name='__main__')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("make_environment: ") and ended.stderr.count("\n") == 1
+    assert reason in ended.stderr and "check the network" in ended.stderr

@@ -3,9 +3,11 @@
 import math
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
+from eclectus.errors import DataError
 from eclectus.registry import find, names, parse_options
 from eclectus.rewards.base import Reward, RewardContext
 from eclectus.segment import Segment
@@ -103,6 +105,43 @@ def test_odd_text_has_a_value_in_the_unit_interval(rewards, kind):
                 text,
                 segment,
             )
+
+
+GOOD = Segment("un gato negro duerme aquí", "es", "fr", reference="un chat noir dort ici", id="s1")
+NO_TEXT = [
+    ([GOOD], [["a", None]], TypeError, "'s1' is NoneType, not a string"),
+    ([GOOD], [[3]], TypeError, "'s1' is int, not a string"),
+    ([GOOD], [[b"un chat"]], TypeError, "'s1' is bytes, not a string"),
+    ([GOOD], ["un chat"], TypeError, "'s1' are one string; give a list"),
+    ([GOOD], [["a"], ["b"]], ValueError, "2 hypotheses or groups for 1 segments"),
+    ([GOOD, GOOD], [["a"]], ValueError, "1 hypotheses or groups for 2 segments"),
+    ([replace(GOOD, source=None)], [["a"]], DataError, "has a source of type NoneType"),
+    ([replace(GOOD, reference=7)], [["a"]], DataError, "has a reference of type int"),
+    ([replace(GOOD, alternatives=("a", None))], [["a"]], DataError, "has a reference of type NoneType"),
+]
+
+
+def unguarded(kind, glossary):
+    """A reward as `build` makes it; those that need a server or a model are never asked that far."""
+    if kind in REWARDS:
+        return build(kind, glossary)
+    reward = find("rewards", kind, Reward)
+    return reward.__new__(reward)
+
+
+@pytest.mark.parametrize("kind", names("rewards"))
+def test_what_is_no_text_is_refused_in_one_sentence(glossary, kind):
+    reward = unguarded(kind, glossary)
+    for segments, hypotheses, error, message in NO_TEXT:
+        with pytest.raises(error, match=f"reward '{kind}': .*{message}") as caught:
+            reward.score_groups(segments, hypotheses)
+        assert "\n" not in str(caught.value)
+        if all(isinstance(group, list) for group in hypotheses):
+            with pytest.raises(error, match=f"reward '{kind}': .*{message}"):
+                reward(segments, [group[-1] for group in hypotheses])
+    if kind in REWARDS and "reference" in reward.requires:
+        with pytest.raises(DataError, match=r"'s1' .* has no reference"):
+            reward([replace(GOOD, reference=None)], ["a"])
 
 
 @pytest.mark.parametrize("kind", REWARDS)

@@ -30,7 +30,7 @@ def test_example_runs(kind):
 @pytest.mark.parametrize("kind", REWARDS)
 def test_docstring_has_formula_range_and_cheats(kind):
     text = inspect.getdoc(find("rewards", kind, Reward))
-    for wanted in ("$$", "Range", "Example:", "How it is cheated:"):
+    for wanted in ("$$", "Range", "Source:", "Example:", "How it is cheated:"):
         assert wanted in text, wanted
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from eclectus.errors import ConfigError, DataError
-from eclectus.registry import parse_options
+from eclectus.registry import find, parse_options
+from eclectus.rewards.base import Reward
 from eclectus.rewards.casing import Casing
 from eclectus.rewards.glossary import Glossary
 from eclectus.rewards.length import Length
@@ -370,3 +371,29 @@ def test_hard_limits_of_length():
 def test_a_limit_that_is_no_number_is_refused(most):
     with pytest.raises(DataError, match="the attribute max_chars"):
         limited(most, "x")
+
+
+# kind, source, references, hypothesis, value: the best reference counts; where one has nothing to judge by, nothing is
+SEVERAL = [
+    ("placeholders", "{a} {b}", ["{a} und {b}", "{a}"], "nur {a}", 1.0),
+    ("placeholders", "{a}", ["{a}", "nichts"], "gar nichts", None),
+    ("numbers", "70 cats", ["siebzig Katzen", "70 Katzen"], "70 Katzen", 1.0),
+    ("numbers", "70 cats", ["siebzig Katzen", "70 Katzen"], "siebzig Katzen", None),
+    ("numbers", "70 cats", ["siebzig Katzen", "70 Katzen"], "80 Katzen", 0.0),
+    ("links", "see https://a.org", ["https://a.org", "https://a.de"], "https://a.de", 1.0),
+    ("casing", "save all", ["Alles gut sichern", "alles gut sichern"], "alles gut speichern", 1.0),
+    ("punctuation", "Stop", ["Halt an", "Halt an!"], "Halt!", 1.0),
+    ("length", "x", ["a b c d e f g h", "a" * 80], "b" * 80, 1.0),
+    ("copy", "the red rose", ["die rote Rose", "the red rose"], "the red rose", None),
+    ("repetition", "x", ["eins", "ho ho ho ho ho ho"], "ho ho ho ho ho ho", 1.0),
+]
+
+
+@pytest.mark.parametrize(("kind", "source", "references", "hypothesis", "value"), SEVERAL)
+def test_the_best_of_several_references_counts(kind, source, references, hypothesis, value):
+    cls = find("rewards", kind, Reward)
+    for first, *others in (references, references[::-1]):
+        segment = Segment(source, "en", "de", first, alternatives=tuple(others))
+        assert cls()([segment], [hypothesis]) == [value]
+    alone = [cls()([Segment(source, "en", "de", text)], [hypothesis])[0] for text in references]
+    assert len(set(alone)) > 1 or value == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import Any, Literal
 
@@ -42,6 +43,9 @@ class Dataset:
         Training text honours `max_pairs`: a pair uses only the entries that each capped language is allowed, the
         same ones in both directions. Dev and test hold at most `config.dev` and `config.test` segments, each source
         once, ordered so that every beginning of the list holds the corpora in the same proportions.
+
+        The further translations that a source has in the split are the `alternatives` of its segments. Training text
+        has a segment for each of them, so that supervised training learns from all.
         """
         key = (split, source_lang, target_lang)
         if key not in self._cache:
@@ -118,13 +122,18 @@ class Dataset:
             entries = [e for e in entries if e.split == split]
         attributes = {entry.corpus: {"corpus": entry.corpus} for entry in entries}
         found: dict[tuple[str, ...], Segment] = {}
+        references: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for entry in entries:
             source, reference = entry.texts[source_lang], entry.texts[target_lang]
+            references[source][reference] = None
             key = (source, reference) if split == "train" else (source,)
             found.setdefault(
                 key, Segment(source, source_lang, target_lang, reference, entry.id, attributes[entry.corpus])
             )
-        segments = list(found.values())
+        segments = [
+            replace(s, alternatives=tuple(text for text in references[s.source] if text != s.reference))
+            for s in found.values()
+        ]
         return segments if split == "train" else _spread(segments)[: getattr(self._config, split)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 
 from pydantic import Field
@@ -16,7 +17,10 @@ from eclectus.errors import DataError
 
 
 class Jsonl(Corpus):
-    """One JSON object a line; a missing, null or empty value is a missing translation."""
+    """One JSON object a line; a missing, null or empty value is a missing translation, a list holds several.
+
+    Of a line with lists the n-th entry has the n-th text of each language, or the first where there are fewer.
+    """
 
     class Options(registry.Options):
         path: Path
@@ -42,11 +46,11 @@ class Jsonl(Corpus):
         return files.read_lines(self.name, self.options.path)
 
     def entries(self) -> Iterator[Entry]:
-        """Yield one entry for each line that holds text.
+        """Yield the entries of each line that holds text: one, or as many as its longest list.
 
         Raises:
-            DataError: an unreadable file, an unknown language, a line that is no JSON object, a value that is no
-                text, or a file without any of the keys.
+            DataError: an unreadable file, an unknown language, a line that is no JSON object, a value that is neither
+                text nor a list of texts, or a file without any of the keys.
         """
         path = self.options.path
         keys = self.options.fields or {tag: tag for tag in self.languages}
@@ -56,13 +60,15 @@ class Jsonl(Corpus):
             if not line.strip():
                 continue
             values = self._object(number, line)
-            texts = {tag: self._text(number, key, values.get(key)) for tag, key in keys.items()}
-            texts = {tag: text for tag, text in texts.items() if text.strip()}
-            if texts:
-                found = True
-                yield Entry(texts, self.label, f"{self.label}:{number}", self.options.split)
-            else:
+            texts = {tag: self._texts(number, key, values.get(key)) for tag, key in keys.items()}
+            texts = {tag: own for tag, own in texts.items() if own}
+            if not texts:
                 self.dropped["no text"] += 1
+            for place, row in enumerate(zip_longest(*texts.values()), start=1):
+                found = True
+                chosen = {tag: text or own[0] for (tag, own), text in zip(texts.items(), row, strict=True)}
+                name = f"{self.label}:{number}" if place == 1 else f"{self.label}:{number}/{place}"
+                yield Entry(chosen, self.label, name, self.options.split)
         if not found:
             raise DataError(
                 f"{self.name}: no line of '{path}' has text under any of the keys {', '.join(keys.values())}; "
@@ -84,12 +90,15 @@ class Jsonl(Corpus):
             )
         return values
 
-    def _text(self, number: int, key: str, value: object) -> str:
-        if value is None:
-            return ""
-        if not isinstance(value, str):
-            raise DataError(
-                f"{self.name}: '{self.options.path}' line {number}: '{key}' holds {type(value).__name__} "
-                "instead of text; write it in quotes"
-            )
-        return value
+    def _texts(self, number: int, key: str, value: object) -> list[str]:
+        """The texts under a key, without blank ones."""
+        found = []
+        for text in value if isinstance(value, list) else [value]:
+            if not isinstance(text, str | None):
+                raise DataError(
+                    f"{self.name}: '{self.options.path}' line {number}: '{key}' holds {type(text).__name__} "
+                    "instead of text; write it in quotes"
+                )
+            if text is not None and text.strip():
+                found.append(text)
+        return found

@@ -43,11 +43,11 @@ class Item:
 
     Args:
         source: the segment, with its first reference if there is any.
-        judged: what the reward is given: one segment for each reference, or one that withholds it.
+        judged: what the reward is given: the same with all its references, or without any.
     """
 
     source: Segment
-    judged: list[Segment]
+    judged: Segment
 
 
 @dataclass(frozen=True)

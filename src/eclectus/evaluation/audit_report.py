@@ -6,7 +6,6 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
-import jinja2
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -15,6 +14,7 @@ from rich.text import Text
 from eclectus.evaluation.audit import Audit, Line
 from eclectus.evaluation.correlation import Correlation
 from eclectus.evaluation.formats import MISSING, count, listing, number, percent
+from eclectus.evaluation.pages import environment
 from eclectus.evaluation.tables import plain_table
 
 TEMPLATE = "audit.html"
@@ -60,15 +60,9 @@ def show(audit: Audit, console: Console) -> None:
 
 def write(audit: Audit, path: Path) -> None:
     """Write the page; it must not exist."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("eclectus.evaluation", ""),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"number": number, "percent": percent, "count": count, "mean": mean}
-    page = environment.get_template(TEMPLATE).render(
+    templates = environment()
+    templates.filters["mean"] = mean
+    page = templates.get_template(TEMPLATE).render(
         audit=audit,
         headline=headline(audit),
         outputs=any(line.beats is not None for line in audit.lines),

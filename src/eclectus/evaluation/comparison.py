@@ -19,7 +19,7 @@ import yaml
 
 from eclectus.evaluation import logs, plots
 from eclectus.evaluation.formats import MISSING, capital, duration, interval, number, percent, signed
-from eclectus.evaluation.report import environment
+from eclectus.evaluation.pages import environment
 from eclectus.evaluation.results import FILE, Group, Results
 from eclectus.evaluation.statistics import NAMES, Array
 

@@ -17,7 +17,7 @@ from eclectus.rewards.text import excerpt
 from eclectus.segment import Segment
 
 UNUSED = "-"
-_REFERENCE = re.compile(r"reference[-_ ]?\d*")
+_REFERENCE = re.compile(r"references?[-_ ]?\d*")
 
 
 @dataclass(frozen=True)
@@ -40,21 +40,25 @@ class Row:
     references: tuple[str, ...]
     cells: Mapping[str, str] = field(repr=False)
 
-    def segments(self, file: str, withhold: bool = False) -> list[Segment]:
-        """One segment for each reference, one without where there is none or none may be seen; cleaned as a corpus."""
-        references: list[str | None] = [normalise(text) for text in self.references]
-        return [
-            Segment(normalise(self.source), self.source_lang, self.target_lang, reference, f"{file}:{self.line}")
-            for reference in ([None] if withhold or not references else references)
-        ]
+    def segment(self, file: str, withhold: bool = False) -> Segment:
+        """What is to be translated, cleaned as a corpus; without references where none may be seen."""
+        references = [] if withhold else [normalise(text) for text in self.references]
+        return Segment(
+            normalise(self.source),
+            self.source_lang,
+            self.target_lang,
+            references[0] if references else None,
+            f"{file}:{self.line}",
+            alternatives=tuple(references[1:]),
+        )
 
 
 class HypothesisFile:
     """The rows of a TSV (a header names the columns, or `columns` does) or a JSONL file (keys are the columns).
 
     The columns that mean something are `source`, `reference` (and `reference2`, `reference_3`, … where there are
-    several), `source_lang` and `target_lang`. A column named as the source language is the source where there is no
-    `source`, and so for the target language and the reference.
+    several; a list in JSONL), `source_lang` and `target_lang`. A column named as the source language is the source
+    where there is no `source`, and so for the target language and the reference.
 
     Args:
         command: named in errors.
@@ -77,6 +81,7 @@ class HypothesisFile:
         columns: Sequence[str] | None = None,
     ) -> None:
         self.command, self.path = command, path
+        named = re.compile(rf"{re.escape(target_lang)}( \d+)?" if target_lang else "(?!)")
         for tag in (source_lang, target_lang):
             if tag is not None:
                 languages.check([tag])
@@ -86,7 +91,9 @@ class HypothesisFile:
         if path.suffix == ".jsonl":
             if columns is not None:
                 raise ConfigError(f"{command}: --columns is for TSV; the keys of '{path}' name its columns")
-            cells = [(number, self._object(number, line)) for number, line in enumerate(lines, 1) if line.strip()]
+            cells = [
+                (number, self._object(number, line, named)) for number, line in enumerate(lines, 1) if line.strip()
+            ]
             self.columns = list(dict.fromkeys(key for _, row in cells for key in row))
         else:
             cells = self._table(lines, columns)
@@ -94,8 +101,7 @@ class HypothesisFile:
             raise DataError(f"{command}: '{path}' holds a header and no text; add lines, or name the columns there")
         self._source = self._find("source", source_lang)
         self._references = [c for c in self.columns if _REFERENCE.fullmatch(c)]
-        if not self._references and target_lang in self.columns:
-            self._references = [str(target_lang)]
+        self._references = self._references or [c for c in self.columns if named.fullmatch(c)]
         for name, given, option in (
             ("source_lang", source_lang, "--from"),
             ("target_lang", target_lang, "--to"),
@@ -175,7 +181,7 @@ class HypothesisFile:
             found.append((number, {n: cell for n, cell in zip(names, cells, strict=True) if n != UNUSED}))
         return found
 
-    def _object(self, number: int, line: str) -> dict[str, str]:
+    def _object(self, number: int, line: str, named: re.Pattern[str]) -> dict[str, str]:
         place = f"{self.command}: '{self.path}' line {number}"
         try:
             values = json.loads(line)
@@ -185,7 +191,12 @@ class HypothesisFile:
             ) from error
         if not isinstance(values, dict):
             raise DataError(f'{place} is not an object; write one a line, such as {{"source": "…", "hypothesis": "…"}}')
-        return {key: self._text(place, key, value) for key, value in values.items()}
+        cells = {}
+        for key, value in values.items():
+            several = isinstance(value, list) and (_REFERENCE.fullmatch(key) or named.fullmatch(key))
+            for n, text in enumerate((value or [""]) if several else [value], start=1):
+                cells[key if n == 1 else f"{key} {n}"] = self._text(place, key, text)
+        return cells
 
     @staticmethod
     def _text(place: str, key: str, value: object) -> str:

@@ -1,4 +1,4 @@
-"""Judging hypotheses outside a run: each against the best of its references, totals with their parts."""
+"""Judging hypotheses outside a run: totals with their parts."""
 
 from __future__ import annotations
 
@@ -24,30 +24,15 @@ class Judgement:
 
 
 def judge(
-    reward: CompositeReward, segments: Sequence[Sequence[Segment]], hypotheses: Sequence[Sequence[str]]
+    reward: CompositeReward, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]
 ) -> list[list[Judgement]]:
-    """Judge `hypotheses[i][g]` against each of `segments[i]`, which differ in their reference, and keep the best.
+    """Judge `hypotheses[i][g]`, translations of `segments[i]`.
 
     Raises:
         EclectusError: a reward cannot judge these segments.
     """
-    flat = [segment for variants in segments for segment in variants]
-    groups = [group for variants, group in zip(segments, hypotheses, strict=True) for _ in variants]
-    scores = reward.score_groups(flat, groups)
-    found, start = [], 0
-    for variants, group in zip(segments, hypotheses, strict=True):
-        rows = range(start, start + len(variants))
-        start += len(variants)
-        found.append(
-            [
-                max(
-                    (
-                        Judgement(scores.total[b][g], {name: part[b][g] for name, part in scores.parts.items()})
-                        for b in rows
-                    ),
-                    key=lambda judgement: (judgement.total is not None, judgement.total or 0.0),
-                )
-                for g in range(len(group))
-            ]
-        )
-    return found
+    scores = reward.score_groups(segments, hypotheses)
+    return [
+        [Judgement(total, {name: part[i][g] for name, part in scores.parts.items()}) for g, total in enumerate(row)]
+        for i, row in enumerate(scores.total)
+    ]

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
-from markupsafe import Markup
 
 from eclectus.errors import RunError
 from eclectus.evaluation import curves, examples, formats, logs, plots, translations
 from eclectus.evaluation.headline import Verdict, decided_by, verdict
 from eclectus.evaluation.metrics import DirectionScores
+from eclectus.evaluation.pages import environment
 from eclectus.evaluation.results import FILE, Comparison, Group, Results, System
 
 REPORT = "report.html"
@@ -29,8 +27,6 @@ _LIGHTS: dict[Verdict, tuple[str, str]] = {
     "same": ("even", "No significant change"),
     "none": ("even", "Nothing to compare with"),
 }
-
-_APART = re.compile(r"(?<=\d) (?=%)|(?<=\bp) (?=[=≤])|(?<=[=≤]) |(?<=→) ")
 
 
 @dataclass(frozen=True)
@@ -119,23 +115,6 @@ def _leaves(part: Mapping[str, Any], path: tuple[str, ...] = ()) -> list[tuple[t
         here = (*path, str(key))
         found += _leaves(value, here) if isinstance(value, Mapping) else [(here, value)]
     return found
-
-
-def environment() -> jinja2.Environment:
-    """The templates of this room with the filters that they use."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("eclectus.evaluation", ""),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    for function in (formats.number, formats.signed, formats.percent, formats.p_value, formats.count, formats.capital):
-        environment.filters[function.__name__] = function
-    environment.filters |= {"duration": formats.duration, "interval": lambda c: formats.interval(c.low, c.high)}
-    environment.filters["unbroken"] = lambda text: _APART.sub("\u00a0", text)
-    environment.filters["svg"] = lambda plot: Markup(plot.svg)  # made by plots.py, which escapes text
-    return environment
 
 
 def _context(run: Path) -> dict[str, Any]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
+from eclectus.errors import DataError
 from eclectus.registry import Options
 from eclectus.segment import Segment
 
@@ -59,6 +62,12 @@ class Reward(ABC):
     pure: bool = False
     """Whether a value depends on the options and the texts alone, so that any process may judge."""
 
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        # Here, so that a subclass, a user's own included, cannot forget it.
+        for name in {"__call__", "score_groups"} & vars(cls).keys():
+            setattr(cls, name, _guarded(vars(cls)[name], grouped=name == "score_groups"))
+
     def __init__(self, options: Options | None = None, context: RewardContext | None = None) -> None:
         self.options = options if options is not None else type(self).Options()
         self.context = context or RewardContext()
@@ -107,16 +116,40 @@ class Reward(ABC):
         return [[scores[i] for i in row] for row in index]
 
     def check_texts(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> None:
-        """Refuse hypotheses that are not one group of strings for each segment."""
+        """Refuse what is no text; called before `__call__` and `score_groups` of every subclass.
+
+        Raises:
+            ValueError: there is not one group of hypotheses for each segment.
+            TypeError: a hypothesis is no string, or a string stands for a group.
+            DataError: a source or a reference is no string.
+        """
         if len(segments) != len(hypotheses):
             raise ValueError(
                 f"reward '{self.name}': {len(hypotheses)} hypotheses or groups for {len(segments)} segments; "
                 "give one for each segment"
             )
         for segment, group in zip(segments, hypotheses, strict=True):
+            place = f"segment '{segment.id or str(segment.source)[:40]}'"
+            if isinstance(group, str):
+                raise TypeError(f"reward '{self.name}': the hypotheses for {place} are one string; give a list of them")
+            for name, text in (("source", segment.source), *(("reference", text) for text in segment.references)):
+                if not isinstance(text, str):
+                    raise DataError(
+                        f"reward '{self.name}': {place} ({segment.direction}) has a {name} of type "
+                        f"{type(text).__name__}; a {name} must be a string"
+                    )
             for hypothesis in group:
                 if not isinstance(hypothesis, str):
                     raise TypeError(
-                        f"reward '{self.name}': a hypothesis for segment '{segment.id or segment.source[:40]}' is "
-                        f"{type(hypothesis).__name__}, not a string; translate it first, or leave it out"
+                        f"reward '{self.name}': a hypothesis for {place} is {type(hypothesis).__name__}, not a string; "
+                        "translate it first, or leave it out"
                     )
+
+
+def _guarded(method: Callable[..., Any], *, grouped: bool) -> Callable[..., Any]:
+    @wraps(method)
+    def checked(self: Reward, segments: Sequence[Segment], hypotheses: Sequence[Any], **keywords: Any) -> Any:
+        self.check_texts(segments, hypotheses if grouped else [[text] for text in hypotheses])
+        return method(self, segments, hypotheses, **keywords)
+
+    return checked

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from eclectus.rewards.base import Reward, Score
 from eclectus.rewards.multiset import expected_text
-from eclectus.rewards.text import LINKS, PLACEHOLDERS, subtag
+from eclectus.rewards.text import LINKS, PLACEHOLDERS, best_of_references, subtag
 from eclectus.segment import Segment
 
 _WORDS = re.compile(r"[^\W\d_]+(?:['’ʼ-][^\W\d_]+)*")
@@ -62,7 +62,7 @@ class Casing(Reward):
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge the capitals of each hypothesis; None where a text has no case."""
-        return [_judge(segment, text) for segment, text in zip(segments, hypotheses, strict=True)]
+        return [best_of_references(_judge, segment, text) for segment, text in zip(segments, hypotheses, strict=True)]
 
 
 class _Case(NamedTuple):

@@ -18,12 +18,15 @@ class Constant(Reward):
     Range: the option `value`, 1 by default. Nothing can be learnt from it: what a run gains with it comes from
     elsewhere, such as `mle`, the checkpoint's selection or chance.
 
+    Source: this project's own control; a constant reward has no policy gradient in expectation (Williams
+    1992, section 5).
+
     Example:
         >>> from eclectus.segment import Segment
         >>> Constant()([Segment("Ja", "de", "en")] * 2, ["Yes", ""])
         [1.0, 1.0]
 
-    How it is cheated: it cannot be.
+    How it is cheated: every text is paid alike, so what a policy does under it is drift.
     """
 
     class Options(Reward.Options):

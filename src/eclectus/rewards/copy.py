@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from eclectus.rewards.base import Reward, Score
-from eclectus.rewards.text import squeeze, units, words_only
+from eclectus.rewards.text import best_of_references, squeeze, units, words_only
 from eclectus.segment import Segment
 
 _EDGES = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«»„“”‘’‚…–—¿¡。、，！？：；（）「」『』・।؟،؛\u200e\u200f"
@@ -55,7 +55,9 @@ class Copy(Reward):
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge how far each hypothesis is from its source; None where the source may be copied."""
-        return [self._judge(segment, text) for segment, text in zip(segments, hypotheses, strict=True)]
+        return [
+            best_of_references(self._judge, segment, text) for segment, text in zip(segments, hypotheses, strict=True)
+        ]
 
     def _judge(self, segment: Segment, hypothesis: str) -> Score:
         if segment.reference is not None and squeeze(segment.reference) == squeeze(segment.source):

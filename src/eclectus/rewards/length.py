@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from eclectus.errors import DataError
 from eclectus.rewards.base import Reward, RewardContext, Score
-from eclectus.rewards.text import excerpt
+from eclectus.rewards.text import best_of_references, excerpt
 from eclectus.segment import Segment
 
 _MIN_TEXTS = 20
@@ -92,7 +92,9 @@ class Length(Reward):
         Raises:
             DataError: an attribute `max_chars` is no whole number above 0.
         """
-        return [self._judge(segment, text) for segment, text in zip(segments, hypotheses, strict=True)]
+        return [
+            best_of_references(self._judge, segment, text) for segment, text in zip(segments, hypotheses, strict=True)
+        ]
 
     def _judge(self, segment: Segment, hypothesis: str) -> Score:
         most = self._most(segment)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from eclectus.rewards.base import Reward, Score
 from eclectus.rewards.multiset import MeasureOptions, agreement, expected_text
-from eclectus.rewards.text import UNSPACED
+from eclectus.rewards.text import UNSPACED, best_of_references
 from eclectus.segment import Segment
 
 _STOPS = f'\\s<>"“”„«»「」（）【】、。，！？；：؟،۔।{UNSPACED}'
@@ -54,9 +54,11 @@ class Links(Reward):
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge which of its reference's, else its source's, links each hypothesis keeps."""
         return [
-            agreement(links(expected_text(segment)), links(text), self.options.measure)
-            for segment, text in zip(segments, hypotheses, strict=True)
+            best_of_references(self._judge, segment, text) for segment, text in zip(segments, hypotheses, strict=True)
         ]
+
+    def _judge(self, segment: Segment, hypothesis: str) -> Score:
+        return agreement(links(expected_text(segment)), links(hypothesis), self.options.measure)
 
 
 def links(text: str) -> Counter[str]:

@@ -18,6 +18,8 @@ class Nonempty(Reward):
 
     Range {0, 1}. Never abstains. Meant as a gate.
 
+    Source: general categories of the Unicode Standard, section 4.5.
+
     Example:
         >>> from eclectus.segment import Segment
         >>> Nonempty()([Segment("Ja", "de", "en")] * 3, ["Yes", "  ", "\u200b"])

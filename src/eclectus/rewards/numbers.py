@@ -11,7 +11,7 @@ from pydantic import Field
 
 from eclectus.rewards.base import Reward, Score
 from eclectus.rewards.multiset import Measure, MeasureOptions, agreement, expected_text
-from eclectus.rewards.text import words_only
+from eclectus.rewards.text import best_of_references, words_only
 from eclectus.segment import Segment
 
 SPELLED = 12
@@ -74,14 +74,12 @@ class Numbers(Reward):
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge which of its reference's, else its source's, numbers each hypothesis keeps."""
         return [
-            number_agreement(
-                words_only(expected_text(segment)),
-                words_only(text),
-                self.options.measure,
-                spelled=self.options.spelled,
-            )
-            for segment, text in zip(segments, hypotheses, strict=True)
+            best_of_references(self._judge, segment, text) for segment, text in zip(segments, hypotheses, strict=True)
         ]
+
+    def _judge(self, segment: Segment, hypothesis: str) -> Score:
+        texts = (words_only(expected_text(segment)), words_only(hypothesis))
+        return number_agreement(*texts, self.options.measure, spelled=self.options.spelled)
 
 
 def number_agreement(

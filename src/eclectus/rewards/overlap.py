@@ -28,13 +28,11 @@ class Overlap(Reward):
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge each hypothesis against its segment's references; DataError where there is none."""
-        self.check_texts(segments, [[hypothesis] for hypothesis in hypotheses])
         languages = [segment.target_lang for segment in segments]
         return list(self.score(hypotheses, [references_of(s, self.name) for s in segments], languages))
 
     def score_groups(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> list[list[Score]]:
         """Judge `hypotheses[b][g]` for `segments[b]`; equal hypotheses of one segment are judged once."""
-        self.check_texts(segments, hypotheses)
         distinct = [list(dict.fromkeys(group)) for group in hypotheses]
         references = [references_of(segment, self.name) for segment in segments]
         if not any(distinct):

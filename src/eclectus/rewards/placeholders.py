@@ -10,7 +10,7 @@ from eclectus.rewards import icu, markup
 from eclectus.rewards.base import Reward, Score
 from eclectus.rewards.multiset import MeasureOptions, agreement, expected_text
 from eclectus.rewards.numbers import SPELLED, number_agreement
-from eclectus.rewards.text import BRACES, PRINTF, words_only
+from eclectus.rewards.text import BRACES, PRINTF, best_of_references, words_only
 from eclectus.segment import Segment
 
 _FORMATS = re.compile(rf"({BRACES})|({PRINTF})")
@@ -78,16 +78,17 @@ class Placeholders(Reward):
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge what each hypothesis keeps of its reference's, else its source's, placeholders and numbers."""
-        scores: list[Score] = []
-        for segment, hypothesis in zip(segments, hypotheses, strict=True):
-            expected = expected_text(segment)
-            wanted, present = placeholders(expected), placeholders(hypothesis)
-            if self.options.numbers:
-                texts = (words_only(icu.split(expected)[0]), words_only(icu.split(hypothesis)[0]))
-                scores.append(number_agreement(*texts, self.options.measure, wanted, present, SPELLED))
-            else:
-                scores.append(agreement(wanted, present, self.options.measure))
-        return scores
+        return [
+            best_of_references(self._judge, segment, text) for segment, text in zip(segments, hypotheses, strict=True)
+        ]
+
+    def _judge(self, segment: Segment, hypothesis: str) -> Score:
+        expected = expected_text(segment)
+        wanted, present = placeholders(expected), placeholders(hypothesis)
+        if not self.options.numbers:
+            return agreement(wanted, present, self.options.measure)
+        texts = (words_only(icu.split(expected)[0]), words_only(icu.split(hypothesis)[0]))
+        return number_agreement(*texts, self.options.measure, wanted, present, SPELLED)
 
 
 def placeholders(text: str, depth: int = 0) -> Counter[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from eclectus.rewards.base import Reward, Score
 from eclectus.rewards.multiset import expected_text
-from eclectus.rewards.text import TAGS, subtag, visible
+from eclectus.rewards.text import TAGS, best_of_references, subtag, visible
 from eclectus.segment import Segment
 
 _MARKS = {
@@ -67,7 +67,7 @@ class Punctuation(Reward):
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge the last mark of each hypothesis; None where there is no text or no mark of its own."""
-        return [_judge(segment, text) for segment, text in zip(segments, hypotheses, strict=True)]
+        return [best_of_references(_judge, segment, text) for segment, text in zip(segments, hypotheses, strict=True)]
 
 
 def _judge(segment: Segment, hypothesis: str) -> Score:

@@ -53,16 +53,14 @@ class Repetition(Reward):
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge how much more each hypothesis repeats than its source and reference."""
-        scores: list[Score] = []
-        for segment, hypothesis in zip(segments, hypotheses, strict=True):
-            share = repeated_share(hypothesis, self.options.order)
-            if share:
-                excused = repeated_share(segment.source, self.options.order)
-                if segment.reference is not None:
-                    excused = max(excused, repeated_share(segment.reference, self.options.order))
-                share = max(0.0, share - excused) / (1 - excused) if excused < 1 else 0.0
-            scores.append(1 - share)
-        return scores
+        return [self._judge(segment, text) for segment, text in zip(segments, hypotheses, strict=True)]
+
+    def _judge(self, segment: Segment, hypothesis: str) -> Score:
+        share = repeated_share(hypothesis, self.options.order)
+        if not share:
+            return 1.0
+        excused = max(repeated_share(text, self.options.order) for text in (segment.source, *segment.references))
+        return 1 - (max(0.0, share - excused) / (1 - excused) if excused < 1 else 0.0)
 
 
 def repeated_share(text: str, order: int = 3) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 import langcodes
@@ -74,22 +76,31 @@ def references_of(segment: Segment, reward: str) -> tuple[str, ...]:
     """Return the segment's references, one or more.
 
     Raises:
-        DataError: the segment has none, or one that is no text.
+        DataError: the segment has none.
     """
-    references = segment.references
-    if not references or any(not isinstance(reference, str) for reference in references):
+    if not segment.references:
         place = f"segment '{segment.id}'" if segment.id else f"the segment {excerpt(segment.source)}"
-        if not references:
-            raise DataError(
-                f"reward '{reward}': {place} ({segment.direction}) has no reference; "
-                "use a corpus and a task with references, or a reward that needs none"
-            )
-        odd = next(reference for reference in references if not isinstance(reference, str))
         raise DataError(
-            f"reward '{reward}': {place} ({segment.direction}) has a reference of type {type(odd).__name__}; "
-            "a reference must be a string"
+            f"reward '{reward}': {place} ({segment.direction}) has no reference; "
+            "use a corpus and a task with references, or a reward that needs none"
         )
-    return references
+    return segment.references
+
+
+def best_of_references(
+    judge: Callable[[Segment, str], float | None], segment: Segment, hypothesis: str
+) -> float | None:
+    """Return the best that `judge` says with one reference of the segment at a time.
+
+    None where it says None with one of them: a text that is free of what is judged, as one right translation is, is not
+    wrong for what another one has.
+    """
+    if not segment.alternatives or segment.reference is None:
+        return judge(segment, hypothesis)
+    alone = [replace(segment, reference=text, alternatives=()) for text in segment.references]
+    values = [judge(variant, hypothesis) for variant in alone]
+    known = [value for value in values if value is not None]
+    return max(known) if len(known) == len(values) else None
 
 
 def excerpt(text: str, limit: int = 60) -> str:

@@ -1,0 +1,44 @@
+"""`eclectus recipe …`: the packaged configurations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eclectus.errors import ConfigError
+
+app = typer.Typer(help="Packaged configurations.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_recipes() -> None:
+    """Name the packaged recipes."""
+    from eclectus import recipes
+
+    for name in recipes.names():
+        print(f"{name:<14} {recipes.summary(name)}")
+
+
+@app.command()
+def show(name: str) -> None:
+    """Print a recipe."""
+    from eclectus import recipes
+
+    print(recipes.read(name), end="")
+
+
+@app.command()
+def copy(
+    name: str, to: Annotated[Path | None, typer.Argument(help="New file (default NAME.yaml here).")] = None
+) -> None:
+    """Copy a recipe to a file of your own."""
+    from eclectus import recipes
+
+    path = to or Path(f"{name}.yaml")
+    text = recipes.read(name)
+    if path.exists():
+        raise ConfigError(f"recipe: '{path}' exists; give another file name")
+    path.write_text(text, encoding="utf-8")
+    print(f"wrote {path}; run it with: eclectus train {path}")
