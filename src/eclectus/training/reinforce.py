@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -14,14 +14,13 @@ import torch
 from eclectus.algorithms.advantages import judged
 from eclectus.algorithms.base import AdvantageInputs, Algorithm, Signals
 from eclectus.algorithms.coefficients import KlCoefficient
-from eclectus.algorithms.losses import StepSize
 from eclectus.config import ReinforceConfig
 from eclectus.exploration.entropy import EntropyCoefficient
 from eclectus.policies.base import Policy
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.schedule import value_at
-from eclectus.seeds import derive
+from eclectus.seeds import derive, rng
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import passes
@@ -35,7 +34,7 @@ from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
-from eclectus.training.update import Update, accumulate
+from eclectus.training.update import Update, accumulate, step_size
 from eclectus.training.validation import DevSet
 
 _KL_EVERY = 10
@@ -151,7 +150,7 @@ class Reinforcer:
             kl_weights=[self.kl[self.tasks[i].name].weight for i in owners],
             mle_weights=[self.tasks[i].config.mle for i in owners],
             references=[s.reference if self.tasks[i].config.mle > 0 else None for i, s in batch],
-            size=_step_size(rewards.scaled, rollouts),
+            size=step_size(rewards.scaled, rollouts),
             sampling=sampling,
             kl=self.config.kl,
             measure_kl=self.step % _KL_EVERY == 1,
@@ -250,19 +249,21 @@ class Reinforcer:
         return self.policy.sample(segments, 1, Sampling(0.0, self.config.max_length), None)
 
     def _update(self, work: Update) -> dict[str, float]:
-        """All updates on one batch of samples; returns means over them."""
+        """All updates on one batch of samples; returns the mean of each value over the updates that have it."""
         floor = 0.1 if self.config.decay else 1.0
         rate = scheduled(self.config.learning_rate, self.step, self.config.steps, self.config.warmup, floor)
-        totals: dict[str, float] = {}
-        for number in range(self.config.updates):
-            now = replace(work, reused=number > 0)
+        found: dict[str, list[float]] = {}
+        for number, rows in enumerate(self._parts(len(work.sources))):
+            part = work if rows is None else work.only(rows)
+            now = replace(part, reused=number > 0)
             values = accumulate(self.policy, self.reference, self.algorithm, now, self.config.micro_batch_tokens)
             norms = update(self.optimizer, rate, self.config.max_grad_norm)
             values |= zip(("grad_norm", "grad_norm_algorithm"), norms, strict=False)
             self._count_skipped(norms)
             for name, value in values.items():
-                totals[name] = totals.get(name, 0.0) + value / self.config.updates
+                found.setdefault(name, []).append(value)
             self._average()
+        totals = {name: sum(values) / len(values) for name, values in found.items()}
         totals["learning_rate"] = rate
         totals["temperature"] = work.sampling.temperature
         totals["skipped_updates"] = float(self.skipped)
@@ -274,6 +275,17 @@ class Reinforcer:
             totals["entropy_weight"] = self.entropy.weight
             self.entropy.update(totals.get("policy_entropy", math.nan), self.config.entropy.target)
         return totals
+
+    def _parts(self, sources: int) -> Iterator[list[int] | None]:
+        """For each update the sources that it is made of; None: all, in their order."""
+        count = self.config.minibatches
+        for number in range(self.config.updates):
+            if count == 1:
+                yield None
+                continue
+            order = list(range(sources))
+            rng(self.seed, self.stage, "minibatches", self.step, number).shuffle(order)
+            yield from (order[first::count] for first in range(count))
 
     def _count_skipped(self, norms: Sequence[float]) -> None:
         if all(map(math.isfinite, norms)):
@@ -411,11 +423,3 @@ class Reinforcer:
 def _tensor(table: Sequence[Sequence[float | None]]) -> torch.Tensor:
     """[B, G], NaN where nothing was judged."""
     return torch.tensor([[math.nan if value is None else value for value in row] for row in table])
-
-
-def _step_size(rewards: torch.Tensor, rollouts: Rollouts) -> StepSize:
-    """Judged sequences, their sampled tokens, and the sources that have any; at least 1 of each."""
-    known = judged(rewards)
-    lengths = rollouts.actions.sum(dim=-1).cpu()
-    counts = (known.sum(), (lengths * known).sum(), known.any(dim=1).sum())
-    return StepSize(*(float(count.clamp(min=1)) for count in counts))

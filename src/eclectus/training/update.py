@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from eclectus.algorithms import kl as divergence
+from eclectus.algorithms.advantages import judged
 from eclectus.algorithms.base import Algorithm
 from eclectus.algorithms.losses import LossInputs, StepSize
 from eclectus.config import KlConfig
@@ -58,6 +59,25 @@ class Update:
     values: torch.Tensor | None = None
     policy_learns: bool = True
 
+    def only(self, rows: Sequence[int]) -> Update:
+        """A part of the step as a step of its own, with its own divisors."""
+        index = list(rows)
+        rollouts, rewards = self.rollouts.only(index), self.rewards[index]
+        return replace(
+            self,
+            sources=[self.sources[row] for row in rows],
+            rollouts=rollouts,
+            rewards=rewards,
+            advantages=self.advantages[index],
+            kl_weights=[self.kl_weights[row] for row in rows],
+            mle_weights=[self.mle_weights[row] for row in rows],
+            references=[self.references[row] for row in rows],
+            size=step_size(rewards, rollouts),
+            owners=[self.owners[row] for row in rows],
+            targets=None if self.targets is None else self.targets[index],
+            values=None if self.values is None else self.values[index],
+        )
+
     def learnable(self) -> list[bool]:
         """For each source, whether its samples say anything to the policy or to the algorithm's module."""
         wanted = self.advantages.flatten(1).abs().amax(dim=1) > 0
@@ -66,6 +86,14 @@ class Update:
         if self.rollouts.forced is not None:
             wanted |= self.rollouts.forced.flatten(1).any(dim=1)
         return [True] * len(wanted) if self.entropy_weight else wanted.tolist()
+
+
+def step_size(rewards: torch.Tensor, rollouts: Rollouts) -> StepSize:
+    """Judged sequences, their sampled tokens, and the sources that have any; at least 1 of each."""
+    known = judged(rewards).cpu()
+    lengths = rollouts.actions.sum(dim=-1).cpu()
+    counts = (known.sum(), (lengths * known).sum(), known.any(dim=1).sum())
+    return StepSize(*(float(count.clamp(min=1)) for count in counts))
 
 
 @dataclass(frozen=True)
