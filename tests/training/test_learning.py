@@ -15,6 +15,8 @@ from tests.toy import learn, mean, reinforcer, steps_of
 
 # Half the rate where each batch of samples is used twice: otherwise the policy commits to what it found first.
 TWICE = {"updates": 2, "learning_rate": 1.5e-3, "samples": 8}
+# The critic must follow a policy that changes within a hundred steps.
+CRITIC = {"critic_learning_rate": 1e-2}
 EVERY = [
     ("rloo", {}, {"samples": 8}),
     ("rloo", {}, TWICE),
@@ -27,6 +29,8 @@ EVERY = [
     ("mrt", {}, {"samples": 8}),
     ("mrt", {"alpha": 1.0}, {"samples": 8}),
     ("mixer", {"every": 15, "release": 1}, {}),
+    ("a2c", CRITIC, {"samples": 4, "segments": 32}),
+    ("ppo", CRITIC, TWICE | {"minibatches": 2}),
 ]
 
 
@@ -82,18 +86,26 @@ EVERYTHING = {
 def final(trainer):
     """Weights and optimizer after the last step; the policy itself goes back to its best checkpoint."""
     tensors = ckpt.latest(trainer.folder).tensors
-    return tensors["model"] | tensors["optimizer"]
+    return {f"{group}/{name}": value for group, values in tensors.items() for name, value in values.items()}
 
 
 def same(one, two):
     return all(torch.equal(one[name], two[name]) for name in one)
 
 
-@pytest.mark.parametrize("name", ["rloo", "grpo", "reinforce", "self_critical", "mrt", "mixer"])
+ACTOR_CRITIC = {
+    "a2c": ({"trunk": 0.5, "critic_steps": 2}, {"updates": 1}),
+    "ppo": ({"kl_in_reward": 0.1}, {"minibatches": 2, "task_options": {"kl": 0.0, "mle": 0.1}}),
+}
+
+
+@pytest.mark.parametrize("name", ["rloo", "grpo", "reinforce", "self_critical", "mrt", "mixer", "a2c", "ppo"])
 def test_same_seed_same_weights_and_resumed_equals_uninterrupted(tmp_path, name):
-    whole = reinforcer(tmp_path / "whole", "copy", name, **EVERYTHING)
+    options, changes = ACTOR_CRITIC.get(name, ({}, {}))
+    settings = EVERYTHING | changes | {"options": options}
+    whole = reinforcer(tmp_path / "whole", "copy", name, **settings)
     whole.train()
-    stopped = reinforcer(tmp_path / "cut", "copy", name, **EVERYTHING)
+    stopped = reinforcer(tmp_path / "cut", "copy", name, **settings)
     advance = stopped.tracker.advance
 
     def interrupt(at, note):
@@ -102,12 +114,15 @@ def test_same_seed_same_weights_and_resumed_equals_uninterrupted(tmp_path, name)
 
     stopped.tracker.advance = interrupt
     assert not stopped.train().complete
-    resumed = reinforcer(tmp_path / "cut", "copy", name, **EVERYTHING)
+    resumed = reinforcer(tmp_path / "cut", "copy", name, **settings)
     resumed.train(resume=True)
     assert same(final(whole), final(resumed))
-    assert resumed.kl["toy"].weight == whole.kl["toy"].weight != 0.1
+    assert resumed.kl["toy"].weight == whole.kl["toy"].weight
+    assert whole.kl["toy"].weight == 0 if name == "ppo" else whole.kl["toy"].weight != 0.1
+    if name in ACTOR_CRITIC:
+        assert any(key.startswith("algorithm_optimizer/") for key in final(whole))
     assert resumed.entropy.weight == whole.entropy.weight != 0.01
-    other = reinforcer(tmp_path / "other", "copy", name, seed=2, **EVERYTHING)
+    other = reinforcer(tmp_path / "other", "copy", name, seed=2, **settings)
     other.train()
     assert not same(final(whole), final(other))
 
@@ -147,7 +162,7 @@ def test_kl_is_held_at_its_target_and_runs_away_without(tmp_path):
 
 def test_all_abstaining_is_a_step_without_update_and_is_counted(tmp_path):
     reward = {"terms": [{"type": "tests.toy:abstain"}], "normalise": "none", "unfinished": None}
-    for name in ("rloo", "grpo", "reinforce", "self_critical", "mrt"):
+    for name in ("rloo", "grpo", "reinforce", "self_critical", "mrt", "a2c", "ppo"):
         rows = learn(tmp_path / name, "copy", name, steps=2, segments=4, task_options={"reward": reward})
         assert all(row["unjudged"] == 1.0 and row["grad_norm"] == 0.0 for row in rows), name
         assert all(row["loss"] == 0.0 for row in rows), name

@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from eclectus.algorithms.base import AdvantageInputs
 from eclectus.algorithms.losses import StepSize
 from eclectus.config import KlConfig
 from eclectus.rollouts.base import Rollouts, Sampling
-from eclectus.training.update import Update, accumulate
+from eclectus.training import passes
+from eclectus.training.update import Update, accumulate, step_size
 from tests.algorithms.enumerated import algorithm
 from tests.tiny import segments, tiny_policy
 
@@ -21,7 +23,12 @@ EVERY = [
     ("grpo", {}),
     ("grpo", {"length": "token", "ratio": "sequence"}),
     ("grpo", {"length": "sequence"}),
+    ("a2c", {}),
+    ("a2c", {"trunk": 0.5}),
+    ("ppo", {"trunk": 0.5, "value_clip": 0.01}),
+    ("ppo", {"length": "constant"}),
 ]
+CRITICS = ("a2c", "ppo")
 VARIANTS = {
     "plain": {},
     "reused": {"reused": True},
@@ -31,10 +38,37 @@ VARIANTS = {
 }
 
 
-def gradient(policy):
-    parts = [p.grad.flatten() for p in policy.model.parameters() if p.grad is not None]
-    policy.model.zero_grad()
+def gradient(policy, module=None):
+    modules = [policy.model] if module is None else [policy.model, module]
+    parts = [p.grad.flatten() for own in modules for p in own.parameters() if p.grad is not None]
+    for own in modules:
+        own.zero_grad()
     return torch.cat(parts)
+
+
+def built(name, policy, **options):
+    """An algorithm whose critic, where it has one, already says something."""
+    chosen = algorithm(name, **options)
+    chosen.build(policy, seed=1)
+    if chosen.module is not None:
+        torch.nn.init.normal_(chosen.module.value.weight, generator=torch.Generator().manual_seed(8))
+    return chosen
+
+
+def with_targets(work, chosen, policy):
+    """The step with advantages, targets and values of an actor-critic; one sample of it is not judged."""
+    rewards = work.rewards.clone()
+    rewards[4, 1] = float("nan")
+    states = passes.hidden_states(policy, work.sources, work.rollouts, 100)
+    signals = chosen.signals(AdvantageInputs(rewards, ["en-es"] * 8, mask=work.rollouts.actions, states=states))
+    return replace(
+        work,
+        rewards=rewards,
+        advantages=signals.advantages,
+        targets=signals.targets,
+        values=signals.values,
+        size=step_size(rewards, work.rollouts),
+    )
 
 
 @pytest.fixture
@@ -88,6 +122,7 @@ def moved(policy):
 CASES = [(*chosen, variant) for variant in ("plain", "reused", "exploring") for chosen in EVERY] + [
     (name, {}, variant) for variant in ("k1", "exact") for name in ("rloo", "mixer")
 ]
+CASES = [case for case in CASES if (case[0], case[2]) != ("a2c", "reused")]  # which it refuses
 
 
 @pytest.mark.parametrize(
@@ -97,12 +132,15 @@ def test_gradient_does_not_depend_on_the_micro_batch_order_or_padding(policy, na
     reference = tiny_policy(seed=2).copy()
     epsilon = 0.3 if variant == "exploring" else 0.0
     work = make_work(policy, epsilon=epsilon, forced=name == "mixer", **VARIANTS[variant])
+    chosen = built(name, policy, **options)
+    if name in CRITICS:
+        work = with_targets(work, chosen, policy)
     if variant == "reused":
         moved(policy)
     gradients, metrics = [], []
     for step, budget in ((work, 1), (work, 60), (work, 100_000), (shuffled(work), 100), (shuffled(work), 100_000)):
-        metrics.append(accumulate(policy, reference, algorithm(name, **options), step, budget))
-        gradients.append(gradient(policy))
+        metrics.append(accumulate(policy, reference, chosen, step, budget))
+        gradients.append(gradient(policy, chosen.module))
     for other, values in zip(gradients[1:], metrics[1:], strict=True):
         assert torch.allclose(other, gradients[0], atol=2e-6)
         assert values == pytest.approx(metrics[0], rel=1e-4, abs=1e-6)
@@ -130,7 +168,9 @@ def shuffled(work):
         name: [getattr(work, name)[i] for i in order]
         for name in ("sources", "kl_weights", "mle_weights", "references", "owners")
     }
-    return replace(work, rollouts=padded, advantages=work.advantages[order], rewards=work.rewards[order], **lists)
+    tensors = {name: wider(getattr(work, name)) for name in ("targets", "values")}
+    advantages = work.advantages[order] if work.targets is None else wider(work.advantages)
+    return replace(work, rollouts=padded, advantages=advantages, rewards=work.rewards[order], **lists, **tensors)
 
 
 def test_padding_side_of_sources_is_the_policys_own_affair(policy, work):
@@ -151,6 +191,43 @@ def test_one_advantage_for_each_token_is_accepted(policy, work):
     expected = gradient(policy)
     accumulate(policy, policy.copy(), chosen, by_token, 60)
     assert torch.allclose(gradient(policy), expected)
+
+
+def test_parts_of_a_step_are_steps_of_their_own(policy, work):
+    """Their losses, weighed by their sizes, add up to that of the step."""
+    chosen = built("ppo", policy, length="sequence")
+    whole = with_targets(work, chosen, policy)
+    halves = [whole.only([6, 1, 4]), whole.only([0, 7, 2, 3, 5])]
+    assert [half.size.sequences for half in halves] == [8.0, 15.0]  # one sample of source 4 is not judged
+    assert sum(half.size.tokens for half in halves) == whole.size.tokens
+    assert halves[0].owners == ["one", "two", "one"] and halves[0].rollouts.texts[1] == work.rollouts.texts[1]
+    parts = []
+    for step in (whole, *halves):
+        count = len(step.sources)
+        quiet = replace(step, kl_weights=[0.0] * count, mle_weights=[0.0] * count, references=[None] * count)
+        accumulate(policy, policy.copy(), chosen, quiet, 60)
+        chosen.module.zero_grad()  # its loss is a mean over tokens, not over sequences
+        parts.append(gradient(policy))
+    expected = sum(part * half.size.sequences / 23 for part, half in zip(parts[1:], halves, strict=True))
+    assert torch.allclose(parts[0], expected, atol=1e-6)
+
+
+def test_only_the_critic_learns_where_the_policy_does_not(policy, work):
+    chosen = built("ppo", policy, trunk=1.0)
+    first = replace(with_targets(work, chosen, policy), policy_learns=False, measure_kl=True, entropy_weight=0.1)
+    metrics = accumulate(policy, tiny_policy(seed=2).copy(), chosen, first, 60)
+    assert all(p.grad is None for p in policy.model.parameters())
+    assert all(p.grad.abs().max() > 0 for p in chosen.module.parameters())
+    assert metrics["kl"] > 0 and metrics["value_loss"] > 0 and "mle_loss" not in metrics
+
+
+def test_sources_with_a_target_are_not_skipped(policy, work):
+    chosen = built("a2c", policy)
+    flat = with_targets(work, chosen, policy)
+    flat = replace(flat, advantages=torch.zeros_like(flat.advantages))
+    assert all(flat.learnable())
+    nothing = replace(flat, targets=torch.full_like(flat.targets, float("nan")))
+    assert not any(nothing.learnable())
 
 
 def test_groups_without_signal_are_skipped(policy, work):

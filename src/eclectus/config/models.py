@@ -205,6 +205,9 @@ class ReinforceConfig(Model):
     segments: int = Field(32, ge=1, description="sources in one step")
     samples: int = Field(8, ge=1, description="translations sampled for each source; some algorithms need two")
     updates: int = Field(1, ge=1, description="updates on each batch of samples; beyond the first, ratios are clipped")
+    minibatches: int = Field(
+        1, ge=1, description="shuffled parts of the sources in each of these updates, with an optimizer step each"
+    )
     temperature: Scheduled = Field(1.0, description="sampling temperature, above 0; it enters the log-probability")
     explore: ExploreConfig = ExploreConfig()
     kl: KlConfig = KlConfig()
@@ -234,6 +237,12 @@ class ReinforceConfig(Model):
         if not within(temperature, 1e-3, math.inf):
             raise ValueError("a sampling temperature must be above 0; for greedy translations see evaluation.beams")
         return temperature
+
+    @model_validator(mode="after")
+    def _parts_are_not_empty(self) -> ReinforceConfig:
+        if self.minibatches > self.segments:
+            raise ValueError(f"{self.minibatches} minibatches cannot be made of {self.segments} segments, set fewer")
+        return self
 
 
 class EvaluationConfig(Model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,6 +54,23 @@ class Rollouts:
     def actions(self) -> torch.Tensor:
         """Bool [B, G, T]: the tokens that were drawn."""
         return self.mask if self.forced is None else self.mask & ~self.forced
+
+    def only(self, rows: Sequence[int]) -> Rollouts:
+        """Those of some of the sources."""
+
+        def chosen(values: torch.Tensor | None) -> torch.Tensor | None:
+            return None if values is None else values[list(rows)]
+
+        index = list(rows)
+        return Rollouts(
+            self.tokens[index],
+            self.logprobs[index],
+            self.mask[index],
+            self.finished[index],
+            [self.texts[row] for row in rows],
+            chosen(self.floor),
+            chosen(self.forced),
+        )
 
 
 def exploring(logprobs: torch.Tensor, floor: torch.Tensor, epsilon: float) -> torch.Tensor:

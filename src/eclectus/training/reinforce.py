@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from eclectus.algorithms.advantages import judged
-from eclectus.algorithms.base import AdvantageInputs, Algorithm
+from eclectus.algorithms.base import AdvantageInputs, Algorithm, Signals
 from eclectus.algorithms.coefficients import KlCoefficient
-from eclectus.algorithms.losses import StepSize
 from eclectus.config import ReinforceConfig
 from eclectus.exploration.entropy import EntropyCoefficient
 from eclectus.policies.base import Policy
+from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.schedule import value_at
-from eclectus.seeds import derive
+from eclectus.seeds import derive, rng
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
+from eclectus.training import passes
+from eclectus.training.averaged import Averaged
 from eclectus.training.guard import Guard
 from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
-from eclectus.training.optimizer import adamw, scheduled, update
+from eclectus.training.optimizer import adamw, add_module, scheduled, update
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
-from eclectus.training.update import Update, accumulate
+from eclectus.training.update import Update, accumulate, step_size
 from eclectus.training.validation import DevSet
 
 _KL_EVERY = 10
@@ -73,6 +76,14 @@ class Reinforcer:
         self.languages, self.seed, self.folder = list(languages), seed, folder
         self.tracker, self.stage, self.dev_max_length = tracker, stage, dev_max_length
         self.optimizer = adamw(policy.model, config.learning_rate)
+        # By the name of their optimizer's group in a checkpoint.
+        self.weights = {"optimizer": Averaged(policy.model, "model", "mean", "best")}
+        algorithm.build(policy, derive(seed, "algorithm"))
+        if (module := algorithm.module) is not None:
+            rate = algorithm.learning_rate or config.learning_rate
+            add_module(self.optimizer, module, rate / config.learning_rate)
+            own = Averaged(module, "algorithm", "algorithm_mean", "algorithm_best")
+            self.weights["algorithm_optimizer"] = own
         stream = PromptStream(self.tasks, config.segments, config.direction_temperature, seed)
         self.prompts = PromptWindows(stream, self.tasks, config.steps)
         self.guard = Guard(config.stop_fall)
@@ -83,8 +94,6 @@ class Reinforcer:
         self.skipped = 0
         self.step, self.seconds = 0, 0.0
         self.best, self.best_step = float("-inf"), 0
-        self.best_weights = ckpt.weights(policy.model)
-        self.mean_weights = ckpt.weights(policy.model)
 
     def train(self, resume: bool = False) -> Trained:
         """Train to the end, to the stop rule or to the user's interrupt; leaves the policy at its best checkpoint."""
@@ -113,7 +122,8 @@ class Reinforcer:
                     self.tracker.say(f"[yellow]stopped early: {gamed}")
                     break
         if complete:
-            ckpt.load_weights(self.policy.model, self.best_weights)
+            for weights in self.weights.values():
+                weights.restore_best()
         return Trained(self.step, self.best_step, self.best, self.seconds, complete, reason)
 
     def _advance(self) -> None:
@@ -129,32 +139,37 @@ class Reinforcer:
         sampled = time.monotonic()
         rewards, greedy_rewards = self._reward(owners, segments, rollouts, greedy)
         rewarded = time.monotonic()
-        inputs = AdvantageInputs(rewards.scaled, [s.direction for s in segments], greedy_rewards)
-        advantages = self.algorithm.advantages(inputs).to(self.policy.device)
+        sources, device = self.policy.tokenize_sources(segments), self.policy.device
+        signals = self._signals(segments, sources, rollouts, rewards, greedy_rewards, sampling)
+        advantages, learns = signals.advantages.to(device), self.algorithm.policy_learns(self.step)
         work = Update(
-            sources=self.policy.tokenize_sources(segments),
+            sources=sources,
             rollouts=rollouts,
-            rewards=rewards.scaled.to(self.policy.device),
+            rewards=rewards.scaled.to(device),
             advantages=advantages,
             kl_weights=[self.kl[self.tasks[i].name].weight for i in owners],
             mle_weights=[self.tasks[i].config.mle for i in owners],
             references=[s.reference if self.tasks[i].config.mle > 0 else None for i, s in batch],
-            size=_step_size(rewards.scaled, rollouts),
+            size=step_size(rewards.scaled, rollouts),
             sampling=sampling,
             kl=self.config.kl,
             measure_kl=self.step % _KL_EVERY == 1,
             entropy_weight=self.entropy.weight,
             owners=[self.tasks[i].name for i in owners],
+            targets=signals.targets,
+            values=signals.values,
+            policy_learns=learns,
         )
         sums = self._update(work)
         if self.renewed is not None:
-            self.renewed.renew(self.step, self.mean_weights)
+            self.renewed.renew(self.step, self.weights["optimizer"].mean)
         ended = time.monotonic()
         counts = count_parts(self.tasks, owners, rollouts.texts, rewards.parts)
         values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards, counts)
         tokens = int(rollouts.mask.sum())
         values |= {
             **sums,
+            **signals.metrics,
             "zero_signal": float((advantages.flatten(1).abs().amax(dim=1) == 0).float().mean()),
             "samples_per_second": rollouts.finished.numel() / (ended - started),
             "tokens_per_second": tokens / (ended - started),
@@ -187,6 +202,35 @@ class Reinforcer:
             for sentence in self.watch.warnings(record):
                 self.tracker.say(f"[yellow]steps {record['first']} to {self.step}, {sentence}")
 
+    def _signals(
+        self,
+        segments: Sequence[Segment],
+        sources: Sequence[Source],
+        rollouts: Rollouts,
+        rewards: StepRewards,
+        greedy_rewards: torch.Tensor | None,
+        sampling: Sampling,
+    ) -> Signals:
+        """What the step has to say, after the passes over its samples that the algorithm asks for."""
+        algorithm, budget = self.algorithm, self.config.micro_batch_tokens
+        states = passes.hidden_states(self.policy, sources, rollouts, budget) if algorithm.needs_states else None
+        reference = None
+        if algorithm.needs_reference_logprobs:
+            reference = passes.logprobs(self.reference, sources, rollouts, sampling.temperature, budget)
+        return algorithm.signals(
+            AdvantageInputs(
+                rewards.scaled,
+                [s.direction for s in segments],
+                greedy_rewards,
+                mask=rollouts.actions,
+                logprobs=rollouts.logprobs,
+                tokens=rollouts.tokens,
+                states=states,
+                reference_logprobs=reference,
+                step=self.step,
+            )
+        )
+
     def _sampling(self) -> Sampling:
         explore = self.config.explore
         temperature = value_at(self.config.temperature, self.step)
@@ -205,18 +249,21 @@ class Reinforcer:
         return self.policy.sample(segments, 1, Sampling(0.0, self.config.max_length), None)
 
     def _update(self, work: Update) -> dict[str, float]:
-        """All updates on one batch of samples; returns means over them."""
+        """All updates on one batch of samples; returns the mean of each value over the updates that have it."""
         floor = 0.1 if self.config.decay else 1.0
         rate = scheduled(self.config.learning_rate, self.step, self.config.steps, self.config.warmup, floor)
-        totals: dict[str, float] = {}
-        for number in range(self.config.updates):
-            now = replace(work, reused=number > 0)
+        found: dict[str, list[float]] = {}
+        for number, rows in enumerate(self._parts(len(work.sources))):
+            part = work if rows is None else work.only(rows)
+            now = replace(part, reused=number > 0)
             values = accumulate(self.policy, self.reference, self.algorithm, now, self.config.micro_batch_tokens)
-            values["grad_norm"] = update(self.optimizer, rate, self.config.max_grad_norm)
-            self._count_skipped(values["grad_norm"])
+            norms = update(self.optimizer, rate, self.config.max_grad_norm)
+            values |= zip(("grad_norm", "grad_norm_algorithm"), norms, strict=False)
+            self._count_skipped(norms)
             for name, value in values.items():
-                totals[name] = totals.get(name, 0.0) + value / self.config.updates
+                found.setdefault(name, []).append(value)
             self._average()
+        totals = {name: sum(values) / len(values) for name, values in found.items()}
         totals["learning_rate"] = rate
         totals["temperature"] = work.sampling.temperature
         totals["skipped_updates"] = float(self.skipped)
@@ -229,8 +276,19 @@ class Reinforcer:
             self.entropy.update(totals.get("policy_entropy", math.nan), self.config.entropy.target)
         return totals
 
-    def _count_skipped(self, norm: float) -> None:
-        if math.isfinite(norm):
+    def _parts(self, sources: int) -> Iterator[list[int] | None]:
+        """For each update the sources that it is made of; None: all, in their order."""
+        count = self.config.minibatches
+        for number in range(self.config.updates):
+            if count == 1:
+                yield None
+                continue
+            order = list(range(sources))
+            rng(self.seed, self.stage, "minibatches", self.step, number).shuffle(order)
+            yield from (order[first::count] for first in range(count))
+
+    def _count_skipped(self, norms: Sequence[float]) -> None:
+        if all(map(math.isfinite, norms)):
             return
         self.skipped += 1
         if self.skipped == 1:
@@ -266,22 +324,17 @@ class Reinforcer:
         return rewards, None if greedy is None else scaled[:, samples]
 
     def _average(self) -> None:
-        """Move the running mean of the weights (Polyak and Juditsky 1992) towards the policy.
-
-        Each update on a few hundred samples is mostly noise, which the mean leaves out; it costs one pass over the
-        weights. The first steps weigh more, or the mean would stay with the start for long.
-        """
+        """Move the running means of the weights; the first steps weigh more, or a mean would stay with the start."""
         decay = min(self.config.averaging, self.step / (self.step + 9))
-        for name, parameter in self.policy.model.named_parameters():
-            if name in self.mean_weights:
-                self.mean_weights[name].lerp_(parameter.detach(), 1 - decay)
+        for weights in self.weights.values():
+            weights.update(decay)
 
     def _evaluate(self) -> str | None:
         """Score the dev set with the mean weights, keep them if they are the best, and ask the stop rule."""
-        current = ckpt.weights(self.policy.model)
-        ckpt.load_weights(self.policy.model, self.mean_weights)
-        outputs = self.dev.translate(self.policy, self.dev_max_length)
-        ckpt.load_weights(self.policy.model, current)
+        with ExitStack() as stack:
+            for weights in self.weights.values():
+                stack.enter_context(weights.in_place())
+            outputs = self.dev.translate(self.policy, self.dev_max_length)
         values: dict[str, float] = {}
         chrf, reward, weighted = {}, {}, []
         for task in self.tasks:
@@ -294,7 +347,8 @@ class Reinforcer:
         selected = score > self.best
         if selected:
             self.best, self.best_step = score, self.step
-            self.best_weights = {name: value.clone() for name, value in self.mean_weights.items()}
+            for weights in self.weights.values():
+                weights.keep()
         self.tracker.log(
             "dev",
             self.stage,
@@ -333,12 +387,9 @@ class Reinforcer:
             "entropy": self.entropy.weight,
             "skipped": self.skipped,
         }
-        tensors = {
-            "model": ckpt.weights(self.policy.model),
-            "best": self.best_weights,
-            "mean": self.mean_weights,
-            "optimizer": ckpt.optimizer_tensors(self.policy.model, self.optimizer),
-        }
+        tensors = {"algorithm_state": self.algorithm.tensors()}
+        for name, weights in self.weights.items():
+            tensors |= {**weights.tensors(), name: ckpt.optimizer_tensors(weights.module, self.optimizer)}
         if self.renewed is not None:
             tensors |= self.renewed.tensors()
         ckpt.save(self.folder, self.step, ckpt.Checkpoint(tensors, state))
@@ -349,16 +400,16 @@ class Reinforcer:
             self.tracker.forget_after(self.stage, -1)
             return
         state = found.state
-        ckpt.load_weights(self.policy.model, found.tensors["model"])
-        ckpt.load_optimizer_tensors(self.policy.model, self.optimizer, found.tensors["optimizer"])
-        self.best_weights = found.tensors["best"]
-        self.mean_weights = {k: v.to(self.policy.device) for k, v in found.tensors["mean"].items()}
+        for name, weights in self.weights.items():
+            weights.load(found.tensors)
+            ckpt.load_optimizer_tensors(weights.module, self.optimizer, found.tensors[name])
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.best_step = state["best"], state["best_step"]
         self.prompts.load_state_dict(state["prompts"])
         self.guard.load_state_dict(state["guard"])
         self.watch.load_state_dict(state["parts"])
         self.algorithm.load_state_dict(state["algorithm"])
+        self.algorithm.load_tensors(found.tensors["algorithm_state"])
         for name, weight in state["kl"].items():
             self.kl[name].weight = weight
         self.entropy.weight, self.skipped = state["entropy"], state["skipped"]
@@ -372,11 +423,3 @@ class Reinforcer:
 def _tensor(table: Sequence[Sequence[float | None]]) -> torch.Tensor:
     """[B, G], NaN where nothing was judged."""
     return torch.tensor([[math.nan if value is None else value for value in row] for row in table])
-
-
-def _step_size(rewards: torch.Tensor, rollouts: Rollouts) -> StepSize:
-    """Judged sequences, their sampled tokens, and the sources that have any; at least 1 of each."""
-    known = judged(rewards)
-    lengths = rollouts.actions.sum(dim=-1).cpu()
-    counts = (known.sum(), (lengths * known).sum(), known.any(dim=1).sum())
-    return StepSize(*(float(count.clamp(min=1)) for count in counts))
