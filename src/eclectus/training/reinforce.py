@@ -73,7 +73,9 @@ class Reinforcer:
         self.languages, self.seed, self.folder = list(languages), seed, folder
         self.tracker, self.stage, self.dev_max_length = tracker, stage, dev_max_length
         self.optimizer = adamw(policy.model, config.learning_rate)
-        stream = PromptStream(self.tasks, config.segments, config.direction_temperature, seed)
+        stream = PromptStream(
+            self.tasks, config.segments, config.direction_temperature, seed, config.direction_sampling
+        )
         self.prompts = PromptWindows(stream, self.tasks, config.steps)
         self.guard = Guard(config.stop_fall)
         self.watch = PartWatch(self.tasks)
@@ -153,6 +155,7 @@ class Reinforcer:
         counts = count_parts(self.tasks, owners, rollouts.texts, rewards.parts)
         values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards, counts)
         tokens = int(rollouts.mask.sum())
+        values |= self.prompts.learn(owners, rewards.values.tolist())
         values |= {
             **sums,
             "zero_signal": float((advantages.flatten(1).abs().amax(dim=1) == 0).float().mean()),
@@ -259,7 +262,8 @@ class Reinforcer:
             finished = ended[rows].tolist()
             scores = task.reward.score_groups(prompts, [texts[row] for row in rows], step=self.step, finished=finished)
             values[rows] = _tensor(scores.total)
-            scaled[rows] = _tensor(task.scaling(prompts, scores, step=self.step, finished=finished))
+            found = task.scaling(prompts, scores, step=self.step, finished=finished)
+            scaled[rows] = _tensor(found.totals)
             for place, row in enumerate(rows):
                 parts[row] = {name: part[place][:samples] for name, part in scores.parts.items()}
         rewards = StepRewards(values[:, :samples], scaled[:, :samples], parts)
