@@ -1,7 +1,8 @@
-"""Rewards of tokens: increments by hand, sums that are the totals, and what the tokens of a text are worth by a reward."""
+"""Rewards of tokens: increments by hand, sums that are the totals, and what a reward says of characters."""
 
 import doctest
 import math
+from typing import ClassVar
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_examples_run():
 class Judge(Reward):
     """Says what the test wrote down."""
 
-    said: dict = {}
+    said: ClassVar[dict] = {}
 
     def __call__(self, segments, hypotheses):
         return [self.said[text] for text in hypotheses]

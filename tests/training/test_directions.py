@@ -1,4 +1,4 @@
-"""Directions chosen by learning progress: what bandits pick, that a resumed run picks the same, and what it is worth."""
+"""Directions chosen by learning progress: what is picked, that a resumed run picks the same, and what it is worth."""
 
 import random
 from dataclasses import replace

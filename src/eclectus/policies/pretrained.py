@@ -86,6 +86,7 @@ class PretrainedPolicy(Policy):
         *,
         entropy: bool = False,
         anchor: P | None = None,
+        states: bool = False,
     ) -> TokenScores:
         wanted = mask.flatten(0, 1)
         labels = tokens.flatten(0, 1)[wanted]
@@ -94,19 +95,27 @@ class PretrainedPolicy(Policy):
             result = torch.zeros(wanted.shape, device=self.device).masked_scatter(wanted, values)
             return result.view(mask.shape)
 
-        own = self._predicted(sources, tokens, wanted)
+        hidden = self.states(sources, tokens)
+        own = self._predicted(hidden, wanted)
         logprobs = token_logprobs(own.hidden, own.head, own.bias, labels, temperature, own.softcap)
         divergence = None
         if anchor is not None:
             with torch.no_grad():
-                other = anchor._predicted(sources, tokens, wanted)
+                other = anchor._predicted(anchor.states(sources, tokens), wanted)
             divergence = spread(divergences(own, other, temperature))
-        return TokenScores(spread(logprobs), spread(entropies(own, temperature)) if entropy else None, divergence)
+        return TokenScores(
+            spread(logprobs),
+            spread(entropies(own, temperature)) if entropy else None,
+            divergence,
+            _within(mask, hidden) if states else None,
+        )
 
-    def _predicted(self, sources: Sequence[Source], tokens: torch.Tensor, wanted: torch.Tensor) -> Predicted:
-        """What is predicted at the wanted positions of [B * G, T]."""
-        hidden = self._scaled(self.states(sources, tokens)[wanted])
-        return Predicted(hidden, self._head, self._head_bias, self.softcap)
+    def hidden_states(self, sources: Sequence[Source], tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return _within(mask, self.states(sources, tokens))
+
+    def _predicted(self, hidden: torch.Tensor, wanted: torch.Tensor) -> Predicted:
+        """What is predicted at the wanted positions of states [B * G, T, d]."""
+        return Predicted(self._scaled(hidden[wanted]), self._head, self._head_bias, self.softcap)
 
     def smoothed_loss(
         self, sources: Sequence[Source], targets: Sequence[Sequence[int]], label_smoothing: float
@@ -156,6 +165,10 @@ class PretrainedPolicy(Policy):
         return hidden if self.hidden_scale == 1 else hidden * self.hidden_scale
 
     @property
+    def width(self) -> int:
+        return int(self._head.shape[1])
+
+    @property
     def _head(self) -> torch.Tensor:
         return self.model.get_output_embeddings().weight
 
@@ -168,3 +181,9 @@ class PretrainedPolicy(Policy):
     @property
     def _head_bias(self) -> torch.Tensor:
         return (self._own_bias + self._bias.to(self.device)).detach()
+
+
+def _within(mask: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    """States [B * G, T, d] as [B, G, T, d], 0 where masked."""
+    # Filled, not multiplied: a state behind the end may be anything.
+    return hidden.view(*mask.shape, -1).masked_fill(~mask[..., None], 0.0)

@@ -4,10 +4,10 @@ A *potential* says what the text so far is worth. With $\Phi_0 = 0$ and $\Phi_t$
 
 $$r_t = \Phi_t - \Phi_{t-1} \quad (t < T), \qquad r_T = R - \Phi_{T-1}, \qquad \sum_t r_t = R$$
 
-the last token gets whatever the potential does not know: gates, terms that are not dense, what a cut translation loses.
-Such rewards leave the best policy as it was (Ng, Harada and Russell 1999, "Policy invariance under reward
-transformations", theorem 1, with gamma 1), and because $\Phi_{t-1}$ depends on nothing that token t chooses, the gradient
-of the expected total too: what is left to earn, $R - \Phi_{t-1}$, is the total minus a baseline of the state.
+the last token gets whatever the potential does not know: gates, terms that are not dense, what a cut translation
+loses. Such rewards leave the best policy as it was (Ng, Harada and Russell 1999, "Policy invariance under reward
+transformations", theorem 1, with gamma 1), and, because $\Phi_{t-1}$ depends on nothing that token t chooses, the
+gradient of the expected total too: what is left to earn, $R - \Phi_{t-1}$, is the total minus a baseline of the state.
 """
 
 from __future__ import annotations

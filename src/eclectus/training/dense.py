@@ -23,24 +23,31 @@ def at_the_end(rewards: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def token_rewards(
-    policy: Policy, task: Task, segments: Sequence[Segment], rollouts: Rollouts, scaled: Scaled, step: int
+    policy: Policy,
+    task: Task,
+    segments: Sequence[Segment],
+    rows: Sequence[int],
+    rollouts: Rollouts,
+    scaled: Scaled,
+    step: int,
 ) -> torch.Tensor:
-    """Token rewards [B, G, T] of samples of one task: their sum over a sample is its scaled reward, see `rewards.dense`.
+    """Token rewards [n, G, T] of one task: their sum over a sample is its scaled reward, see `rewards.dense`.
 
     Args:
-        segments, rollouts: B sources and their samples.
-        scaled: their rewards; further columns than the G samples have no tokens and are left out.
+        segments: n sources of the task.
+        rows: which of the rollouts are theirs.
+        scaled: their rewards; columns beyond the G samples have no tokens and are left out.
     """
-    samples = rollouts.tokens.shape[1]
-    totals = [row[:samples] for row in scaled.totals]
-    found = at_the_end(torch.tensor([[math.nan if v is None else v for v in row] for row in totals]), rollouts.mask)
-    prefixes = prefix_texts(policy, rollouts.tokens, rollouts.mask)
-    worth = potentials(task.reward, segments, rollouts.texts, prefixes, scaled.divisors, step)
-    for b, row in enumerate(totals):
-        for g, total in enumerate(row):
-            if total is not None:
-                handed = hand_out(total, worth[b][g])
-                found[b, g, : len(handed)] = torch.tensor(handed)
+    tokens, mask, texts = rollouts.tokens[rows], rollouts.mask[rows], [rollouts.texts[row] for row in rows]
+    worth = potentials(task.reward, segments, texts, prefix_texts(policy, tokens, mask), scaled.divisors, step)
+    found = torch.zeros(mask.shape)
+    for b, group in enumerate(worth):
+        for g, values in enumerate(group):
+            total = scaled.totals[b][g]
+            if total is None:
+                found[b, g] = math.nan
+            else:
+                found[b, g, : len(values) + 1] = torch.tensor(hand_out(total, values))
     return found
 
 

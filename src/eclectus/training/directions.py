@@ -19,6 +19,7 @@ SIZE = "size"
 """The type that follows the sizes; every other one is a bandit's."""
 
 _PLACE = "reinforce.direction_sampling"
+_RATE = 0.05
 
 
 class DirectionChoice(ABC):
@@ -34,8 +35,8 @@ class DirectionChoice(ABC):
     def learn(self, reward: float | None) -> None:  # noqa: B027 - sizes do not change
         """Take in the mean reward of the prompts that were last chosen for; None where nothing was judged."""
 
-    def metrics(self) -> dict[str, float]:
-        """What has been chosen and why, as `share/en-es` and `progress/en-es`."""
+    def metrics(self) -> dict[tuple[str, str], float]:
+        """What has been chosen and why, by measure and direction: ("share", "en-es"), ("progress", "en-es")."""
         return {}
 
     def state_dict(self) -> dict[str, Any]:
@@ -60,8 +61,9 @@ class ByProgress(DirectionChoice):
     """One direction for all prompts of a step, chosen by a bandit whose reward is learning progress.
 
     One direction and not a mixture, so that what a step brought is known of many samples of one arm (Graves et al.
-    2017, https://arxiv.org/abs/1704.03003, where each batch is of one task). The progress of a direction is how much its
-    mean reward is above its own running mean, scaled to what has been gained of late anywhere; see `LearningProgress`.
+    2017, https://arxiv.org/abs/1704.03003, where each batch is of one task). The progress of a direction is how much
+    its mean reward is above its own running mean of about twenty visits, scaled to what has been gained of late
+    anywhere; see `LearningProgress`. The gain from one visit to the next would be mostly the noise of the samples.
 
     Args:
         directions: the arms.
@@ -75,7 +77,7 @@ class ByProgress(DirectionChoice):
         self._directions = list(directions)
         bandit, options = bandit_of(kind)
         self._bandit = bandit(len(self._directions), seed, options)
-        self._progress = LearningProgress(len(self._directions))
+        self._progress = LearningProgress(len(self._directions), rate=_RATE)
         self._arm = 0
         self._told = [0.0] * len(self._directions)
 
@@ -90,11 +92,11 @@ class ByProgress(DirectionChoice):
         self._told[arm] = 0.0 if reward is None else self._progress.update(arm, reward)
         self._bandit.update(arm, self._told[arm])
 
-    def metrics(self) -> dict[str, float]:
+    def metrics(self) -> dict[tuple[str, str], float]:
         draws = self._bandit.draws
         names = [direction(*pair) for pair in self._directions]
-        shares = {f"share/{name}": n / max(1, sum(draws)) for name, n in zip(names, draws, strict=True)}
-        return shares | {f"progress/{name}": told for name, told in zip(names, self._told, strict=True)}
+        shares = {("share", name): n / max(1, sum(draws)) for name, n in zip(names, draws, strict=True)}
+        return shares | {("progress", name): told for name, told in zip(names, self._told, strict=True)}
 
     def state_dict(self) -> dict[str, Any]:
         return {

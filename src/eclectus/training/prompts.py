@@ -98,10 +98,12 @@ class PromptStream:
                 choice.learn(math.fsum(known) / len(known) if known else None)
 
     def metrics(self) -> dict[str, float]:
-        """What bandits chose: `direction_share/TASK/en-es` so far, and `direction_progress/TASK/en-es` at the last draw."""
-        named = zip(self._names, self._choices, strict=True)
-        found = [(task, *name.split("/", 1), value) for task, c in named for name, value in c.metrics().items()]
-        return {f"direction_{what}/{task}/{pair}": value for task, what, pair, value in found}
+        """What bandits chose so far and why: `direction_share/TASK/en-es`, `direction_progress/TASK/en-es`."""
+        return {
+            f"direction_{measure}/{task}/{pair}": value
+            for task, choice in zip(self._names, self._choices, strict=True)
+            for (measure, pair), value in choice.metrics().items()
+        }
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -126,8 +128,8 @@ class PromptStream:
 class PromptWindows:
     """A stream drawn a window of steps at a time, so that rewards can prepare for many prompts at once.
 
-    Windows begin at step 1, 26, 51 and so on, or with every step where a bandit waits for the rewards of each. The state
-    is that of the window's beginning: a resumed run draws the whole window again and prepares the same batches.
+    Windows begin at step 1, 26, 51 and so on, or with every step where a bandit waits for the rewards of each. The
+    state is that of the window's beginning: a resumed run draws the whole window again and prepares the same batches.
 
     Args:
         stream: where the prompts come from.

@@ -5,29 +5,34 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from eclectus.algorithms.advantages import judged
-from eclectus.algorithms.base import AdvantageInputs, Algorithm
+from eclectus.algorithms.base import AdvantageInputs, Algorithm, Signals
 from eclectus.algorithms.coefficients import KlCoefficient
 from eclectus.algorithms.losses import StepSize
 from eclectus.config import ReinforceConfig
 from eclectus.exploration.entropy import EntropyCoefficient
 from eclectus.policies.base import Policy
+from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.schedule import value_at
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
+from eclectus.training import passes
+from eclectus.training.averaged import Averaged
 from eclectus.training.guard import Guard
 from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
-from eclectus.training.optimizer import adamw, scheduled, update
+from eclectus.training.optimizer import adamw, add_module, scheduled, update
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
+from eclectus.training.rewarding import reward_step
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
@@ -73,6 +78,14 @@ class Reinforcer:
         self.languages, self.seed, self.folder = list(languages), seed, folder
         self.tracker, self.stage, self.dev_max_length = tracker, stage, dev_max_length
         self.optimizer = adamw(policy.model, config.learning_rate)
+        # By the name of their optimizer's group in a checkpoint.
+        self.weights = {"optimizer": Averaged(policy.model, "model", "mean", "best")}
+        algorithm.build(policy, derive(seed, "algorithm"))
+        if (module := algorithm.module) is not None:
+            rate = algorithm.learning_rate or config.learning_rate
+            add_module(self.optimizer, module, rate / config.learning_rate)
+            own = Averaged(module, "algorithm", "algorithm_mean", "algorithm_best")
+            self.weights["algorithm_optimizer"] = own
         stream = PromptStream(
             self.tasks, config.segments, config.direction_temperature, seed, config.direction_sampling
         )
@@ -85,8 +98,6 @@ class Reinforcer:
         self.skipped = 0
         self.step, self.seconds = 0, 0.0
         self.best, self.best_step = float("-inf"), 0
-        self.best_weights = ckpt.weights(policy.model)
-        self.mean_weights = ckpt.weights(policy.model)
 
     def train(self, resume: bool = False) -> Trained:
         """Train to the end, to the stop rule or to the user's interrupt; leaves the policy at its best checkpoint."""
@@ -115,7 +126,8 @@ class Reinforcer:
                     self.tracker.say(f"[yellow]stopped early: {gamed}")
                     break
         if complete:
-            ckpt.load_weights(self.policy.model, self.best_weights)
+            for weights in self.weights.values():
+                weights.restore_best()
         return Trained(self.step, self.best_step, self.best, self.seconds, complete, reason)
 
     def _advance(self) -> None:
@@ -129,14 +141,15 @@ class Reinforcer:
         rollouts = self._sample(segments, sampling)
         greedy = self._greedy(segments) if self.algorithm.needs_greedy else None
         sampled = time.monotonic()
-        rewards, greedy_rewards = self._reward(owners, segments, rollouts, greedy)
+        rewards, greedy_rewards = reward_step(self.policy, self.tasks, owners, segments, rollouts, greedy, self.step)
         rewarded = time.monotonic()
-        inputs = AdvantageInputs(rewards.scaled, [s.direction for s in segments], greedy_rewards)
-        advantages = self.algorithm.advantages(inputs).to(self.policy.device)
+        sources, device = self.policy.tokenize_sources(segments), self.policy.device
+        signals = self._signals(segments, sources, rollouts, rewards, greedy_rewards, sampling)
+        advantages, learns = signals.advantages.to(device), self.algorithm.policy_learns(self.step)
         work = Update(
-            sources=self.policy.tokenize_sources(segments),
+            sources=sources,
             rollouts=rollouts,
-            rewards=rewards.scaled.to(self.policy.device),
+            rewards=rewards.scaled.to(device),
             advantages=advantages,
             kl_weights=[self.kl[self.tasks[i].name].weight for i in owners],
             mle_weights=[self.tasks[i].config.mle for i in owners],
@@ -147,10 +160,13 @@ class Reinforcer:
             measure_kl=self.step % _KL_EVERY == 1,
             entropy_weight=self.entropy.weight,
             owners=[self.tasks[i].name for i in owners],
+            targets=signals.targets,
+            values=signals.values,
+            policy_learns=learns,
         )
         sums = self._update(work)
         if self.renewed is not None:
-            self.renewed.renew(self.step, self.mean_weights)
+            self.renewed.renew(self.step, self.weights["optimizer"].mean)
         ended = time.monotonic()
         counts = count_parts(self.tasks, owners, rollouts.texts, rewards.parts)
         values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards, counts)
@@ -158,6 +174,7 @@ class Reinforcer:
         values |= self.prompts.learn(owners, rewards.values.tolist())
         values |= {
             **sums,
+            **signals.metrics,
             "zero_signal": float((advantages.flatten(1).abs().amax(dim=1) == 0).float().mean()),
             "samples_per_second": rollouts.finished.numel() / (ended - started),
             "tokens_per_second": tokens / (ended - started),
@@ -190,6 +207,36 @@ class Reinforcer:
             for sentence in self.watch.warnings(record):
                 self.tracker.say(f"[yellow]steps {record['first']} to {self.step}, {sentence}")
 
+    def _signals(
+        self,
+        segments: Sequence[Segment],
+        sources: Sequence[Source],
+        rollouts: Rollouts,
+        rewards: StepRewards,
+        greedy_rewards: torch.Tensor | None,
+        sampling: Sampling,
+    ) -> Signals:
+        """What the step has to say, after the passes over its samples that the algorithm asks for."""
+        algorithm, budget = self.algorithm, self.config.micro_batch_tokens
+        states = passes.hidden_states(self.policy, sources, rollouts, budget) if algorithm.needs_states else None
+        reference = None
+        if algorithm.needs_reference_logprobs:
+            reference = passes.logprobs(self.reference, sources, rollouts, sampling.temperature, budget)
+        return algorithm.signals(
+            AdvantageInputs(
+                rewards.scaled,
+                [s.direction for s in segments],
+                greedy_rewards,
+                mask=rollouts.actions,
+                logprobs=rollouts.logprobs,
+                tokens=rollouts.tokens,
+                token_rewards=rewards.tokens,
+                states=states,
+                reference_logprobs=reference,
+                step=self.step,
+            )
+        )
+
     def _sampling(self) -> Sampling:
         explore = self.config.explore
         temperature = value_at(self.config.temperature, self.step)
@@ -215,8 +262,9 @@ class Reinforcer:
         for number in range(self.config.updates):
             now = replace(work, reused=number > 0)
             values = accumulate(self.policy, self.reference, self.algorithm, now, self.config.micro_batch_tokens)
-            values["grad_norm"] = update(self.optimizer, rate, self.config.max_grad_norm)
-            self._count_skipped(values["grad_norm"])
+            norms = update(self.optimizer, rate, self.config.max_grad_norm)
+            values |= zip(("grad_norm", "grad_norm_algorithm"), norms, strict=False)
+            self._count_skipped(norms)
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value / self.config.updates
             self._average()
@@ -232,8 +280,8 @@ class Reinforcer:
             self.entropy.update(totals.get("policy_entropy", math.nan), self.config.entropy.target)
         return totals
 
-    def _count_skipped(self, norm: float) -> None:
-        if math.isfinite(norm):
+    def _count_skipped(self, norms: Sequence[float]) -> None:
+        if all(map(math.isfinite, norms)):
             return
         self.skipped += 1
         if self.skipped == 1:
@@ -242,50 +290,18 @@ class Reinforcer:
                 " skipped_updates); if it happens often, lower reinforce.learning_rate"
             )
 
-    def _reward(
-        self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts, greedy: Rollouts | None
-    ) -> tuple[StepRewards, torch.Tensor | None]:
-        """Rewards of the samples, and [B] scaled ones of the greedy translations where there are any."""
-        texts, ended, samples = rollouts.texts, rollouts.finished, rollouts.finished.shape[1]
-        if greedy is not None:
-            # Judged as one more of each group, so that both stand on one scale.
-            texts = [[*group, *own] for group, own in zip(texts, greedy.texts, strict=True)]
-            ended = torch.cat([ended, greedy.finished], dim=1)
-        values = torch.full(ended.shape, math.nan)
-        scaled = values.clone()
-        parts: list[dict[str, list[float | None]]] = [{} for _ in segments]
-        for index, task in enumerate(self.tasks):
-            rows = [row for row, owner in enumerate(owners) if owner == index]
-            if not rows:
-                continue
-            prompts = [segments[row] for row in rows]
-            finished = ended[rows].tolist()
-            scores = task.reward.score_groups(prompts, [texts[row] for row in rows], step=self.step, finished=finished)
-            values[rows] = _tensor(scores.total)
-            found = task.scaling(prompts, scores, step=self.step, finished=finished)
-            scaled[rows] = _tensor(found.totals)
-            for place, row in enumerate(rows):
-                parts[row] = {name: part[place][:samples] for name, part in scores.parts.items()}
-        rewards = StepRewards(values[:, :samples], scaled[:, :samples], parts)
-        return rewards, None if greedy is None else scaled[:, samples]
-
     def _average(self) -> None:
-        """Move the running mean of the weights (Polyak and Juditsky 1992) towards the policy.
-
-        Each update on a few hundred samples is mostly noise, which the mean leaves out; it costs one pass over the
-        weights. The first steps weigh more, or the mean would stay with the start for long.
-        """
+        """Move the running means of the weights; the first steps weigh more, or a mean would stay with the start."""
         decay = min(self.config.averaging, self.step / (self.step + 9))
-        for name, parameter in self.policy.model.named_parameters():
-            if name in self.mean_weights:
-                self.mean_weights[name].lerp_(parameter.detach(), 1 - decay)
+        for weights in self.weights.values():
+            weights.update(decay)
 
     def _evaluate(self) -> str | None:
         """Score the dev set with the mean weights, keep them if they are the best, and ask the stop rule."""
-        current = ckpt.weights(self.policy.model)
-        ckpt.load_weights(self.policy.model, self.mean_weights)
-        outputs = self.dev.translate(self.policy, self.dev_max_length)
-        ckpt.load_weights(self.policy.model, current)
+        with ExitStack() as stack:
+            for weights in self.weights.values():
+                stack.enter_context(weights.in_place())
+            outputs = self.dev.translate(self.policy, self.dev_max_length)
         values: dict[str, float] = {}
         chrf, reward, weighted = {}, {}, []
         for task in self.tasks:
@@ -298,7 +314,8 @@ class Reinforcer:
         selected = score > self.best
         if selected:
             self.best, self.best_step = score, self.step
-            self.best_weights = {name: value.clone() for name, value in self.mean_weights.items()}
+            for weights in self.weights.values():
+                weights.keep()
         self.tracker.log(
             "dev",
             self.stage,
@@ -337,12 +354,9 @@ class Reinforcer:
             "entropy": self.entropy.weight,
             "skipped": self.skipped,
         }
-        tensors = {
-            "model": ckpt.weights(self.policy.model),
-            "best": self.best_weights,
-            "mean": self.mean_weights,
-            "optimizer": ckpt.optimizer_tensors(self.policy.model, self.optimizer),
-        }
+        tensors = {"algorithm_state": self.algorithm.tensors()}
+        for name, weights in self.weights.items():
+            tensors |= {**weights.tensors(), name: ckpt.optimizer_tensors(weights.module, self.optimizer)}
         if self.renewed is not None:
             tensors |= self.renewed.tensors()
         ckpt.save(self.folder, self.step, ckpt.Checkpoint(tensors, state))
@@ -353,16 +367,16 @@ class Reinforcer:
             self.tracker.forget_after(self.stage, -1)
             return
         state = found.state
-        ckpt.load_weights(self.policy.model, found.tensors["model"])
-        ckpt.load_optimizer_tensors(self.policy.model, self.optimizer, found.tensors["optimizer"])
-        self.best_weights = found.tensors["best"]
-        self.mean_weights = {k: v.to(self.policy.device) for k, v in found.tensors["mean"].items()}
+        for name, weights in self.weights.items():
+            weights.load(found.tensors)
+            ckpt.load_optimizer_tensors(weights.module, self.optimizer, found.tensors[name])
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.best_step = state["best"], state["best_step"]
         self.prompts.load_state_dict(state["prompts"])
         self.guard.load_state_dict(state["guard"])
         self.watch.load_state_dict(state["parts"])
         self.algorithm.load_state_dict(state["algorithm"])
+        self.algorithm.load_tensors(found.tensors["algorithm_state"])
         for name, weight in state["kl"].items():
             self.kl[name].weight = weight
         self.entropy.weight, self.skipped = state["entropy"], state["skipped"]
@@ -371,11 +385,6 @@ class Reinforcer:
         if self.renewed is not None:
             self.renewed.load(found.tensors)
         self.tracker.forget_after(self.stage, self.step)
-
-
-def _tensor(table: Sequence[Sequence[float | None]]) -> torch.Tensor:
-    """[B, G], NaN where nothing was judged."""
-    return torch.tensor([[math.nan if value is None else value for value in row] for row in table])
 
 
 def _step_size(rewards: torch.Tensor, rollouts: Rollouts) -> StepSize:
