@@ -66,8 +66,8 @@ class Reinforce(Algorithm):
         positions = returns.flatten(0, 1).T
         known = positions[:, judged(positions[0])]
         if label in self._means:
-            remembered = torch.tensor(_padded(self._means[label], len(positions)), dtype=returns.dtype)
-            baseline = remembered.to(returns.device).expand(returns.shape)
+            remembered = _padded(self._means[label], len(positions))[: len(positions)]
+            baseline = torch.tensor(remembered, dtype=returns.dtype, device=returns.device).expand(returns.shape)
         elif known.shape[1] > 1:
             baseline = leave_one_out_mean(positions).T.view(returns.shape)
         else:
