@@ -7,6 +7,7 @@ import pytest
 
 from eclectus import schedule
 from eclectus.config import RewardConfig
+from eclectus.exploration.annealing import Annealing
 from eclectus.registry import describe
 from eclectus.schedule import Schedule, value_at, within, written
 
@@ -22,6 +23,20 @@ from eclectus.schedule import Schedule, value_at, within, written
 )
 def test_values(shape, step, expected):
     assert Schedule(start=2, end=0, steps=8, shape=shape).at(step) == pytest.approx(expected)
+
+
+def test_exponential_by_hand():
+    # a quarter of the way from 2 to 2^-1 is 2^0.5
+    halving = Schedule(start=2, end=0.5, steps=8, shape="exponential")
+    assert [halving.at(step) for step in (0, 2, 4, 8, 9, None)] == pytest.approx([2, 2**0.5, 1, 0.5, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("shape", ["linear", "cosine", "exponential", "step"])
+def test_annealing_by_share_and_schedule_by_step_are_one_curve(shape):
+    by_step = Schedule(start=2, end=0.5, steps=8, shape=shape)
+    by_share = Annealing(start=2, end=0.5, until=0.5, shape=shape)
+    for step in range(17):
+        assert by_share.at(step / 16) == by_step.at(step)
 
 
 def test_a_number_is_the_same_at_every_step():
@@ -70,6 +85,10 @@ def test_config_writes_and_reads_schedules():
             r"unknown key 'reward\.terms\.0\.weight\.shap'; did you mean 'shape'",
         ),
         ({"terms": [{"type": "bleu", "weight": {"start": 1, "end": 0, "steps": 2}}]}, "all terms end at 0"),
+        (
+            {"terms": [{"type": "bleu", "weight": {"start": 0, "end": 1, "steps": 2, "shape": "exponential"}}]},
+            "exponential cannot begin or end at 0; give a small positive value",
+        ),
         ({"terms": [{"type": "bleu", "clip": [1, 0]}]}, r"terms\.0\.clip'.*lower one first"),
         ({"clip": [0.5]}, r"'reward\.clip'.*two numbers"),
         ({"clip": [0, 1], "normalise": "terms"}, "clip the terms instead"),

@@ -101,16 +101,24 @@ def warm(task: str) -> Policy:
 
 
 def reinforcer(
-    folder: Path, task: str = "copy", name: str = "rloo", *, options=None, seed=1, task_options=None, **changes
+    folder: Path,
+    task: str = "copy",
+    name: str = "rloo",
+    *,
+    options=None,
+    seed=1,
+    task_options=None,
+    prompts=None,
+    **changes,
 ) -> Reinforcer:
-    """A run on a toy task from its warm start."""
-    policy, rows = warm(task), corpus(task)
+    """A run on a toy task from its warm start; `prompts` by direction stand in for the task's own en-es."""
+    policy, prompts = warm(task), prompts or {"en-es": corpus(task)}
     reward = {"terms": [{"type": "tests.toy:positions"}], "normalise": "none", "unfinished": 0.0}
     folder.mkdir(parents=True, exist_ok=True)
     config = TaskConfig(
         **{
             "name": "toy",
-            "directions": ["en-es"],
+            "directions": list(prompts),
             "references": True,
             "kl": 0.0,
             "reward": reward,
@@ -141,8 +149,8 @@ def reinforcer(
         policy.copy(),
         chosen,
         settings,
-        [Task(config, {"en-es": rows}, composite, None)],
-        DevSet({"en-es": rows}, ["en", "es"]),
+        [Task(config, prompts, composite, None)],
+        DevSet(prompts, ["en", "es"]),
         languages=["en", "es"],
         seed=seed,
         folder=folder / "checkpoints",

@@ -6,19 +6,52 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 _NUMBER: TypeAdapter[float] = TypeAdapter(FiniteFloat)
+
+Shape = Literal["linear", "cosine", "exponential", "step"]
+
+
+def between(start: float, end: float, passed: float, shape: Shape) -> float:
+    r"""Return the value after a share `passed` (0 or more, 1 and above is the end) of the way from `start` to `end`.
+
+    $$v(p) = \text{start} + (\text{end} - \text{start}) \, f(p)$$
+
+    with f(p) = p (linear), (1 - cos(pi p)) / 2 (cosine; Loshchilov and Hutter 2017, equation 5,
+    https://arxiv.org/abs/1608.03983), or 0 until p = 1 (step); exponential is a straight line of the logarithm.
+    """
+    if passed >= 1:
+        return end
+    if shape == "step":
+        return start
+    if shape == "exponential":
+        return start ** (1 - passed) * end**passed
+    if shape == "cosine":
+        passed = (1 - math.cos(math.pi * passed)) / 2
+    return start + (end - start) * passed
+
+
+def check_shape(start: float, end: float, shape: Shape) -> None:
+    """Raise `ValueError` for an exponential that has no logarithm."""
+    if shape == "exponential" and min(start, end) <= 0:
+        raise ValueError("shape exponential cannot begin or end at 0; give a small positive value or shape: linear")
 
 
 class Schedule(BaseModel):
     r"""A number that goes from `start` to `end` over the first `steps` steps and stays there.
 
-    $$v(t) = \text{start} + (\text{end} - \text{start}) \, f(p), \qquad p = \min(1, t / \text{steps})$$
-
-    with f(p) = p (linear), (1 - cos(pi p)) / 2 (cosine; Loshchilov and Hutter 2017, equation 5,
-    https://arxiv.org/abs/1608.03983), or 0 until p = 1 (step). It knows nothing but the step, so a resumed run goes on
-    with the very same values.
+    The way between them is `between`, with $p = \min(1, t / \text{steps})$. It knows nothing but the step, so a resumed
+    run goes on with the very same values.
 
     Example:
         >>> Schedule(start=0, end=1, steps=100).at(25)
@@ -34,18 +67,17 @@ class Schedule(BaseModel):
     start: FiniteFloat
     end: FiniteFloat
     steps: int = Field(ge=1, description="steps from start to end")
-    shape: Literal["linear", "cosine", "step"] = "linear"
+    shape: Shape = "linear"
+
+    @model_validator(mode="after")
+    def _has_its_shape(self) -> Schedule:
+        check_shape(self.start, self.end, self.shape)
+        return self
 
     def at(self, step: int | None) -> float:
         """Return the value at a step, counted from 1; None is after the last one."""
-        if step is None or step >= self.steps:
-            return self.end
-        progress = max(step, 0) / self.steps
-        if self.shape == "step":
-            progress = 0.0
-        elif self.shape == "cosine":
-            progress = (1 - math.cos(math.pi * progress)) / 2
-        return self.start + (self.end - self.start) * progress
+        passed = 1.0 if step is None else max(step, 0) / self.steps
+        return between(self.start, self.end, passed, self.shape)
 
     def __str__(self) -> str:
         """Short enough for a signature, for example `0>1:100:linear`."""

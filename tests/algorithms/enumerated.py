@@ -15,6 +15,9 @@ from eclectus.algorithms.losses import LossInputs, StepSize
 REWARD = {(0,): 0.1, (1, 0): 0.9, (1, 1): 0.2, (1, 2): 0.4, (2, 0): 0.0, (2, 1): 0.7, (2, 2): 0.3}
 """Token 0 ends a sequence; the second step ends it as well."""
 
+POTENTIAL = {0: 0.05, 1: 0.6, 2: -0.2}
+"""What a sequence that begins with this token and has not ended is worth, for rewards of tokens."""
+
 PADDING = -1
 
 
@@ -53,6 +56,12 @@ class Row:
     reward: float
 
     @property
+    def token_rewards(self) -> list[float]:
+        """[2], by the potential; their sum is the reward."""
+        first = POTENTIAL[int(self.tokens[0])] if self.mask[1] else self.reward
+        return [first, self.reward - first]
+
+    @property
     def probability(self) -> torch.Tensor:
         return self.logprobs.sum().exp()
 
@@ -89,11 +98,16 @@ def groups(found: list[Row], size: int) -> Iterator[tuple[float, list[Row]]]:
         yield float(torch.stack([row.logprobs.detach().sum() for row in group]).sum().exp()), list(group)
 
 
-def loss_of(chosen: Algorithm, group: list[Row], greedy: float | None = None, **changes) -> torch.Tensor:
-    """Loss of a step that is one group."""
+def loss_of(
+    chosen: Algorithm, group: list[Row], greedy: float | None = None, dense: bool = False, **changes
+) -> torch.Tensor:
+    """Loss of a step that is one group, with rewards of tokens or without."""
     rewards = torch.tensor([[row.reward for row in group]], dtype=torch.float64)
     known = None if greedy is None else torch.tensor([greedy], dtype=torch.float64)
-    advantages = chosen.advantages(AdvantageInputs(rewards, ["en-es"], known))[0]
+    earned = torch.tensor([[row.token_rewards for row in group]], dtype=torch.float64) if dense else None
+    masks = torch.stack([row.mask for row in group])[None]
+    step = AdvantageInputs(rewards, ["en-es"], known, mask=masks, token_rewards=earned)
+    advantages = chosen.advantages(step)[0]
     loss, _ = chosen.loss(
         inputs(
             torch.stack([row.logprobs for row in group]),
@@ -113,12 +127,13 @@ def expected_update(
     size: int,
     greedy: float | None = None,
     distribution: Callable | None = None,
+    dense: bool = False,
 ) -> torch.Tensor:
     """Minus the gradient of the loss, averaged over every group of samples with its probability."""
     state = chosen.state_dict()
     total = torch.zeros_like(logits)
     for probability, group in groups(rows(logits, distribution), size):
         chosen.load_state_dict(state)  # each group is met by the same baseline
-        gradient = torch.autograd.grad(loss_of(chosen, group, greedy), logits, retain_graph=True)[0]
+        gradient = torch.autograd.grad(loss_of(chosen, group, greedy, dense), logits, retain_graph=True)[0]
         total -= probability * gradient
     return total

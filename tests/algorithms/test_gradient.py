@@ -10,6 +10,7 @@ from eclectus.algorithms import kl
 from eclectus.algorithms.base import AdvantageInputs
 from eclectus.algorithms.losses import distinct, risk_weights
 from eclectus.rollouts.base import exploring
+from tests.algorithms import enumerated
 from tests.algorithms.enumerated import (
     REWARD,
     algorithm,
@@ -30,10 +31,13 @@ def logits():
     return some_logits()
 
 
-def remembering(baseline):
-    """REINFORCE that has met a step with rewards of this mean before."""
+def remembering(baseline, dense=False):
+    """REINFORCE that has met a step with rewards of this mean before, given to tokens or not."""
     chosen = algorithm("reinforce", baseline=baseline)
-    chosen.advantages(AdvantageInputs(torch.tensor([[0.2, 0.5]], dtype=torch.float64), ["en-es"]))
+    rewards = torch.tensor([[0.2, 0.5]], dtype=torch.float64)
+    tokens = torch.tensor([[[0.1, 0.1], [0.4, 0.1]]], dtype=torch.float64) if dense else None
+    mask = torch.ones(1, 2, 2, dtype=torch.bool)
+    chosen.advantages(AdvantageInputs(rewards, ["en-es"], mask=mask, token_rewards=tokens))
     return chosen
 
 
@@ -53,6 +57,59 @@ def remembering(baseline):
 )
 def test_expected_update_is_the_exact_gradient(logits, chosen, samples, greedy):
     assert torch.allclose(expected_update(logits, chosen, samples, greedy), exact_gradient(logits), atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "samples"),
+    [
+        (algorithm("rloo"), 2),
+        (algorithm("rloo"), 3),
+        (algorithm("reinforce", baseline="none"), 1),
+        (remembering("moving", dense=True), 1),
+        (remembering("direction", dense=True), 2),
+        (remembering("direction"), 2),  # what was remembered of whole rewards serves every position
+        (algorithm("reinforce"), 3),
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_with_rewards_of_tokens_it_is_the_exact_gradient_too(logits, chosen, samples):
+    update = expected_update(logits, chosen, samples, dense=True)
+    assert torch.allclose(update, exact_gradient(logits), atol=1e-10)
+    one = [loss_of(chosen, rows(logits)[3 : 3 + samples], dense=dense) for dense in (False, True)]
+    assert one[0].item() != pytest.approx(one[1].item(), abs=1e-3)  # though of one step it is another estimate
+
+
+def test_a_good_potential_makes_the_estimate_less_noisy(logits, monkeypatch):
+    """With the expected reward of each state as its potential, as a perfect critic would say."""
+    table = torch.softmax(logits.detach(), dim=-1)
+    perfect = {a: sum(float(table[a, b]) * REWARD[a, b] for b in range(3)) for a in (1, 2)}
+    monkeypatch.setattr(enumerated, "POTENTIAL", perfect)
+
+    def variance(dense):
+        exact, total = exact_gradient(logits), 0.0
+        for probability, group in groups(rows(logits), 2):
+            loss = loss_of(algorithm("rloo"), group, dense=dense)
+            gradient = -torch.autograd.grad(loss, logits, retain_graph=True)[0]
+            total += probability * float((gradient - exact).square().sum())
+        return total
+
+    assert variance(dense=True) < 0.95 * variance(dense=False)
+
+
+def test_grpo_with_rewards_of_tokens_keeps_its_factor(logits):
+    update = expected_update(logits, algorithm("grpo", constant_length=5), 3, dense=True)
+    assert torch.allclose(update * 5 * 3 / 2, exact_gradient(logits), atol=1e-10)
+
+
+def test_token_advantages_used_again_have_the_same_gradient_while_the_policy_has_not_moved():
+    logprobs = torch.tensor([[-0.5, -0.2], [-0.1, -0.9]], requires_grad=True)
+    advantages = torch.tensor([[1.0, -0.5], [0.2, 0.0]])
+    for name in ("rloo", "reinforce"):
+        gradients = []
+        for reused in (False, True):
+            step = inputs(logprobs, torch.zeros(2), advantages, reused=reused)
+            gradients.append(torch.autograd.grad(algorithm(name).loss(step)[0], logprobs)[0])
+        assert torch.allclose(*gradients) and torch.allclose(gradients[0], -advantages / 2)
 
 
 def test_the_greedy_baseline_is_a_constant_of_the_source_whatever_the_policy(logits):

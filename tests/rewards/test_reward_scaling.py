@@ -33,13 +33,13 @@ def scores(reward, chrf, bleu, **gates):
 def test_none_leaves_as_it_is():
     scale, reward = scaling("none")
     given = scores(reward, [0.2, None], [0.6, None])
-    assert scale([SPANISH], given) == given.total == [[pytest.approx(0.3), None]]
+    assert scale([SPANISH], given).totals == given.total == [[pytest.approx(0.3), None]]
 
 
 def test_direction_divides_the_total():
     scale, reward = scaling("direction")
     for _ in range(40):
-        found = scale([SPANISH], scores(reward, [0.1, 0.5], [0.1, 0.5]))
+        found = scale([SPANISH], scores(reward, [0.1, 0.5], [0.1, 0.5])).totals
     assert found == [[pytest.approx(0.5), pytest.approx(2.5)]]  # the deviation of 0.1 and 0.5 is 0.2
 
 
@@ -47,11 +47,11 @@ def test_terms_are_divided_each_by_its_own_deviation():
     scale, reward = scaling("terms")
     for _ in range(40):
         # chrF spreads by 0.2 and BLEU by 0.05; after division both spread by 1 and only the weights speak.
-        found = scale([SPANISH], scores(reward, [0.1, 0.5], [0.2, 0.1]))
+        found = scale([SPANISH], scores(reward, [0.1, 0.5], [0.2, 0.1])).totals
     assert found == [[pytest.approx((3 * 0.5 + 1 * 4) / 4), pytest.approx((3 * 2.5 + 1 * 2) / 4)]]
     # another direction has its own scale; French BLEU is None, the weights of those that judged count
     for _ in range(40):
-        found = scale([FRENCH], scores(reward, [0.4, 0.6], [None, None]))
+        found = scale([FRENCH], scores(reward, [0.4, 0.6], [None, None])).totals
     assert found == [[pytest.approx(4), pytest.approx(6)]]
 
 
@@ -59,14 +59,14 @@ def test_terms_keep_gates_and_the_value_of_cut_hypotheses():
     scale, reward = scaling("terms", unfinished=0.5, gates=[{"type": "copy"}])
     for _ in range(40):
         given = scores(reward, [0.1, 0.5], [0.2, 0.1], copy=[0.5, 1.0])
-        found = scale([SPANISH], given, finished=[[True, False]])
+        found = scale([SPANISH], given, finished=[[True, False]]).totals
     # cut: as if both terms had said 0.5 and no gate anything
     assert found == [[pytest.approx((3 * 0.5 + 4) / 4 * 0.5), pytest.approx((3 * 2.5 + 10) / 4)]]
 
 
 def test_source_standardises_each_group():
     scale, reward = scaling("source")
-    found = scale([SPANISH], scores(reward, [0.25, 0.5, 0.75, None], [0.25, 0.5, 0.75, None]))
+    found = scale([SPANISH], scores(reward, [0.25, 0.5, 0.75, None], [0.25, 0.5, 0.75, None])).totals
     assert found == [[pytest.approx(-1, abs=1e-3), 0.0, pytest.approx(1, abs=1e-3), None]]
     assert scale.state_dict() == {}
 

@@ -7,7 +7,7 @@ all equal, carries no signal: all its advantages are 0.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -80,33 +80,63 @@ def group_mean(rewards: torch.Tensor) -> torch.Tensor:
     return torch.where(valid & has_signal(rewards)[:, None], values - mean, 0.0)
 
 
-def group_standardised(rewards: torch.Tensor, epsilon: float = 1e-4) -> torch.Tensor:
-    """(r_i - mean) / (std + epsilon) within the group: GRPO (Shao et al. 2024, "DeepSeekMath", section 4.1.2).
+def group_deviation(rewards: torch.Tensor) -> torch.Tensor:
+    """Sample standard deviation (n - 1) [B] of each group's rewards; infinite where they are no signal.
 
-    The standard deviation is the sample one (n - 1). It makes a spread of 0.2 chrF weigh as much as one of 20.
+    Divided by it, `group_mean` is GRPO as published (Shao et al. 2024, "DeepSeekMath", section 4.1.2): a spread of 0.2
+    chrF weighs as much as one of 20.
     """
     centred = group_mean(rewards)
-    count = judged(rewards).sum(dim=1, keepdim=True)
-    deviation = (centred.square().sum(dim=1, keepdim=True) / (count - 1).clamp(min=1)).sqrt()
-    return centred / (deviation + epsilon)
+    count = judged(rewards).sum(dim=1)
+    deviation = (centred.square().sum(dim=1) / (count - 1).clamp(min=1)).sqrt()
+    return deviation.where(has_signal(rewards), float("inf"))
 
 
-def standardised_over(rewards: torch.Tensor, parts: Sequence[str], epsilon: float = 1e-4) -> torch.Tensor:
-    """(r_i - mean of the group) / (std + epsilon), the deviation taken over all rewards of a part of the batch.
+def deviation_over(rewards: torch.Tensor, parts: Sequence[str]) -> torch.Tensor:
+    """Sample standard deviation [B] of all rewards of each group's part of the batch; infinite for fewer than two.
 
-    With one part this is TRL's `scale_rewards="batch"` (Liu et al. 2025, "Tricks or traps", arXiv:2508.08221, section
-    4.2: group mean, batch deviation): groups that differ much keep their weight. One part for each direction keeps
-    directions of different spread on one scale as well.
+    With one part, `group_mean` divided by it is TRL's `scale_rewards="batch"` (Liu et al. 2025, "Tricks or traps",
+    arXiv:2508.08221, section 4.2: group mean, batch deviation): groups that differ much keep their weight. One part for
+    each direction keeps directions of different spread on one scale as well.
 
     Args:
         rewards: [B, G].
         parts: label of each of the B groups, such as its direction.
     """
-    centred = group_mean(rewards)
-    result = torch.zeros_like(centred)
+    result = rewards.new_full((len(rewards),), float("inf"))
     for label in dict.fromkeys(parts):
         rows = [row for row, part in enumerate(parts) if part == label]
         known = rewards[rows][judged(rewards[rows])]
         if len(known) > 1:
-            result[rows] = centred[rows] / (known.std() + epsilon)
+            result[rows] = known.std()
     return result
+
+
+def returns_to_go(token_rewards: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """What is left to earn at each token: R_t = sum_{s >= t} r_s (Sutton and Barto 2018, equation 3.8, gamma 1).
+
+    Whatever a token does, it cannot change what was earned before it, so the gradient of the expected reward is that of
+    sum_t log pi(y_t) * R_t as well (Sutton et al. 2000, "Policy gradient methods"). A sample that has ended keeps what
+    its last token earned, so that longer ones have something to be compared with; where the whole reward stands at the
+    last token, every position holds the reward.
+
+    Args:
+        token_rewards: [B, G, T], NaN throughout a sample that was not judged, 0 where masked.
+        mask: bool [B, G, T], true up to the end of each sample.
+
+    Returns:
+        [B, G, T].
+    """
+    left = token_rewards.flip(-1).cumsum(-1).flip(-1)
+    places = torch.arange(mask.shape[-1], device=mask.device)
+    last = (places * mask).amax(dim=-1, keepdim=True)
+    return left.gather(-1, torch.minimum(places.expand_as(left), last))
+
+
+def at_each_position(compare: Callable[[torch.Tensor], torch.Tensor], returns: torch.Tensor) -> torch.Tensor:
+    """Compare the samples of a group [B, G] at each position of what they have left to earn, [B, G, T].
+
+    Unbiased where `compare` is: what the others have left does not depend on the sample itself, at any position.
+    """
+    by_position = returns.transpose(1, 2)
+    return compare(by_position.flatten(0, 1)).view(by_position.shape).transpose(1, 2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 
 from eclectus import registry
+from eclectus.algorithms.advantages import at_each_position, returns_to_go
 from eclectus.algorithms.losses import LossInputs
 from eclectus.config import ReinforceConfig
 from eclectus.errors import ConfigError
@@ -48,6 +49,29 @@ class AdvantageInputs:
     states: torch.Tensor | None = None
     reference_logprobs: torch.Tensor | None = None
     step: int = 1
+
+    @property
+    def returns(self) -> torch.Tensor:
+        """What is left to earn at each token, [B, G, T]; T is 1 where the reward stands at the last token alone."""
+        if self.token_rewards is None:
+            return self.rewards[..., None]
+        return returns_to_go(self.token_rewards, self._token_mask)
+
+    def compared(self, compare: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Advantages by a function of [B, G]: of the rewards, or at each position of the returns where tokens earn."""
+        if self.token_rewards is None:
+            return compare(self.rewards)
+        return self.masked(at_each_position(compare, self.returns))
+
+    def masked(self, advantages: torch.Tensor) -> torch.Tensor:
+        """From advantages in the shape of `returns` those for `loss`: [B, G], or [B, G, T] and 0 after the end."""
+        return advantages[..., 0] if self.token_rewards is None else advantages * self._token_mask
+
+    @property
+    def _token_mask(self) -> torch.Tensor:
+        if self.mask is None or self.token_rewards is None:
+            raise ValueError("rewards of tokens need the mask that says where each sample ends")
+        return self.mask.to(self.token_rewards.device)
 
 
 @dataclass(frozen=True)
@@ -115,6 +139,9 @@ class Algorithm(ABC):
     learning_rate: float | None = None
     """Peak learning rate of the module, on the schedule of the policy's; None: the policy's."""
 
+    takes_token_rewards: ClassVar[bool] = False
+    """Whether it learns from rewards of tokens where a task's reward has dense terms."""
+
     def __init__(self, options: registry.Options | None = None) -> None:
         self.options: registry.Options = options if options is not None else type(self).Options()
 
@@ -150,6 +177,11 @@ class Algorithm(ABC):
                 " 'reinforce' or 'self_critical'"
             )
         for task in config.tasks:
+            if not self.takes_token_rewards and any(term.dense for term in task.reward.terms):
+                raise ConfigError(
+                    f"config: 'reinforce.algorithm': '{self.name}' weighs whole translations and cannot use the dense"
+                    f" terms of the task '{task.name}'; leave dense out there, or take 'rloo', 'grpo' or 'reinforce'"
+                )
             if self.needs_references and not task.references:
                 raise ConfigError(
                     f"config: 'reinforce.algorithm': '{self.name}' learns from references, which the task"

@@ -8,20 +8,24 @@ import torch
 from pydantic import Field
 
 from eclectus import registry
-from eclectus.algorithms.advantages import group_mean, group_standardised, standardised_over
+from eclectus.algorithms.advantages import deviation_over, group_deviation, group_mean
 from eclectus.algorithms.base import AdvantageInputs, Algorithm
 from eclectus.algorithms.losses import Clip, LossInputs, clipped_surrogate
+
+_EPSILON = 1e-4
 
 
 class Grpo(Algorithm):
     """GRPO: rewards centred within the samples of a source, PPO's clipped ratio per token or per sequence.
 
     With one update for each batch of samples the ratio is 1 and the clip never acts; it matters with
-    `reinforce.updates` above 1.
+    `reinforce.updates` above 1. Where tokens have rewards of their own, their returns are centred at each position; the
+    deviation that divides them stays that of whole rewards.
     """
 
     reference = "Shao et al. 2024, DeepSeekMath (arXiv:2402.03300)"
     min_samples = 2
+    takes_token_rewards = True
 
     class Options(registry.Options):
         """Defaults: advantages not divided by the group's deviation and a constant length (Dr. GRPO, arXiv:2503.20783),
@@ -44,12 +48,15 @@ class Grpo(Algorithm):
 
     def advantages(self, inputs: AdvantageInputs) -> torch.Tensor:
         scale = self.options.scale
-        if scale == "group":
-            return group_standardised(inputs.rewards)
+        centred = inputs.compared(group_mean)
         if scale == "none":
-            return group_mean(inputs.rewards)
-        parts = inputs.directions if scale == "direction" else ["" for _ in inputs.directions]
-        return standardised_over(inputs.rewards, parts)
+            return centred
+        if scale == "group":
+            deviation = group_deviation(inputs.rewards)
+        else:
+            parts = inputs.directions if scale == "direction" else ["" for _ in inputs.directions]
+            deviation = deviation_over(inputs.rewards, parts)
+        return centred / (deviation + _EPSILON).view(-1, *[1] * (centred.dim() - 1))
 
     def loss(self, inputs: LossInputs) -> tuple[torch.Tensor, dict[str, float]]:
         o = self.options

@@ -109,7 +109,14 @@ def policy_gradient(inputs: LossInputs, clip: Clip) -> tuple[torch.Tensor, dict[
 
     Samples that are used again are no longer the policy's own. Then each stands with the ratio of its probabilities,
     -sum_i min(ratio * A, clip(ratio) * A) / sequences, as in TRL's RLOO; its gradient at a ratio of 1 is the same.
+
+    With advantages for tokens, each token is an action: -sum_i sum_t A_it * log pi(y_it | x_i, y_i,<t) / sequences, and
+    used again it has a ratio and a clip of its own, as in PPO.
     """
+    if inputs.advantages.dim() == 2:
+        if inputs.reused:
+            return clipped_surrogate(inputs, clip, "constant", 1.0)
+        return -(inputs.advantages * inputs.logprobs * inputs.mask).sum() / inputs.size.sequences, {}
     if inputs.reused:
         ratio = sequence_ratio(inputs)
         value, metrics = clipped(ratio, inputs.advantages, clip)

@@ -19,9 +19,11 @@ class Reinforce(Algorithm):
     Loss: -1/N sum_i (r_i - b) * log pi(y_i | x_i). The baseline is the moving average of the mean rewards of the steps
     before, b <- decay * b + (1 - decay) * mean r, over everything or for each direction. It does not depend on the
     samples at hand, so the expected gradient is that of the expected reward. Where nothing is remembered yet, the
-    baseline of a sample is the mean of the other samples at hand, which it does not depend on either.
+    baseline of a sample is the mean of the other samples at hand, which it does not depend on either. Where tokens have
+    rewards of their own, there is such a baseline of the return at each position.
     """
 
+    takes_token_rewards = True
     reference = "Williams 1992, Simple statistical gradient-following algorithms (doi:10.1007/BF00992696)"
 
     class Options(SequenceOptions):
@@ -35,39 +37,49 @@ class Reinforce(Algorithm):
 
     def __init__(self, options: SequenceOptions | None = None) -> None:
         super().__init__(options)
-        self._means: dict[str, float] = {}
+        self._means: dict[str, list[float]] = {}
 
     def advantages(self, inputs: AdvantageInputs) -> torch.Tensor:
-        rewards = inputs.rewards
         if self.options.baseline == "none":
-            return minus_baseline(rewards, torch.zeros(len(rewards), device=rewards.device))
+            return inputs.compared(lambda rewards: minus_baseline(rewards, torch.zeros_like(rewards)))
         everything = self.options.baseline == "moving"
         labels = ["" if everything else direction for direction in inputs.directions]
-        result = torch.zeros_like(rewards)
+        returns = inputs.returns
+        result = torch.zeros_like(returns)
         for label in dict.fromkeys(labels):
             rows = [row for row, other in enumerate(labels) if other == label]
-            result[rows] = self._minus_mean(label, rewards[rows])
-        return result
+            result[rows] = self._minus_mean(label, returns[rows])
+        return inputs.masked(result)
 
     def loss(self, inputs: LossInputs) -> tuple[torch.Tensor, dict[str, float]]:
         o = self.options
         return policy_gradient(inputs, Clip(o.clip, o.clip, o.max_ratio))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"means": dict(self._means)}
+        return {"means": {label: list(means) for label, means in self._means.items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._means = {str(label): float(mean) for label, mean in state["means"].items()}
+        self._means = {str(label): [float(mean) for mean in means] for label, means in state["means"].items()}
 
-    def _minus_mean(self, label: str, rewards: torch.Tensor) -> torch.Tensor:
-        known = rewards[judged(rewards)]
+    def _minus_mean(self, label: str, returns: torch.Tensor) -> torch.Tensor:
+        """Returns [n, G, T] minus the baseline of each position; T is 1 where only whole rewards are known."""
+        positions = returns.flatten(0, 1).T
+        known = positions[:, judged(positions[0])]
         if label in self._means:
-            baseline = torch.full_like(rewards, self._means[label])
-        elif len(known) > 1:
-            baseline = leave_one_out_mean(rewards.reshape(1, -1)).view(rewards.shape)
+            remembered = _padded(self._means[label], len(positions))[: len(positions)]
+            baseline = torch.tensor(remembered, dtype=returns.dtype, device=returns.device).expand(returns.shape)
+        elif known.shape[1] > 1:
+            baseline = leave_one_out_mean(positions).T.view(returns.shape)
         else:
-            baseline = torch.full_like(rewards, float("nan"))
-        if len(known):
-            mean, decay = float(known.mean()), self.options.decay
-            self._means[label] = decay * self._means.get(label, mean) + (1 - decay) * mean
-        return minus_baseline(rewards, baseline)
+            baseline = torch.full_like(returns, float("nan"))
+        if known.shape[1]:
+            means, decay = known.mean(dim=1).tolist(), self.options.decay
+            old = _padded(self._means.get(label, means), len(means))
+            means = _padded(means, len(old))
+            self._means[label] = [decay * a + (1 - decay) * b for a, b in zip(old, means, strict=True)]
+        return minus_baseline(returns, baseline)
+
+
+def _padded(means: list[float], length: int) -> list[float]:
+    """At least `length` means: behind the end stands what the last token has left, as in the returns."""
+    return means + means[-1:] * (length - len(means))

@@ -14,10 +14,12 @@ class Rloo(Algorithm):
 
     Loss: -1/N sum_i (r_i - mean_{j != i} r_j) * log pi(y_i | x_i), the whole translation as one action. Unbiased: its
     expected gradient is that of the expected reward. The clip acts only when samples are used for several updates.
+    Where tokens have rewards of their own, each token's return is compared with those of the others at its position.
     """
 
     reference = "Ahmadian et al. 2024, Back to Basics: Revisiting REINFORCE-Style Optimization (arXiv:2402.14740)"
     min_samples = 2
+    takes_token_rewards = True
 
     class Options(SequenceOptions):
         """Defaults of the clip are PPO's and TRL's."""
@@ -25,7 +27,7 @@ class Rloo(Algorithm):
     options: Options
 
     def advantages(self, inputs: AdvantageInputs) -> torch.Tensor:
-        return leave_one_out(inputs.rewards)
+        return inputs.compared(leave_one_out)
 
     def loss(self, inputs: LossInputs) -> tuple[torch.Tensor, dict[str, float]]:
         o = self.options

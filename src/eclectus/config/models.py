@@ -221,7 +221,14 @@ class ReinforceConfig(Model):
         0.98, ge=0, lt=1, description="decay of the running mean of the weights, which is what is evaluated and kept"
     )
     micro_batch_tokens: int = Field(3072, ge=32, description="padded target tokens in one backward pass")
-    direction_temperature: float = Field(5.0, gt=0, description="as in supervised.temperature, inside a task")
+    direction_temperature: float = Field(
+        5.0, gt=0, description="as in supervised.temperature, inside a task; of the type size below"
+    )
+    direction_sampling: Component = Field(
+        Component(type="size"),
+        description="how directions are drawn inside a task: size, or a bandit that looks for learning progress (ucb1,"
+        " thompson, exp3; uniform learns nothing), with its options",
+    )
     evaluate_every: int = Field(50, ge=1)
     samples_every: int = Field(50, ge=1, description="steps between two tables of sampled translations")
     checkpoint_every: int = Field(100, ge=1)

@@ -22,6 +22,11 @@ class RewardTermConfig(Component):
 
     weight: Scheduled = Field(1.0, description="at least 0; a number, or a schedule over steps")
     clip: list[float] | None = Field(None, description="[low, high]: values outside are moved to the nearer end")
+    dense: Literal["increments", "tokens"] | None = Field(
+        None,
+        description="rewards for tokens whose sum is the reward: what each token adds to the value of the text so far"
+        " (increments), or what the reward itself says of it (tokens); null: all at the end",
+    )
 
     @field_validator("weight")
     @classmethod

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, model_validator
 
 from eclectus.registry import Options
+from eclectus.schedule import Shape, between, check_shape
 
 
 class Annealing(Options):
     """From `start` to `end` over the first share `until` of the training, and `end` from there on.
 
-    It depends on the share that has passed and on nothing else, so there is no state to save. A plain number in its
-    place is a value that stays.
+    `Schedule` is the same over a number of steps. It depends on the share that has passed and on nothing else, so there
+    is no state to save. A plain number in its place is a value that stays.
 
     Example:
         >>> epsilon = Annealing(start=1.0, end=0.1, until=0.5)
@@ -27,7 +27,7 @@ class Annealing(Options):
     start: float = Field(ge=0)
     end: float = Field(ge=0)
     until: float = Field(1.0, gt=0, le=1, description="share of the training after which the value is `end`")
-    shape: Literal["linear", "cosine", "exponential"] = "linear"
+    shape: Shape = "linear"
 
     @model_validator(mode="before")
     @classmethod
@@ -37,16 +37,10 @@ class Annealing(Options):
         return value
 
     @model_validator(mode="after")
-    def _exponential_is_positive(self) -> Annealing:
-        if self.shape == "exponential" and min(self.start, self.end) <= 0:
-            raise ValueError("shape exponential cannot begin or end at 0; give a small positive value or shape: linear")
+    def _has_its_shape(self) -> Annealing:
+        check_shape(self.start, self.end, self.shape)
         return self
 
     def at(self, progress: float) -> float:
         """The value after a share `progress` in [0, 1] of the training."""
-        passed = min(progress / self.until, 1.0)
-        if self.shape == "exponential":
-            return self.start ** (1 - passed) * self.end**passed
-        if self.shape == "cosine":
-            passed = (1 - math.cos(math.pi * passed)) / 2
-        return self.start + (self.end - self.start) * passed
+        return between(self.start, self.end, progress / self.until, self.shape)

@@ -5,6 +5,7 @@ SUPPORT = {
     "cache",
     "calibration",
     "combine",
+    "dense",
     "dictionaries",
     "edits",
     "encoders",

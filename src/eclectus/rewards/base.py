@@ -100,6 +100,13 @@ class Reward(ABC):
             languages: the target languages that the run judges.
         """
 
+    def character_scores(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[list[float] | None]:
+        """Say what each character of `hypotheses[i]` adds to its value; None where nothing is judged.
+
+        For `dense: tokens`. A reward that can tell gives this; what the characters leave of the value, the end gets.
+        """
+        raise NotImplementedError(f"reward '{self.name}' does not say what each character adds")
+
     def score_groups(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> list[list[Score]]:
         """Judge `hypotheses[b][g]` for `segments[b]`; equal hypotheses of one segment are judged once."""
         self.check_texts(segments, hypotheses)

@@ -86,6 +86,22 @@ class CompositeReward:
         return list(self._terms)
 
     @property
+    def dense(self) -> dict[str, str]:
+        """The terms that give rewards to tokens: `increments` or `tokens` by name."""
+        return {name: term.dense for name, term in self._terms.items() if term.dense is not None}
+
+    def shares(self, step: int | None) -> dict[str, float]:
+        """The share of each term in a total that all terms judge."""
+        weights = {name: value_at(term.weight, step) for name, term in self._terms.items()}
+        return {name: weight / (sum(weights.values()) or 1.0) for name, weight in weights.items()}
+
+    def character_scores(
+        self, name: str, segments: Sequence[Segment], hypotheses: Sequence[str]
+    ) -> list[list[float] | None]:
+        """Return what a term with `dense: tokens` says of each character."""
+        return self._rewards[name].character_scores(segments, hypotheses)
+
+    @property
     def signature(self) -> str:
         """How the total is made, for example `(0.5*[BLEU|...] + 0.5*[chrF2|...]) / 1 * [language|...]`."""
         terms = " + ".join(
@@ -124,6 +140,11 @@ class CompositeReward:
                 raise ConfigError(
                     f"{place} compares the translations of a source into several languages; set joint: true in the task"
                 )
+            dense = self.dense.get(name)
+            if dense == "tokens" and type(reward).character_scores is Reward.character_scores:
+                raise ConfigError(f"{place} does not judge parts of a text; set dense: increments, or leave it out")
+            if dense is not None and "siblings" in reward.requires:
+                raise ConfigError(f"{place} compares finished translations; leave dense out")
             if "target_texts" in reward.requires and not any(self._context.target_texts.values()):
                 raise ConfigError(f"{place} needs training text in the target languages, and the corpora give none")
 
@@ -160,13 +181,18 @@ class CompositeReward:
         Raises:
             RunError: a reward returned something else than finite numbers or None, one for each hypothesis.
         """
-        parts = {}
-        for name, reward in self._rewards.items():
-            reward.step = step
-            parts[name] = _checked(name, reward, segments, hypotheses, self._workers)
-            if name in self._terms:
-                parts[name] = [[_clipped(value, self._terms[name].clip) for value in row] for row in parts[name]]
+        parts = {name: self.judge(name, segments, hypotheses, step) for name in self._rewards}
         return CompositeScores(self.combine(parts, [len(g) for g in hypotheses], step=step, finished=finished), parts)
+
+    def judge(
+        self, name: str, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]], step: int | None
+    ) -> Table:
+        """Return what one part says, clipped as the config says; see `score_groups`."""
+        reward = self._rewards[name]
+        reward.step = step
+        table = _checked(name, reward, segments, hypotheses, self._workers)
+        clip = self._terms[name].clip if name in self._terms else None
+        return [[_clipped(value, clip) for value in row] for row in table]
 
     def combine(
         self,

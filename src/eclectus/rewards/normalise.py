@@ -106,8 +106,17 @@ def standardise(values: Sequence[Score], epsilon: float = 1e-4) -> list[Score]:
         [0.0, 0.0, 0.0]
     """
     known = [value for value in values if value is not None]
-    if len(known) < 2 or min(known) == max(known):
+    divisor = spread(values, epsilon)
+    if divisor == math.inf:
         return [None if value is None else 0.0 for value in values]
     mean = math.fsum(known) / len(known)
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (len(known) - 1))
-    return [None if value is None else (value - mean) / (deviation + epsilon) for value in values]
+    return [None if value is None else (value - mean) / divisor for value in values]
+
+
+def spread(values: Sequence[Score], epsilon: float = 1e-4) -> float:
+    """Return what `standardise` divides by; infinite where the judged values are all equal, or there is only one."""
+    known = [value for value in values if value is not None]
+    if len(known) < 2 or min(known) == max(known):
+        return math.inf
+    mean = math.fsum(known) / len(known)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in known) / (len(known) - 1)) + epsilon

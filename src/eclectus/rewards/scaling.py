@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from eclectus.errors import RunError
 from eclectus.rewards.combine import CompositeReward, CompositeScores, Table
-from eclectus.rewards.normalise import Normaliser, standardise
+from eclectus.rewards.normalise import Normaliser, spread, standardise
 from eclectus.segment import Segment
 
 _TOTAL = ""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Totals on the scale that the algorithm sees.
+
+    Args:
+        totals: [B][G]; None where not judged.
+        divisors: for each of the B segments, what the values of each term were divided by on the way.
+    """
+
+    totals: Table
+    divisors: list[dict[str, float]]
 
 
 class Scaling:
@@ -47,24 +61,26 @@ class Scaling:
         *,
         step: int | None = None,
         finished: Sequence[Sequence[bool]] | None = None,
-    ) -> Table:
-        """Take in the rewards of a step and return its totals, [B][G], on the wanted scale; None stays None."""
+    ) -> Scaled:
+        """Take in the rewards of a step and return its totals on the wanted scale; None stays None."""
         if self._kind == "none":
-            return scores.total
+            return Scaled(scores.total, self._alike([1.0 for _ in segments]))
         if self._kind == "source":
-            return [standardise(row) for row in scores.total]
+            return Scaled([standardise(row) for row in scores.total], self._alike([*map(spread, scores.total)]))
         if self._kind == "terms":
             divisors = [
                 {name: self._deviation(name, segment, scores.parts[name][b]) for name in self._normalisers}
                 for b, segment in enumerate(segments)
             ]
             sizes = [len(row) for row in scores.total]
-            return self._reward.combine(scores.parts, sizes, step=step, finished=finished, divisors=divisors)
-        table: Table = []
-        for segment, row in zip(segments, scores.total, strict=True):
-            divisor = self._deviation(_TOTAL, segment, row)
-            table.append([None if value is None else value / divisor for value in row])
-        return table
+            totals = self._reward.combine(scores.parts, sizes, step=step, finished=finished, divisors=divisors)
+            return Scaled(totals, divisors)
+        deviations = [self._deviation(_TOTAL, s, row) for s, row in zip(segments, scores.total, strict=True)]
+        table = [
+            [None if value is None else value / divisor for value in row]
+            for divisor, row in zip(deviations, scores.total, strict=True)
+        ]
+        return Scaled(table, self._alike(deviations))
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, which restore the running deviations to the last bit."""
@@ -80,6 +96,9 @@ class Scaling:
             raise RunError("the checkpoint's reward normalisers belong to another reward; start a new run")
         for name, normaliser in self._normalisers.items():
             normaliser.load_state_dict(state[name])
+
+    def _alike(self, divisors: Sequence[float]) -> list[dict[str, float]]:
+        return [dict.fromkeys(self._reward.terms, divisor) for divisor in divisors]
 
     def _deviation(self, name: str, segment: Segment, values: Sequence[float | None]) -> float:
         normaliser = self._normalisers[name]

@@ -83,18 +83,40 @@ class Words(Reward):
         """Judge the words of each hypothesis; None where there are too few, or no dictionary."""
         return [self._judge(segment.target_lang, text) for segment, text in zip(segments, hypotheses, strict=True)]
 
+    def character_scores(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[list[float] | None]:
+        """Give each known word its share of the value, at its last character."""
+        return [self._shares(s.target_lang, text) for s, text in zip(segments, hypotheses, strict=True)]
+
+    def _shares(self, language: str, text: str) -> list[float] | None:
+        judged = self._judged(language, text)
+        if judged is None:
+            return None
+        shares, end = [0.0] * len(text), 0
+        for word, found in judged:
+            # Words come in the order of the text; one that was put together across what was left out has no place.
+            place = text.find(word, end)
+            if place >= 0:
+                end = place + len(word)
+                shares[end - 1] = found / len(judged)
+        return shares
+
     def _judge(self, language: str, text: str) -> Score:
+        judged = self._judged(language, text)
+        return None if judged is None else sum(found for _, found in judged) / len(judged)
+
+    def _judged(self, language: str, text: str) -> list[tuple[str, bool]] | None:
+        """Return the words that count and whether each is known; None where nothing is judged."""
         if language not in self._known:
             self._known[language] = self._with_seen(language, self._dictionaries.words(language))
         known = self._known[language]
         if known is None:
             return None
         judged = [
-            found
+            (word, found)
             for word, may_be_name in _words(text)
             if (found := _is_known(word, known)) or not (may_be_name and self.options.names)
         ]
-        return sum(judged) / len(judged) if len(judged) >= self.options.min_words else None
+        return judged if len(judged) >= self.options.min_words else None
 
     def _with_seen(self, language: str, known: Known | None) -> Known | None:
         """Add the words of the run's training text, for dictionaries have gaps (French `du` and `au` in simplemma)."""

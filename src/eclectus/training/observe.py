@@ -13,6 +13,7 @@ import torch
 from eclectus.rewards.language import identify, labels
 from eclectus.rollouts.base import Rollouts
 from eclectus.segment import Segment
+from eclectus.training.dense import early_share
 from eclectus.training.parts import Part, PartCounts
 from eclectus.training.tasks import Task
 
@@ -25,11 +26,13 @@ class StepRewards:
         values: [B, G] as given; NaN where not judged.
         scaled: [B, G] as used for the advantages.
         parts: for each of the B segments, the G values of each part of its reward, by name.
+        tokens: [B, G, T], what each token earned of the scaled reward; None where no task has dense terms.
     """
 
     values: torch.Tensor
     scaled: torch.Tensor
     parts: list[dict[str, list[float | None]]]
+    tokens: torch.Tensor | None = None
 
 
 def peak_memory(device: torch.device) -> float | None:
@@ -98,6 +101,8 @@ def _rollout_metrics(rollouts: Rollouts, rewards: StepRewards) -> dict[str, floa
     if rollouts.floor is not None:
         # The part of a token's probability that exploration gave it is the chance that it was explored.
         values["explored"] = float((rollouts.floor / rollouts.logprobs.exp() * rollouts.actions).sum() / drawn)
+    if rewards.tokens is not None:
+        values["dense"] = early_share(rewards.tokens, rollouts.mask)
     if rollouts.forced is not None:
         values["forced"] = float(rollouts.forced.sum() / rollouts.mask.sum())
     return values

@@ -31,6 +31,7 @@ from eclectus.training.optimizer import adamw, add_module, scheduled, update
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
+from eclectus.training.rewarding import reward_step
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
@@ -84,7 +85,9 @@ class Reinforcer:
             add_module(self.optimizer, module, rate / config.learning_rate)
             own = Averaged(module, "algorithm", "algorithm_mean", "algorithm_best")
             self.weights["algorithm_optimizer"] = own
-        stream = PromptStream(self.tasks, config.segments, config.direction_temperature, seed)
+        stream = PromptStream(
+            self.tasks, config.segments, config.direction_temperature, seed, config.direction_sampling
+        )
         self.prompts = PromptWindows(stream, self.tasks, config.steps)
         self.guard = Guard(config.stop_fall)
         self.watch = PartWatch(self.tasks)
@@ -137,7 +140,7 @@ class Reinforcer:
         rollouts = self._sample(segments, sampling)
         greedy = self._greedy(segments) if self.algorithm.needs_greedy else None
         sampled = time.monotonic()
-        rewards, greedy_rewards = self._reward(owners, segments, rollouts, greedy)
+        rewards, greedy_rewards = reward_step(self.policy, self.tasks, owners, segments, rollouts, greedy, self.step)
         rewarded = time.monotonic()
         sources, device = self.policy.tokenize_sources(segments), self.policy.device
         signals = self._signals(segments, sources, rollouts, rewards, greedy_rewards, sampling)
@@ -167,6 +170,7 @@ class Reinforcer:
         counts = count_parts(self.tasks, owners, rollouts.texts, rewards.parts)
         values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards, counts)
         tokens = int(rollouts.mask.sum())
+        values |= self.prompts.learn(owners, rewards.values.tolist())
         values |= {
             **sums,
             **signals.metrics,
@@ -225,6 +229,7 @@ class Reinforcer:
                 mask=rollouts.actions,
                 logprobs=rollouts.logprobs,
                 tokens=rollouts.tokens,
+                token_rewards=rewards.tokens,
                 states=states,
                 reference_logprobs=reference,
                 step=self.step,
@@ -296,32 +301,6 @@ class Reinforcer:
                 f"[yellow]step {self.step}: the gradient is not finite, so this update was not made (counted as"
                 " skipped_updates); if it happens often, lower reinforce.learning_rate"
             )
-
-    def _reward(
-        self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts, greedy: Rollouts | None
-    ) -> tuple[StepRewards, torch.Tensor | None]:
-        """Rewards of the samples, and [B] scaled ones of the greedy translations where there are any."""
-        texts, ended, samples = rollouts.texts, rollouts.finished, rollouts.finished.shape[1]
-        if greedy is not None:
-            # Judged as one more of each group, so that both stand on one scale.
-            texts = [[*group, *own] for group, own in zip(texts, greedy.texts, strict=True)]
-            ended = torch.cat([ended, greedy.finished], dim=1)
-        values = torch.full(ended.shape, math.nan)
-        scaled = values.clone()
-        parts: list[dict[str, list[float | None]]] = [{} for _ in segments]
-        for index, task in enumerate(self.tasks):
-            rows = [row for row, owner in enumerate(owners) if owner == index]
-            if not rows:
-                continue
-            prompts = [segments[row] for row in rows]
-            finished = ended[rows].tolist()
-            scores = task.reward.score_groups(prompts, [texts[row] for row in rows], step=self.step, finished=finished)
-            values[rows] = _tensor(scores.total)
-            scaled[rows] = _tensor(task.scaling(prompts, scores, step=self.step, finished=finished))
-            for place, row in enumerate(rows):
-                parts[row] = {name: part[place][:samples] for name, part in scores.parts.items()}
-        rewards = StepRewards(values[:, :samples], scaled[:, :samples], parts)
-        return rewards, None if greedy is None else scaled[:, samples]
 
     def _average(self) -> None:
         """Move the running means of the weights; the first steps weigh more, or a mean would stay with the start."""
@@ -418,8 +397,3 @@ class Reinforcer:
         if self.renewed is not None:
             self.renewed.load(found.tensors)
         self.tracker.forget_after(self.stage, self.step)
-
-
-def _tensor(table: Sequence[Sequence[float | None]]) -> torch.Tensor:
-    """[B, G], NaN where nothing was judged."""
-    return torch.tensor([[math.nan if value is None else value for value in row] for row in table])

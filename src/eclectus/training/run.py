@@ -30,6 +30,7 @@ from eclectus.rewards.base import RewardContext
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
+from eclectus.training.directions import check_sampling
 from eclectus.training.model_card import write_card
 from eclectus.training.reinforce import Reinforcer
 from eclectus.training.renewed import RenewedPolicies
@@ -315,6 +316,7 @@ def _tasks(run: Run, config: ReinforceConfig) -> list[Task]:
         tokenize=run.tokenize,
         max_steps=config.steps,
     )
+    check_sampling(config.direction_sampling)
     return build_tasks(config.tasks, run.dataset, context)
 
 
