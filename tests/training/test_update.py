@@ -26,6 +26,8 @@ VARIANTS = {
     "plain": {},
     "reused": {"reused": True},
     "exploring": {},
+    "tokens": {},
+    "tokens reused": {"reused": True},
     "k1": {"kl": KlConfig(estimator="k1")},
     "exact": {"kl": KlConfig(estimator="exact"), "entropy_weight": 0.3},
 }
@@ -88,6 +90,7 @@ def moved(policy):
 CASES = [(*chosen, variant) for variant in ("plain", "reused", "exploring") for chosen in EVERY] + [
     (name, {}, variant) for variant in ("k1", "exact") for name in ("rloo", "mixer")
 ]
+CASES += [(name, {}, variant) for variant in ("tokens", "tokens reused") for name in ("rloo", "grpo")]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +100,10 @@ def test_gradient_does_not_depend_on_the_micro_batch_order_or_padding(policy, na
     reference = tiny_policy(seed=2).copy()
     epsilon = 0.3 if variant == "exploring" else 0.0
     work = make_work(policy, epsilon=epsilon, forced=name == "mixer", **VARIANTS[variant])
-    if variant == "reused":
+    if variant.startswith("tokens"):
+        wide = torch.randn(work.rollouts.mask.shape, generator=torch.Generator().manual_seed(7))
+        work = replace(work, advantages=wide * work.advantages[..., None])
+    if variant.endswith("reused"):
         moved(policy)
     gradients, metrics = [], []
     for step, budget in ((work, 1), (work, 60), (work, 100_000), (shuffled(work), 100), (shuffled(work), 100_000)):
