@@ -63,7 +63,7 @@ def test_all_at_the_end():
 @pytest.mark.parametrize("reward", [DENSE, MIXED])
 def test_what_tokens_earn_adds_up_to_the_scaled_reward_of_their_sample(tmp_path, reward, monkeypatch):
     seen = []
-    run = reinforcer(tmp_path, "copy", "rloo", steps=2, segments=6, max_length=3, task_options={"reward": reward})
+    run = reinforcer(tmp_path, "copy", "rloo", steps=2, segments=6, max_length=4, task_options={"reward": reward})
     signals = run.algorithm.signals
     monkeypatch.setattr(run.algorithm, "signals", lambda inputs: (seen.append(inputs), signals(inputs))[1])
     run._evaluate = lambda: None

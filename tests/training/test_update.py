@@ -33,6 +33,8 @@ VARIANTS = {
     "plain": {},
     "reused": {"reused": True},
     "exploring": {},
+    "tokens": {},
+    "tokens reused": {"reused": True},
     "k1": {"kl": KlConfig(estimator="k1")},
     "exact": {"kl": KlConfig(estimator="exact"), "entropy_weight": 0.3},
 }
@@ -123,6 +125,7 @@ CASES = [(*chosen, variant) for variant in ("plain", "reused", "exploring") for 
     (name, {}, variant) for variant in ("k1", "exact") for name in ("rloo", "mixer")
 ]
 CASES = [case for case in CASES if (case[0], case[2]) != ("a2c", "reused")]  # which it refuses
+CASES += [(name, {}, variant) for variant in ("tokens", "tokens reused") for name in ("rloo", "grpo")]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +138,10 @@ def test_gradient_does_not_depend_on_the_micro_batch_order_or_padding(policy, na
     chosen = built(name, policy, **options)
     if name in CRITICS:
         work = with_targets(work, chosen, policy)
-    if variant == "reused":
+    if variant.startswith("tokens"):
+        wide = torch.randn(work.rollouts.mask.shape, generator=torch.Generator().manual_seed(7))
+        work = replace(work, advantages=wide * work.advantages[..., None])
+    if variant.endswith("reused"):
         moved(policy)
     gradients, metrics = [], []
     for step, budget in ((work, 1), (work, 60), (work, 100_000), (shuffled(work), 100), (shuffled(work), 100_000)):
