@@ -17,6 +17,7 @@ from eclectus.algorithms.losses import StepSize
 from eclectus.config import ReinforceConfig
 from eclectus.exploration.entropy import EntropyCoefficient
 from eclectus.policies.base import Policy
+from eclectus.policies.precision import loss_scaler
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.schedule import value_at
 from eclectus.seeds import derive
@@ -24,7 +25,7 @@ from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.guard import Guard
 from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
-from eclectus.training.optimizer import adamw, scheduled, update
+from eclectus.training.optimizer import build, scheduled, update
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
@@ -72,7 +73,8 @@ class Reinforcer:
         self.config, self.tasks, self.dev = config, list(tasks), dev
         self.languages, self.seed, self.folder = list(languages), seed, folder
         self.tracker, self.stage, self.dev_max_length = tracker, stage, dev_max_length
-        self.optimizer = adamw(policy.model, config.learning_rate)
+        self.optimizer = build(config.optimizer, policy.model, config.learning_rate)
+        self.scaler = loss_scaler(policy.autocast, policy.device)
         stream = PromptStream(self.tasks, config.segments, config.direction_temperature, seed)
         self.prompts = PromptWindows(stream, self.tasks, config.steps)
         self.guard = Guard(config.stop_fall)
@@ -211,8 +213,10 @@ class Reinforcer:
         totals: dict[str, float] = {}
         for number in range(self.config.updates):
             now = replace(work, reused=number > 0)
-            values = accumulate(self.policy, self.reference, self.algorithm, now, self.config.micro_batch_tokens)
-            values["grad_norm"] = update(self.optimizer, rate, self.config.max_grad_norm)
+            values = accumulate(
+                self.policy, self.reference, self.algorithm, now, self.config.micro_batch_tokens, self.scaler
+            )
+            values["grad_norm"] = update(self.optimizer, rate, self.config.max_grad_norm, self.scaler)
             self._count_skipped(values["grad_norm"])
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value / self.config.updates
@@ -233,7 +237,8 @@ class Reinforcer:
         if math.isfinite(norm):
             return
         self.skipped += 1
-        if self.skipped == 1:
+        # In float16 a loss that was scaled too far is how its scale is found.
+        if self.skipped == 1 and not self.scaler.is_enabled():
             self.tracker.say(
                 f"[yellow]step {self.step}: the gradient is not finite, so this update was not made (counted as"
                 " skipped_updates); if it happens often, lower reinforce.learning_rate"
@@ -332,6 +337,7 @@ class Reinforcer:
             "kl": {name: coefficient.weight for name, coefficient in self.kl.items()},
             "entropy": self.entropy.weight,
             "skipped": self.skipped,
+            "scaler": self.scaler.state_dict(),
         }
         tensors = {
             "model": ckpt.weights(self.policy.model),
@@ -362,6 +368,7 @@ class Reinforcer:
         for name, weight in state["kl"].items():
             self.kl[name].weight = weight
         self.entropy.weight, self.skipped = state["entropy"], state["skipped"]
+        self.scaler.load_state_dict(state["scaler"])
         for task in self.tasks:
             task.scaling.load_state_dict(state["scalings"][task.name])
         if self.renewed is not None:
