@@ -30,8 +30,9 @@ def recomputed(model: torch.nn.Module, again: Callable[[], Context] = nullcontex
 
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     for layer in layers:
-        options = {"use_reentrant": False, "preserve_rng_state": model.training, "context_fn": contexts}
-        layer.forward = partial(checkpoint, layer.forward, **options)
+        layer.forward = partial(
+            checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=model.training, context_fn=contexts
+        )
     try:
         yield
     finally:

@@ -74,11 +74,8 @@ def train_supervised(
         keep_best: False keeps the last weights.
         resume: continue from the checkpoint in `folder`, to the same result as an uninterrupted run.
     """
-    model = policy.model
-    optimizer, scaler = (
-        build(config.optimizer, model, config.learning_rate),
-        loss_scaler(policy.autocast, policy.device),
-    )
+    model, scaler = policy.model, loss_scaler(policy.autocast, policy.device)
+    optimizer = build(config.optimizer, model, config.learning_rate)
     batches = PairBatches(
         policy,
         {d: list(s) for d, s in pairs.items()},
