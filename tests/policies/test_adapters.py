@@ -268,7 +268,7 @@ def test_gradient_checkpointing_gives_the_same_gradient_and_keeps_less(policy, t
     assert kept[1] < kept[0] / 2
 
 
-@pytest.mark.parametrize("interrupted", ["supervised", "reinforce"])
+@pytest.mark.parametrize(("name", "interrupted"), [("m2m100", "supervised"), ("llama", "reinforce")])
 def test_a_run_with_adapters_resumes_to_the_same_weights(plain, corpus, tmp_path, monkeypatch, interrupted):
     config = settings(
         corpus,
@@ -279,6 +279,7 @@ def test_a_run_with_adapters_resumes_to_the_same_weights(plain, corpus, tmp_path
         reinforce__steps=3,
         reinforce__evaluate_every=3,
         reinforce__checkpoint_every=1,
+        reinforce__entropy={"weight": 0.01},  # a gradient at every step, whatever random weights are rewarded with
     )
     run.start(config, tmp_path / "whole")
     advance = Tracker.advance
@@ -299,7 +300,8 @@ def test_a_run_with_adapters_resumes_to_the_same_weights(plain, corpus, tmp_path
     held = ckpt.latest(tmp_path / "whole" / "checkpoints" / "reinforce")
     for group in ("model", "best", "mean"):
         assert held.tensors[group] and all("lora_" in key for key in held.tensors[group])
-    assert all(row["logprob_mismatch"] < 1e-5 for row in lines(tmp_path / "whole") if row["kind"] == "step")
+    apart = [row["logprob_mismatch"] for row in lines(tmp_path / "whole") if "logprob_mismatch" in row]
+    assert apart and max(apart) < 1e-5
 
 
 def test_mistakes_are_one_sentence(policy, plain, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from eclectus.training.update import accumulate
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import build
 from tests.tiny import segments, tiny_policy
-from tests.training.test_run import corpus, lines, run, settings
+from tests.training.test_run import corpus, lines, run, same_weights, settings
 from tests.training.test_update import make_work
 
 __all__ = ["corpus"]
@@ -88,10 +88,9 @@ def test_supervised_loss_is_near_that_of_float32(policy):
     assert 0 < abs(rounded.item() / exact.item() - 1) < 0.02
 
 
-@pytest.mark.parametrize("name", ["bfloat16", "float16"])
-def test_a_run_under_autocast_resumes_to_the_same_weights(corpus, tmp_path, monkeypatch, name):
+def test_a_run_under_autocast_resumes_to_the_same_weights(corpus, tmp_path, monkeypatch):
     values = settings(corpus).model_dump()
-    values["policy"] |= {"autocast": name, "gradient_checkpointing": True}
+    values["policy"] |= {"autocast": "float16", "gradient_checkpointing": True}
     values["supervised"] |= {"steps": 2, "evaluate_every": 1}
     values["reinforce"] |= {"steps": 3, "checkpoint_every": 1}
     config = RunConfig(**values)
@@ -107,11 +106,9 @@ def test_a_run_under_autocast_resumes_to_the_same_weights(corpus, tmp_path, monk
         with pytest.raises(run.InterruptedRunError):
             run.start(config, tmp_path / "stopped")
     run.resume(tmp_path / "stopped")
-    from tests.training.test_run import same_weights
-
     assert same_weights(tmp_path / "whole", tmp_path / "stopped")
-    rows = [row for row in lines(tmp_path / "whole") if row["kind"] == "step"]
-    assert len(rows) == 3 and all(row["logprob_mismatch"] < 0.01 for row in rows)
+    apart = [row["logprob_mismatch"] for row in lines(tmp_path / "whole") if "logprob_mismatch" in row]
+    assert apart and max(apart) < 0.01
 
 
 def test_a_device_that_cannot_is_refused(corpus, monkeypatch):
