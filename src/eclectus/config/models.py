@@ -97,12 +97,52 @@ class PromptConfig(Model):
         return value
 
 
+class LoraConfig(Model):
+    """Low-rank adapters (Hu et al. 2022): the model is frozen, each chosen linear layer gets (alpha / rank) * B A."""
+
+    rank: int = Field(16, ge=1, description="inner width of B A")
+    alpha: float = Field(32.0, gt=0, description="the adapter's output is scaled by alpha / rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="on the adapter's input, in supervised training only")
+    targets: list[str] | None = Field(
+        None,
+        min_length=1,
+        description="last names of linear layers, such as q_proj; null: every linear layer but the vocabulary's",
+    )
+    per_language: bool = Field(False, description="an adapter for each target language instead of one for all")
+    merge: bool | None = Field(
+        None,
+        description="save a plain model with the adapter added to its weights, or the adapter alone; null: a plain"
+        " model unless there is an adapter per language",
+    )
+
+    @model_validator(mode="after")
+    def _one_set_of_weights(self) -> LoraConfig:
+        if self.per_language and self.merge:
+            raise ValueError("adapters of several languages cannot all be added to one model, drop merge: true")
+        return self
+
+
 class PolicyConfig(Model):
     """The model to train: the shipped `base`, a folder, a hub id, or a `new` one."""
 
     path: str = Field("base", description="'base' (shipped), a folder, or a hub id")
     new: NewModelConfig | None = None
     prompt: PromptConfig = Field(PromptConfig(), description="for models without language tags")
+    lora: LoraConfig | None = Field(None, description="train low-rank adapters beside the frozen model; needs peft")
+    gradient_checkpointing: bool = Field(
+        False, description="make each layer's inner values again in the backward pass instead of keeping them"
+    )
+    autocast: Literal["bfloat16", "float16"] | None = Field(
+        None,
+        description="type of the layers' products, in sampling, scoring and training alike; weights, optimizer and"
+        " vocabulary stay float32",
+    )
+
+    @model_validator(mode="after")
+    def _something_to_adapt(self) -> PolicyConfig:
+        if self.lora is not None and self.new is not None:
+            raise ValueError("lora adapts a trained model and policy.new has none, drop one of the two")
+        return self
 
 
 class DenoisingConfig(Model):
@@ -112,6 +152,9 @@ class DenoisingConfig(Model):
     share: float = Field(0.2, gt=0, lt=1, description="share of the training examples")
     drop: float = Field(0.1, ge=0, lt=1, description="probability that a word is dropped")
     shuffle: int = Field(3, ge=0, description="most places that a word moves")
+
+
+Optimizer = Literal["adamw", "adamw_8bit"]
 
 
 class SupervisedConfig(Model):
@@ -125,6 +168,7 @@ class SupervisedConfig(Model):
     label_smoothing: float = Field(0.1, ge=0, lt=1)
     temperature: float = Field(2.0, gt=0, description="directions are drawn in proportion to size ** (1 / temperature)")
     max_grad_norm: float = Field(1.0, gt=0)
+    optimizer: Optimizer = Field("adamw", description="adamw_8bit holds its moments in 8 bits; needs bitsandbytes")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="bfloat16 is faster where the processor has it; weights and optimizer stay float32"
     )
@@ -213,6 +257,7 @@ class ReinforceConfig(Model):
     kl: KlConfig = KlConfig()
     entropy: EntropyConfig = EntropyConfig()
     max_length: int = Field(64, ge=2, description="tokens of a sampled translation, end-of-sequence included")
+    optimizer: Optimizer = Field("adamw", description="adamw_8bit holds its moments in 8 bits; needs bitsandbytes")
     learning_rate: float = Field(1e-4, gt=0)
     warmup: int = Field(10, ge=0)
     decay: bool = Field(True, description="linear decay of the learning rate to 10 % over the run")
@@ -287,4 +332,6 @@ class RunConfig(Model):
             raise ValueError("nothing to do, add a 'supervised' or a 'reinforce' part")
         if self.controls and self.reinforce is None:
             raise ValueError("controls stand beside reinforcement learning, add a 'reinforce' part or drop them")
+        if self.policy.autocast and self.supervised is not None and self.supervised.precision != "float32":
+            raise ValueError("policy.autocast serves supervised training too, drop supervised.precision")
         return self

@@ -58,6 +58,8 @@ class Policy(ABC):
     pad_id: int
     max_length: int
     """Most tokens of a translation that the model has positions for."""
+    autocast: torch.dtype | None = None
+    """Type of the layers' products in sampling, scoring and training; None: that of the weights."""
 
     @property
     @abstractmethod

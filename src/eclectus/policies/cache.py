@@ -70,8 +70,42 @@ def keep_sources(cache: EncoderDecoderCache, sources: torch.Tensor, samples: int
         layer.keys, layer.values = layer.keys[sources], layer.values[sources]
 
 
+class RepeatableLayer(DynamicLayer):
+    """One layer of a pass with gradient, whose every update gives the same: what was given at first, and the new.
+
+    Layers that are made again in the backward pass update their cache a second time.
+    """
+
+    keys: Any
+    values: Any
+
+    def __init__(self, keys: torch.Tensor | None = None, values: torch.Tensor | None = None) -> None:
+        super().__init__()
+        self._before = None if keys is None or values is None else (keys, values)
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        new = (key_states, value_states)
+        if self._before is not None:
+            new = (torch.cat([self._before[0], new[0]], dim=-2), torch.cat([self._before[1], new[1]], dim=-2))
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.keys, self.values = new
+        return new
+
+
+def prefixed(cache: Cache, times: int) -> Cache:
+    """A cache for one pass behind each row of `cache` standing `times` times in a row; gradient flows back to it."""
+    held: list[Any] = list(cache.layers)
+    rows = [
+        (layer.keys.repeat_interleave(times, dim=0), layer.values.repeat_interleave(times, dim=0)) for layer in held
+    ]
+    return Cache(layers=[RepeatableLayer(*pair) for pair in rows])
+
+
 def repeated(cache: Cache, times: int, layer: Callable[[], DynamicLayer]) -> Cache:
-    """A cache of new layers in which each row of `cache` stands `times` times in a row; gradient flows back to it."""
+    """A cache of new layers in which each row of `cache` stands `times` times in a row."""
     layers: list[Any] = []
     for old in cache.layers:
         held: Any = old

@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 from transformers import GenerationConfig
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache
 
 from eclectus.config import PromptConfig
 from eclectus.errors import ModelError
 from eclectus.policies.attention import NAME as ATTENTION
-from eclectus.policies.cache import FilledLayer, repeated
+from eclectus.policies.cache import FilledLayer, RepeatableLayer, prefixed, repeated
 from eclectus.policies.examples import Examples
 from eclectus.policies.padding import pad_left
 from eclectus.policies.pretrained import PretrainedPolicy
@@ -86,7 +86,7 @@ class CausalPolicy(PretrainedPolicy):
         for i, ids in enumerate(rows):
             if len(ids) > self._prompt_limit:
                 rows[i] = self._shortened(segments[i], len(shown[i]))
-        return [Source(tuple(ids[:-1]), (ids[-1],)) for ids in rows]
+        return [Source(tuple(r[:-1]), (r[-1],), s.target_lang) for r, s in zip(rows, segments, strict=True)]
 
     def _encode_prompts(self, texts: Sequence[str]) -> list[list[int]]:
         if self._prompt.chat:
@@ -140,11 +140,12 @@ class CausalPolicy(PretrainedPolicy):
 
         return found
 
-    def stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> _Stepper:
+    def open_stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> _Stepper:
         return _Stepper(self, sources, samples, max_length)
 
     def beam_search(self, segments: Sequence[Segment], beams: int, max_length: int) -> list[str]:
-        rows = [(*source.ids, *source.start) for source in self.tokenize_sources(segments)]
+        sources = self.tokenize_sources(segments)
+        rows = [(*source.ids, *source.start) for source in sources]
         order = sorted(range(len(rows)), key=lambda i: (len(rows[i]), i))
         found: dict[int, str] = {}
         # The library's search builds its own masks; its fused attention has no soft cap.
@@ -154,16 +155,17 @@ class CausalPolicy(PretrainedPolicy):
             for first in range(0, len(order), 32):
                 part = order[first : first + 32]
                 inputs, mask = pad_left([rows[i] for i in part], self.pad_id, self.device)
-                tokens = self.model.generate(
-                    input_ids=inputs,
-                    attention_mask=mask.long(),
-                    num_beams=beams,
-                    do_sample=False,
-                    max_new_tokens=min(max_length, self.max_length),
-                    suppress_tokens=self._never,
-                    stop_strings=self._prompt.stop or None,
-                    tokenizer=self.tokenizer,
-                )
+                with self.routed([sources[i].language for i in part]):
+                    tokens = self.model.generate(
+                        input_ids=inputs,
+                        attention_mask=mask.long(),
+                        num_beams=beams,
+                        do_sample=False,
+                        max_new_tokens=min(max_length, self.max_length),
+                        suppress_tokens=self._never,
+                        stop_strings=self._prompt.stop or None,
+                        tokenizer=self.tokenizer,
+                    )
                 found.update(zip(part, self.detokenize(tokens[:, inputs.shape[1] :].tolist()), strict=True))
         finally:
             self.model.set_attn_implementation(ATTENTION)
@@ -171,7 +173,7 @@ class CausalPolicy(PretrainedPolicy):
 
     def save(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
-        self.model.save_pretrained(path)
+        self.save_weights(path)
         GenerationConfig(
             num_beams=1,
             do_sample=False,
@@ -201,18 +203,18 @@ class CausalPolicy(PretrainedPolicy):
         policy._examples = Examples(prompt.few_shot, examples)
         return policy
 
-    def states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
+    def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
         cache, seen = self.prefill(sources)
         samples = tokens.shape[1]
         start = torch.tensor([source.start for source in sources], dtype=torch.int64, device=self.device)
         inputs = torch.cat([start.repeat_interleave(samples, dim=0), tokens.flatten(0, 1)[:, :-1]], dim=1)
         seen = torch.cat([seen.repeat_interleave(samples, dim=0), torch.ones_like(inputs, dtype=torch.bool)], dim=1)
-        return self.run(inputs, seen, repeated(cache, samples, DynamicLayer))
+        return self.run(inputs, seen, prefixed(cache, samples))
 
     def prefill(self, sources: Sequence[Source]) -> tuple[Cache, torch.Tensor]:
         """Keys and values of each prompt but for its last token, and which places are no padding, bool [B, S]."""
         ids, seen = pad_left([source.ids for source in sources], self.pad_id, self.device)
-        cache = DynamicCache()
+        cache = Cache(layer_class_to_replicate=RepeatableLayer)
         self.run(ids, seen, cache)
         return cache, seen
 

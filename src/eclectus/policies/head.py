@@ -62,7 +62,8 @@ class _TokenLogprobs(torch.autograd.Function):
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         hidden, head, bias, labels = ctx.saved_tensors
         scale = grads[0] / ctx.temperature
-        grad_hidden, grad_head = torch.empty_like(hidden), torch.zeros_like(head)
+        grad_hidden = torch.empty_like(hidden)
+        grad_head = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
         for part in _pieces(len(labels), len(head)):
             capped = product(hidden[part], head, ctx.softcap)
             # d log p(y) / d logit = [y] - p, times the incoming gradient.
@@ -70,7 +71,8 @@ class _TokenLogprobs(torch.autograd.Function):
             slope.scatter_add_(1, labels[part, None], scale[part, None])
             slope = _uncap(slope, capped, ctx.softcap).to(head.dtype)
             grad_hidden[part] = slope @ head
-            grad_head.addmm_(slope.T, hidden[part])
+            if grad_head is not None:
+                grad_head.addmm_(slope.T, hidden[part])
         return grad_hidden, grad_head, None, None, None, None
 
 
@@ -111,7 +113,8 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         loss = torch.zeros((), device=hidden.device)
         plain = torch.zeros((), device=hidden.device)
-        grad_hidden, grad_head = torch.empty_like(hidden), torch.zeros_like(head)
+        grad_hidden = torch.empty_like(hidden)
+        grad_head = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
         for part in _pieces(len(labels), len(head)):
             capped = product(hidden[part], head, softcap)
             values = (capped + bias).float()
@@ -124,7 +127,8 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
             slope.scatter_add_(1, labels[part, None], slope.new_full((len(slope), 1), smoothing - 1))
             slope = _uncap(slope, capped, softcap).to(head.dtype)
             grad_hidden[part] = slope @ head
-            grad_head.addmm_(slope.T, hidden[part])
+            if grad_head is not None:
+                grad_head.addmm_(slope.T, hidden[part])
         ctx.save_for_backward(grad_hidden, grad_head)
         ctx.mark_non_differentiable(plain)
         return loss, plain
@@ -132,7 +136,8 @@ class _SmoothedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         grad_hidden, grad_head = ctx.saved_tensors
-        return grad_hidden * grads[0], grad_head * grads[0], None, None, None, None
+        head = None if grad_head is None else grad_head * grads[0]
+        return grad_hidden * grads[0], head, None, None, None, None
 
 
 def smoothed_cross_entropy(

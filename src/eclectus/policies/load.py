@@ -19,11 +19,12 @@ from eclectus.config import NewModelConfig, PromptConfig
 from eclectus.corpora.seen import FILE as SEEN_FILE
 from eclectus.corpora.seen import SeenText
 from eclectus.errors import ModelError, RunError
-from eclectus.policies.base import Policy
+from eclectus.policies.adapters import adapted_base
 from eclectus.policies.causal import MODEL_TYPES as CAUSAL
 from eclectus.policies.causal import PROMPT_FILE, CausalPolicy
 from eclectus.policies.families import families
 from eclectus.policies.folder import check_config, check_folder
+from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.policies.tokenizer import train_tokenizer
 
@@ -35,20 +36,32 @@ def base_folder() -> Path:
     return Path(str(files("eclectus") / "base"))
 
 
-def load_policy(path: str, prompt: PromptConfig | None = None) -> tuple[Policy, SeenText | None]:
+def load_policy(path: str, prompt: PromptConfig | None = None) -> tuple[PretrainedPolicy, SeenText | None]:
     """Load a model in float32 and, where it carries them, the hashes of the text it was trained on.
 
     Weights are read from safetensors; where there are none, from pytorch_model.bin, of which torch reads the tensors
     and nothing else (`weights_only`). Code that a model brings is never run.
 
     Args:
-        path: `base`, a folder, or a hub id.
+        path: `base`, a folder (also one of adapters, which names its model), or a hub id.
         prompt: how a model without language tags is asked; None: as its folder says, or the default.
 
     Raises:
         ModelError: it cannot be loaded.
     """
-    name = str(base_folder()) if path == BASE else path
+    base = adapted_base(Path(path))
+    if base is None:
+        name = str(base_folder()) if path == BASE else path
+        return _load(path, name, prompt, name), _seen(name)
+    # What belongs to the adapters lies beside them: how the model was asked, and the text it has met.
+    name = str(base_folder()) if base == BASE else base
+    policy = _load(base, name, prompt, path)
+    policy.load_adapters(Path(path), base)
+    return policy, _seen(path) or _seen(name)
+
+
+def _load(path: str, name: str, prompt: PromptConfig | None, beside: str) -> PretrainedPolicy:
+    """The model `name`, called `path` by the user, asked as the folder `beside` says where `prompt` does not."""
     known = {*families(), *CAUSAL}
     if Path(name).exists():
         check_folder(Path(name), known)
@@ -67,14 +80,13 @@ def load_policy(path: str, prompt: PromptConfig | None = None) -> tuple[Policy, 
             f"model: the weights in '{path}' lack {len(missing)} of the model's tensors, {missing[0]} first;"
             " they belong to another architecture"
         )
-    saved = _file(name, PROMPT_FILE) if causal and prompt is None else None
+    saved = _file(beside, PROMPT_FILE) if causal and prompt is None else None
     if saved is not None:
-        return CausalPolicy.with_saved_prompt(model, tokenizer, saved), _seen(name)
-    policy = (CausalPolicy if causal else Seq2SeqPolicy)(model, tokenizer, prompt)
-    return policy, _seen(name)
+        return CausalPolicy.with_saved_prompt(model, tokenizer, saved)
+    return (CausalPolicy if causal else Seq2SeqPolicy)(model, tokenizer, prompt)
 
 
-def new_policy(config: NewModelConfig, texts: Sequence[str], languages: Sequence[str], seed: int) -> Policy:
+def new_policy(config: NewModelConfig, texts: Sequence[str], languages: Sequence[str], seed: int) -> PretrainedPolicy:
     """Train a tokenizer on `texts` and build a model with random weights."""
     return Seq2SeqPolicy.new(config, train_tokenizer(texts, languages, config.vocabulary), seed)
 

@@ -5,17 +5,25 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from transformers import logging as transformers_logging
 
+from eclectus.config import LoraConfig
 from eclectus.errors import ModelError
+from eclectus.policies.adapters import Adapters, RoutedStepper, frozen_tensors
 from eclectus.policies.attention import NAME as ATTENTION
 from eclectus.policies.base import Policy, TokenScores
 from eclectus.policies.head import Predicted, divergences, entropies, product, smoothed_cross_entropy, token_logprobs
 from eclectus.policies.padding import pad_rows
+from eclectus.policies.precision import computing_in
+from eclectus.policies.recompute import recomputed
 from eclectus.policies.source import Source
+from eclectus.rollouts.base import Stepper
+from eclectus.rollouts.native import Drawn
 
 # Its bars and advice would run through our own progress display.
 transformers_logging.disable_progress_bar()
@@ -41,6 +49,9 @@ class PretrainedPolicy(Policy):
 
     hidden_scale = 1.0
     """Factor between the decoder's states and the vocabulary head."""
+    gradient_checkpointing = False
+    """Whether the backward pass makes the layers' inner values again; see `recompute`."""
+    _adapters: Adapters | None = None
 
     def __init__(
         self, model: Any, tokenizer: Any, pad_id: int, end_id: int, end_ids: Iterable[int], never: Iterable[int]
@@ -74,8 +85,74 @@ class PretrainedPolicy(Policy):
         self._bias = bias
 
     @abstractmethod
-    def states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
+    def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
         """Decoder states [B * G, T, d] that predict `tokens` [B, G, T]; each source is encoded once."""
+
+    @abstractmethod
+    def open_stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> Stepper:
+        """See `Policy.stepper`."""
+
+    def states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
+        """`forward_states` under the policy's adapters, autocast and gradient checkpointing; float32 after autocast."""
+        again = (
+            nullcontext if self._adapters is None or self._adapters.routing is None else self._adapters.routing.again
+        )
+        saving = recomputed(self.model, again) if self.gradient_checkpointing and torch.is_grad_enabled() else None
+        languages = [source.language for source in sources]
+        with computing_in(self.autocast, self.device), self.routed(languages), saving or nullcontext():
+            states = self.forward_states(sources, tokens)
+        return states if self.autocast is None else states.float()
+
+    def stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> Stepper:
+        languages = [source.language for source in sources]
+        with self.routed(languages):
+            stepper = self.open_stepper(sources, samples, max_length)
+        if self._adapters is None or self._adapters.routing is None:
+            return stepper
+        return RoutedStepper(stepper, self._adapters.routing, languages)
+
+    def _draw(self, *args: Any, **kwargs: Any) -> Drawn:
+        # Around the whole draw: weights are then rounded once and not at every token.
+        with computing_in(self.autocast, self.device):
+            return super()._draw(*args, **kwargs)
+
+    def routed(self, languages: Sequence[str]) -> AbstractContextManager[None]:
+        """Within it, the model runs on sources with these target languages, in this order."""
+        if self._adapters is None or self._adapters.routing is None:
+            return nullcontext()
+        return self._adapters.routing(languages)
+
+    def adapt(self, config: LoraConfig, base: str, languages: Sequence[str], seed: int) -> None:
+        """Freeze the model and train adapters instead.
+
+        Args:
+            base: where the model comes from.
+            languages: that the model is to translate into.
+
+        Raises:
+            ModelError: see `Adapters.new`; or it has adapters already.
+        """
+        if self._adapters is not None:
+            raise ModelError(
+                f"policy.lora: '{base}' holds adapters, which are trained on as they are; drop policy.lora"
+            )
+        self._take(Adapters.new(self.model, config, base, languages, seed))
+
+    def load_adapters(self, folder: Path, base: str) -> None:
+        """Take adapters that were saved apart from their model; raises as `Adapters.load`."""
+        self._take(Adapters.load(self.model, folder, base))
+
+    def _take(self, adapters: Adapters) -> None:
+        self._adapters = adapters
+        self.model.eval()
+        self._trainable = [parameter.requires_grad for parameter in self.model.parameters()]
+
+    def save_weights(self, path: Path) -> None:
+        """Write the model, or its adapters where they are to be saved alone."""
+        if self._adapters is None:
+            self.model.save_pretrained(path)
+        else:
+            self._adapters.save(self.model, path)
 
     def token_scores(
         self: P,
@@ -131,11 +208,18 @@ class PretrainedPolicy(Policy):
 
     def next_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits [n, V] of the token after states [n, d]; minus infinity for tokens that are never generated."""
-        return product(self._scaled(hidden), self._head, self.softcap) + self._head_bias
+        if self.autocast is None:
+            return product(self._scaled(hidden), self._head, self.softcap) + self._head_bias
+        with torch.autocast(self.device.type, enabled=False):
+            return product(self._scaled(hidden.float()), self._head, self.softcap) + self._head_bias
 
     def copy(self: P, trainable: bool = False) -> P:
         twin = copy.copy(self)
-        twin.model = copy.deepcopy(self.model).eval()
+        shared = {} if self._adapters is None else frozen_tensors(self.model)
+        twin.model, twin._adapters = copy.deepcopy((self.model, self._adapters), shared)
+        twin.model.eval()
+        if twin._adapters is not None:
+            twin._adapters.switch(twin.model, on=trainable or not twin._adapters.untouched(twin.model))
         if trainable:
             for own, other in zip(twin.model.parameters(), self._trainable, strict=True):
                 own.requires_grad_(other)

@@ -100,14 +100,15 @@ class Seq2SeqPolicy(PretrainedPolicy):
         for segment, ids in zip(segments, encoded, strict=True):
             before, after = self._family.affixes(segment)
             room = self._family.max_positions - len(before) - len(after)
-            sources.append(Source((*before, *ids[:room], *after), self._family.start(segment)))
+            ids = [*before, *ids[:room], *after]
+            sources.append(Source(tuple(ids), self._family.start(segment), segment.target_lang))
         return sources
 
     def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:
         limit = self.max_length - 2
         return [[*ids[:limit], self.end_id] for ids in self.encode_texts(texts, target=True)]
 
-    def stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> _Stepper:
+    def open_stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> _Stepper:
         return _Stepper(self, sources, samples, max_length)
 
     def beam_search(self, segments: Sequence[Segment], beams: int, max_length: int) -> list[str]:
@@ -121,19 +122,20 @@ class Seq2SeqPolicy(PretrainedPolicy):
                 rows = order[first : first + 32]
                 inputs, mask = pad_rows([sources[i].ids for i in rows], self.pad_id, self.device)
                 start = self._starts([sources[i] for i in rows])
-                tokens = self.model.generate(
-                    input_ids=inputs.squeeze(1),
-                    attention_mask=mask.squeeze(1),
-                    decoder_input_ids=start,
-                    decoder_start_token_id=start[:, 0],
-                    num_beams=beams,
-                    do_sample=False,
-                    suppress_tokens=self._never,
-                    # The library's own cache has as many layers as the encoder, fewer than some decoders.
-                    past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
-                    # The library counts the start tokens.
-                    max_length=min(max_length, self.max_length - 1) + self._start_length,
-                )
+                with self.routed([sources[i].language for i in rows]):
+                    tokens = self.model.generate(
+                        input_ids=inputs.squeeze(1),
+                        attention_mask=mask.squeeze(1),
+                        decoder_input_ids=start,
+                        decoder_start_token_id=start[:, 0],
+                        num_beams=beams,
+                        do_sample=False,
+                        suppress_tokens=self._never,
+                        # The library's own cache has as many layers as the encoder, fewer than some decoders.
+                        past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
+                        # The library counts the start tokens.
+                        max_length=min(max_length, self.max_length - 1) + self._start_length,
+                    )
                 texts = self.detokenize(tokens[:, self._start_length :].tolist())
                 found.update(zip(rows, texts, strict=True))
         finally:
@@ -142,7 +144,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
 
     def save(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
-        self.model.save_pretrained(path)
+        self.save_weights(path)
         self._generation_config().save_pretrained(path)
         self.tokenizer.save_pretrained(path)
 
@@ -153,7 +155,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
         states = self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
         return states, mask
 
-    def states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
+    def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
         states, mask = self.encode(sources)
         start = self._starts(sources).repeat_interleave(tokens.shape[1], dim=0)
         output = self.model.get_decoder()(

@@ -14,10 +14,12 @@ class Source:
             token.
         start: decoder input that precedes the translation, at least one token and as many for every source of a
             policy: the decoder's start token, a forced language token, the last token of a prompt.
+        language: the target language (BCP-47), which chooses the adapter where each language has its own.
     """
 
     ids: tuple[int, ...]
     start: tuple[int, ...]
+    language: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)

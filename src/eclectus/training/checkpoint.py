@@ -95,15 +95,19 @@ def load_weights(model: torch.nn.Module, values: dict[str, torch.Tensor]) -> Non
 
 
 def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The optimizer's tensors for the parameters of `model`, named `<parameter>|<key>`."""
+    """The optimizer's tensors for the parameters of `model`, named `<parameter>|<key>`; a plain number as an int64."""
     names: dict[Any, str] = {parameter: name for name, parameter in model.named_parameters()}
-    return {
-        f"{names[parameter]}|{key}": value
-        for parameter, state in optimizer.state.items()
-        if parameter in names
-        for key, value in state.items()
-        if torch.is_tensor(value)
-    }
+    found: dict[str, torch.Tensor] = {}
+    places: set[int] = set()
+    for parameter, state in optimizer.state.items():
+        if parameter not in names:
+            continue
+        for key, value in state.items():
+            tensor = value if torch.is_tensor(value) else torch.tensor(value, dtype=torch.int64)
+            # The 8-bit optimizer's code book is one tensor for all parameters, which safetensors does not write.
+            found[f"{names[parameter]}|{key}"] = tensor.clone() if tensor.data_ptr() in places else tensor
+            places.add(tensor.data_ptr())
+    return found
 
 
 def load_optimizer_tensors(
@@ -114,5 +118,8 @@ def load_optimizer_tensors(
     for key, value in values.items():
         name, _, field = key.rpartition("|")
         parameter = parameters[name]
+        if value.dtype == torch.int64 and value.ndim == 0:
+            optimizer.state[parameter][field] = int(value)
+            continue
         # The step counter stays where the optimizer wants it, on the CPU.
         optimizer.state[parameter][field] = value.clone() if field == "step" else value.to(parameter.device).clone()

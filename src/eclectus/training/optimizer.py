@@ -6,6 +6,53 @@ import math
 
 import torch
 
+from eclectus.config import Optimizer
+from eclectus.errors import RunError
+
+
+def build(kind: Optimizer, model: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    """The optimizer that a training names, over the trainable parameters of `model`."""
+    return adamw_8bit(model, learning_rate) if kind == "adamw_8bit" else adamw(model, learning_rate)
+
+
+def check(kind: Optimizer, device: torch.device) -> None:
+    """Try an optimizer that is not torch's own, with one step on a small tensor.
+
+    Raises:
+        RunError: the optimizer is not installed, or does not work on this device.
+    """
+    if kind == "adamw":
+        return
+    # Large enough to be held in 8 bits; without random numbers, which would be missing later.
+    probe = torch.nn.ParameterList([torch.zeros(64, 64, device=device)])
+    probe[0].grad = torch.ones_like(probe[0])
+    optimizer = build(kind, probe, 1e-3)
+    try:
+        optimizer.step()
+    except Exception as error:  # its kernels raise what they like where there is none for a device
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(f"optimizer: {kind} does not work on '{device}' ({reason}); set optimizer: adamw") from error
+
+
+def adamw_8bit(model: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    """`adamw` with moments in blocks of 8 bits (Dettmers et al. 2022), in 32 for tensors under 4,096 elements.
+
+    Raises:
+        RunError: bitsandbytes is not installed.
+    """
+    try:
+        import bitsandbytes
+    except (ImportError, RuntimeError, OSError) as error:  # its library may fail to load where it is installed
+        raise RunError(
+            "optimizer: adamw_8bit needs bitsandbytes; install it with `pip install 'eclectus[bitsandbytes]'`, or set"
+            " optimizer: adamw"
+        ) from error
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    made: torch.optim.Optimizer = bitsandbytes.optim.AdamW8bit(
+        parameters, lr=learning_rate, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.0
+    )
+    return made
+
 
 def adamw(model: torch.nn.Module, learning_rate: float) -> torch.optim.AdamW:
     """AdamW with the betas usual for translation (Vaswani et al. 2017, section 5.3) and no weight decay."""
@@ -31,17 +78,28 @@ def scheduled(peak: float, step: int, steps: int, warmup: int, floor: float) -> 
     return peak * (1 - (1 - floor) * progress)
 
 
-def update(optimizer: torch.optim.Optimizer, learning_rate: float, max_norm: float) -> list[float]:
+def update(
+    optimizer: torch.optim.Optimizer, learning_rate: float, max_norm: float, scaler: torch.amp.GradScaler | None = None
+) -> list[float]:
     """Clip, step, clear; return the gradient's norm of each module before clipping.
 
     Each module is clipped by itself, so that one that is far off does not take the others' step. Where any gradient is
     not finite none is applied.
+
+    Args:
+        scaler: scaled the losses; its scale is taken out of the gradient, and moved by whether that was finite.
     """
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    scaled = scaler is not None and scaler.is_enabled() and any(p.grad is not None for p in parameters)
+    if scaler is not None and scaled:
+        scaler.unscale_(optimizer)
     norms = []
     for group in optimizer.param_groups:
         norms.append(float(torch.nn.utils.clip_grad_norm_(group["params"], max_norm)))
         group["lr"] = learning_rate * group.get("factor", 1.0)
     if all(map(math.isfinite, norms)):
         optimizer.step()
+    if scaler is not None and scaled:
+        scaler.update()
     optimizer.zero_grad(set_to_none=True)
     return norms

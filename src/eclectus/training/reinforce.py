@@ -17,6 +17,7 @@ from eclectus.algorithms.coefficients import KlCoefficient
 from eclectus.config import ReinforceConfig
 from eclectus.exploration.entropy import EntropyCoefficient
 from eclectus.policies.base import Policy
+from eclectus.policies.precision import loss_scaler
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.schedule import value_at
@@ -27,7 +28,7 @@ from eclectus.training import passes
 from eclectus.training.averaged import Averaged
 from eclectus.training.guard import Guard
 from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
-from eclectus.training.optimizer import adamw, add_module, scheduled, update
+from eclectus.training.optimizer import add_module, build, scheduled, update
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
@@ -76,7 +77,8 @@ class Reinforcer:
         self.config, self.tasks, self.dev = config, list(tasks), dev
         self.languages, self.seed, self.folder = list(languages), seed, folder
         self.tracker, self.stage, self.dev_max_length = tracker, stage, dev_max_length
-        self.optimizer = adamw(policy.model, config.learning_rate)
+        self.optimizer = build(config.optimizer, policy.model, config.learning_rate)
+        self.scaler = loss_scaler(policy.autocast, policy.device)
         # By the name of their optimizer's group in a checkpoint.
         self.weights = {"optimizer": Averaged(policy.model, "model", "mean", "best")}
         algorithm.build(policy, derive(seed, "algorithm"))
@@ -258,11 +260,12 @@ class Reinforcer:
         floor = 0.1 if self.config.decay else 1.0
         rate = scheduled(self.config.learning_rate, self.step, self.config.steps, self.config.warmup, floor)
         found: dict[str, list[float]] = {}
+        budget = self.config.micro_batch_tokens
         for number, rows in enumerate(self._parts(len(work.sources))):
             part = work if rows is None else work.only(rows)
             now = replace(part, reused=number > 0)
-            values = accumulate(self.policy, self.reference, self.algorithm, now, self.config.micro_batch_tokens)
-            norms = update(self.optimizer, rate, self.config.max_grad_norm)
+            values = accumulate(self.policy, self.reference, self.algorithm, now, budget, self.scaler)
+            norms = update(self.optimizer, rate, self.config.max_grad_norm, self.scaler)
             values |= zip(("grad_norm", "grad_norm_algorithm"), norms, strict=False)
             self._count_skipped(norms)
             for name, value in values.items():
@@ -296,7 +299,8 @@ class Reinforcer:
         if all(map(math.isfinite, norms)):
             return
         self.skipped += 1
-        if self.skipped == 1:
+        # In float16 a loss that was scaled too far is how its scale is found.
+        if self.skipped == 1 and not self.scaler.is_enabled():
             self.tracker.say(
                 f"[yellow]step {self.step}: the gradient is not finite, so this update was not made (counted as"
                 " skipped_updates); if it happens often, lower reinforce.learning_rate"
@@ -365,6 +369,7 @@ class Reinforcer:
             "kl": {name: coefficient.weight for name, coefficient in self.kl.items()},
             "entropy": self.entropy.weight,
             "skipped": self.skipped,
+            "scaler": self.scaler.state_dict(),
         }
         tensors = {"algorithm_state": self.algorithm.tensors()}
         for name, weights in self.weights.items():
@@ -392,6 +397,7 @@ class Reinforcer:
         for name, weight in state["kl"].items():
             self.kl[name].weight = weight
         self.entropy.weight, self.skipped = state["entropy"], state["skipped"]
+        self.scaler.load_state_dict(state["scaler"])
         for task in self.tasks:
             task.scaling.load_state_dict(state["scalings"][task.name])
         if self.renewed is not None:

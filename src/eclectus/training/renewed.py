@@ -63,7 +63,8 @@ class RenewedPolicies:
                 self._put(every, tensors[f"{_GROUP}{every}"])
 
     def _put(self, every: int, weights: Weights) -> None:
-        policy = self._copies[every] or self._start().copy()
+        # Trainable: the frozen copy of an untrained policy has its adapters off.
+        policy = self._copies[every] or self._start().copy(trainable=True)
         ckpt.load_weights(policy.model, dict(weights))
         self._copies[every] = policy
         self._trained = set(weights)

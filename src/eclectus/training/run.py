@@ -25,11 +25,14 @@ from eclectus.evaluation import report
 from eclectus.evaluation.results import Results, System
 from eclectus.languages import Direction, direction, expand_directions
 from eclectus.policies.base import Policy
-from eclectus.policies.load import load_policy, new_policy, resolve_device
+from eclectus.policies.load import BASE, load_policy, new_policy, resolve_device
+from eclectus.policies.precision import autocast_type
+from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rewards.base import RewardContext
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
+from eclectus.training import optimizer
 from eclectus.training.directions import check_sampling
 from eclectus.training.model_card import write_card
 from eclectus.training.reinforce import Reinforcer
@@ -169,8 +172,13 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     tracker.say("preparing the text")
     dataset = prepare(config.data, config.data.split_seed)
     run = Run(config, folder, dataset, tracker, resume)
+    autocast = autocast_type(config.policy.autocast, device)
+    for part in (config.supervised, config.reinforce):
+        if part is not None:
+            optimizer.check(part.optimizer, device)
     policy, seen = _first_policy(run)
     policy.model.to(device)
+    policy.autocast, policy.gradient_checkpointing = autocast, config.policy.gradient_checkpointing
     policy.check_languages(dataset.languages)
     directions = expand_directions(config.evaluation.directions, dataset.languages)
     dataset.check(directions)
@@ -281,7 +289,7 @@ def _supervised(run: Run, policy: Policy, config: SupervisedConfig) -> Trained:
     return run.stage("supervised", policy, train)
 
 
-def _first_policy(run: Run) -> tuple[Policy, SeenText | None]:
+def _first_policy(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
     config = run.config
     if config.policy.new is None:
         prompt = config.policy.prompt
@@ -292,6 +300,11 @@ def _first_policy(run: Run) -> tuple[Policy, SeenText | None]:
             policy.use_examples(run.pairs(["*-*"]))
         elif few_shot.pool is not None:
             policy.use_examples(read_pairs("policy.prompt.few_shot.pool", few_shot.pool, run.languages))
+        lora = config.policy.lora
+        if lora is not None:
+            path = config.policy.path
+            base = str(Path(path).resolve()) if path != BASE and Path(path).exists() else path
+            policy.adapt(lora, base, run.languages, derive(config.seed, "adapters"))
         return policy, seen
     texts = [text for language in run.languages for text in run.dataset.monolingual("train", language)]
     return new_policy(config.policy.new, texts, run.languages, derive(config.seed, "weights")), None

@@ -14,11 +14,12 @@ import torch
 
 from eclectus.config import SupervisedConfig
 from eclectus.policies.base import Policy
+from eclectus.policies.precision import loss_scaler
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.batches import PairBatches
-from eclectus.training.optimizer import adamw, scheduled, update
+from eclectus.training.optimizer import build, scheduled, update
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
 
@@ -73,8 +74,8 @@ def train_supervised(
         keep_best: False keeps the last weights.
         resume: continue from the checkpoint in `folder`, to the same result as an uninterrupted run.
     """
-    model = policy.model
-    optimizer = adamw(model, config.learning_rate)
+    model, scaler = policy.model, loss_scaler(policy.autocast, policy.device)
+    optimizer = build(config.optimizer, model, config.learning_rate)
     batches = PairBatches(
         policy,
         {d: list(s) for d, s in pairs.items()},
@@ -91,6 +92,7 @@ def train_supervised(
         state = found.state
         ckpt.load_weights(model, found.tensors["model"])
         ckpt.load_optimizer_tensors(model, optimizer, found.tensors["optimizer"])
+        scaler.load_state_dict(state["scaler"])
         best_weights = found.tensors["best"]
         batches.load_state_dict(state["batches"])
         step, best, best_step = state["step"], state["best"], state["best_step"]
@@ -110,6 +112,7 @@ def train_supervised(
             "stale": stale,
             "seconds": spent,
             "batches": batches.state_dict(),
+            "scaler": scaler.state_dict(),
         }
         ckpt.save(folder, step, ckpt.Checkpoint(tensors, state))
 
@@ -129,11 +132,11 @@ def train_supervised(
                 loss, likelihood = policy.smoothed_loss(
                     [pair.source for pair in batch], [pair.target for pair in batch], config.label_smoothing
                 )
-            (loss / count).backward()
+            scaler.scale(loss / count).backward()
             # A training of given time does not know its number of steps: its learning rate follows the clock.
             total = config.steps if seconds is None else max(step, round(step * seconds / max(spent, 1e-9)))
             rate = scheduled(config.learning_rate, step, total, config.warmup, floor=0.05)
-            (norm,) = update(optimizer, rate, config.max_grad_norm)
+            (norm,) = update(optimizer, rate, config.max_grad_norm, scaler)
             model.eval()
             tokens, loss_sum = tokens + count, loss_sum + float(likelihood)
             last = step == config.steps or (seconds is not None and spent + time.monotonic() - started >= seconds)

@@ -126,9 +126,19 @@ class _Means:
 
 
 def accumulate(
-    policy: Policy, reference: Policy, algorithm: Algorithm, work: Update, micro_batch_tokens: int
+    policy: Policy,
+    reference: Policy,
+    algorithm: Algorithm,
+    work: Update,
+    micro_batch_tokens: int,
+    scaler: torch.amp.GradScaler | None = None,
 ) -> dict[str, float]:
-    """Add the gradient of one step to the parameters of the policy and of the algorithm's module; returns metrics."""
+    """Add the gradient of one step, scaled by `scaler`, to the parameters of the policy and of the algorithm's module.
+
+    Returns:
+        metrics of the step.
+    """
+    scaler = scaler or torch.amp.GradScaler(enabled=False)
     sums = {"loss": 0.0}
     means = _Means()
     exact = work.kl.estimator == "exact" and (work.measure_kl or any(work.kl_weights))
@@ -145,7 +155,11 @@ def accumulate(
                 anchor=reference if exact else None,
                 states=algorithm.needs_states,
             )
-        loss, metrics = algorithm.loss(_loss_inputs(work, part, scores))
+        inputs = _loss_inputs(work, part, scores)
+        loss, metrics = algorithm.loss(inputs)
+        if not work.reused:
+            apart = (inputs.logprobs.detach() - inputs.old_logprobs).abs() * inputs.mask
+            means.add("logprob_mismatch", float(apart.sum()), float(inputs.mask.sum()))
         measured = torch.tensor([work.measure_kl or work.kl_weights[row] > 0 for row in rows], device=loss.device)
         if measured.any():
             loss = loss + _kl_term(reference, work, part, scores.logprobs, scores.divergence, measured, means)
@@ -153,12 +167,12 @@ def accumulate(
             entropy = (scores.entropy * part.actions).sum()
             loss = loss - work.entropy_weight * entropy / work.size.sequences
             means.add("policy_entropy", float(entropy.detach()), float(part.actions.sum()))
-        loss.backward()
+        scaler.scale(loss).backward()
         sums["loss"] += float(loss.detach())
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + value
     sums |= means.values()
-    likelihood = _likelihood(policy, work) if work.policy_learns else None
+    likelihood = _likelihood(policy, work, scaler) if work.policy_learns else None
     if likelihood is not None:
         sums["mle_loss"] = likelihood
     return sums
@@ -240,7 +254,7 @@ def _kl_term(
     return (terms.view(len(rows), -1) * weights[:, None]).sum() / work.size.sequences
 
 
-def _likelihood(policy: Policy, work: Update) -> float | None:
+def _likelihood(policy: Policy, work: Update, scaler: torch.amp.GradScaler) -> float | None:
     """Backward pass of the mean negative log-likelihood of the references, each token weighted by its task's `mle`."""
     rows = [row for row, text in enumerate(work.references) if text is not None and work.mle_weights[row] > 0]
     if not rows:
@@ -250,5 +264,5 @@ def _likelihood(policy: Policy, work: Update) -> float | None:
     logprobs = policy.token_logprobs([work.sources[row] for row in rows], tokens, mask)
     weights = torch.tensor([work.mle_weights[row] for row in rows], device=policy.device)
     loss = -(logprobs.sum(dim=(1, 2)) * weights).sum() / mask.sum()
-    loss.backward()
+    scaler.scale(loss).backward()
     return float(-logprobs.detach().sum() / mask.sum())

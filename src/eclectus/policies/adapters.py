@@ -1,0 +1,265 @@
+"""Low-rank adapters (LoRA, Hu et al. 2022) through peft, put into a model in place: its class and its interface stay.
+
+The frozen weights are held once. Copies of the policy (the KL reference, the controls, renewed translators) share them
+and own nothing but their adapters; the copy of a policy that has not been trained yet has its adapters switched off.
+
+With an adapter for each target language, the rows of a batch are routed: a row goes through the adapter of its own
+language, in peft's own batches of mixed adapters. A language that has no adapter is translated by the model as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from eclectus.config import LoraConfig
+from eclectus.errors import ModelError, nearest
+from eclectus.rollouts.base import Stepper
+
+CONFIG_FILE = "adapter_config.json"
+_WEIGHTS_FILE = "adapter_model.safetensors"
+_ONE = "default"
+_LANGUAGE = "to-"
+"""Before a language in an adapter's name: torch takes no module named `to` (Tongan), nor one like any other method."""
+
+_NO_ADAPTER = "__base__"
+_PREFIX = "base_model.model."
+"""What peft puts before the names of weights in a file."""
+
+
+class Routing:
+    """Which adapter each row of a batch goes through; hangs on every adapted layer as a hook."""
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self._known = frozenset(known)
+        self._rows: list[str] | None = None
+
+    @contextmanager
+    def __call__(self, languages: Sequence[str]) -> Iterator[None]:
+        """Within it, a batch has the rows of these languages, each language as many as there are samples of it."""
+        names = [_LANGUAGE + language for language in languages]
+        with self._set([name if name in self._known else _NO_ADAPTER for name in names]):
+            yield
+
+    def again(self) -> Any:
+        """What holds now, for a layer that runs again later."""
+        return self._set(self._rows)
+
+    def hook(
+        self, layer: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Tell an adapted layer the adapter of each of its input's rows."""
+        if self._rows is None:
+            raise RuntimeError("a model with an adapter per language was run without the languages of its rows")
+        times = len(args[0]) // len(self._rows)
+        names = [name for name in self._rows for _ in range(times)]
+        return args, {**kwargs, "adapter_names": names}
+
+    @contextmanager
+    def _set(self, rows: list[str] | None) -> Iterator[None]:
+        before, self._rows = self._rows, rows
+        try:
+            yield
+        finally:
+            self._rows = before
+
+
+class Adapters:
+    """The adapters of one model.
+
+    Args:
+        model: gets the adapters; everything else of it is frozen.
+        base: where the model comes from, for those who load the adapters again.
+        merge: save a plain model.
+        routing: None where one adapter serves all languages.
+    """
+
+    def __init__(self, model: Any, base: str, merge: bool, routing: Routing | None) -> None:
+        self.base, self.merge, self.routing = base, merge, routing
+        for name, parameter in model.named_parameters():
+            # peft lets one adapter learn at a time.
+            parameter.requires_grad_("lora_" in name)
+        if routing is not None:
+            for layer in _layers(model).values():
+                layer.register_forward_pre_hook(routing.hook, with_kwargs=True)
+
+    @classmethod
+    def new(cls, model: Any, config: LoraConfig, base: str, languages: Sequence[str], seed: int) -> Adapters:
+        """Adapters that change nothing yet (B = 0), their A drawn from `seed`.
+
+        Raises:
+            ModelError: peft is missing, or a target that the model does not have.
+        """
+        peft = _peft()
+        linear = linear_layers(model)
+        for target in config.targets or ():
+            if target not in linear:
+                raise ModelError(
+                    f"policy.lora.targets: the model has no linear layer '{target}'{nearest(target, linear)}"
+                )
+        names = [_LANGUAGE + language for language in languages] if config.per_language else [_ONE]
+        kind = "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
+        torch.manual_seed(seed)
+        for name in names:
+            settings = peft.LoraConfig(
+                r=config.rank,
+                lora_alpha=config.alpha,
+                lora_dropout=config.dropout,
+                target_modules=sorted(config.targets or linear),
+                task_type=kind,
+            )
+            _inject(model, settings, name)
+        merge = not config.per_language if config.merge is None else config.merge
+        return cls(model, base, merge, Routing(names) if config.per_language else None)
+
+    @classmethod
+    def load(cls, model: Any, folder: Path, base: str) -> Adapters:
+        """Adapters that `save` wrote, or peft; they can be trained on and are saved as adapters again.
+
+        Raises:
+            ModelError: peft is missing, or a file is damaged or belongs to another model.
+        """
+        peft = _peft()
+        folders = adapter_folders(folder)
+        for name, path in folders.items():
+            try:
+                settings = peft.PeftConfig.from_pretrained(str(path))
+                values = load_file(path / _WEIGHTS_FILE)
+                _inject(model, settings, name)
+                weights = {key.removeprefix(_PREFIX): value for key, value in values.items()}
+                found = peft.set_peft_model_state_dict(model, weights, adapter_name=name)
+            except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
+                reason = str(error).splitlines()[0]
+                raise ModelError(f"model: the adapter in '{path}' does not fit '{base}' ({reason})") from error
+            missing = [key for key in found.missing_keys if "lora_" in key and f".{name}." in key]
+            if missing or found.unexpected_keys or not isinstance(settings, peft.LoraConfig):
+                raise ModelError(f"model: the adapter in '{path}' does not fit '{base}'; it was made for another model")
+        return cls(model, base, False, None if list(folders) == [_ONE] else Routing(list(folders)))
+
+    def untouched(self, model: Any) -> bool:
+        """Whether no adapter changes anything: every B is 0."""
+        return not any(weight.detach().any() for name, weight in model.named_parameters() if "lora_B" in name)
+
+    def switch(self, model: Any, *, on: bool) -> None:
+        """Let the adapters work, or the model as it is without them."""
+        for layer in _layers(model).values():
+            layer.enable_adapters(on)
+
+    def save(self, model: Any, folder: Path) -> None:
+        """Write a plain model if `merge`, else the adapters as peft writes them, one folder for each language."""
+        if self.merge:
+            merged(model).save_pretrained(folder)
+            return
+        peft = _peft()
+        for name, settings in model.peft_config.items():
+            path = folder if name == _ONE else folder / name
+            path.mkdir(parents=True, exist_ok=True)
+            written = copy.copy(settings)
+            written.base_model_name_or_path, written.inference_mode = self.base, True
+            written.save_pretrained(str(path))
+            weights = peft.get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+            tensors = {_PREFIX + key: value.contiguous().cpu() for key, value in weights.items()}
+            save_file(tensors, path / _WEIGHTS_FILE, metadata={"format": "pt"})
+
+
+def frozen_tensors(model: torch.nn.Module) -> dict[int, torch.Tensor]:
+    """What copies of an adapted model share with it, as `copy.deepcopy` takes it: all but the adapters' weights."""
+    own = [tensor for name, tensor in model.named_parameters() if "lora_" not in name]
+    return {id(tensor): tensor for tensor in [*own, *model.buffers()]}
+
+
+def linear_layers(model: Any) -> set[str]:
+    """Last names of the linear layers that can have an adapter: all but the vocabulary's."""
+    head = model.get_output_embeddings()
+    linear = [n for n, module in model.named_modules() if isinstance(module, torch.nn.Linear) and module is not head]
+    return {name.rpartition(".")[2] for name in linear}
+
+
+def merged(model: Any) -> Any:
+    """A plain model, W + (alpha / rank) * B A; `model` stays as it is and shares with it what has no adapter."""
+    plain = copy.deepcopy(model, {id(t): t for t in [*model.parameters(), *model.buffers()]})
+    for name, layer in _layers(plain).items():
+        base = layer.get_base_layer()
+        with torch.no_grad():
+            base.weight = torch.nn.Parameter(base.weight + layer.get_delta_weight(_ONE), requires_grad=False)
+        parent, _, own = name.rpartition(".")
+        setattr(plain.get_submodule(parent), own, base)
+    del plain.peft_config
+    return plain
+
+
+def adapter_folders(folder: Path) -> dict[str, Path]:
+    """The adapters that lie in a folder, by name; none where it is not a folder of adapters."""
+    if (folder / CONFIG_FILE).exists():
+        return {_ONE: folder}
+    return {path.parent.name: path.parent for path in sorted(folder.glob(f"{_LANGUAGE}*/{CONFIG_FILE}"))}
+
+
+def adapted_base(folder: Path) -> str | None:
+    """The model that the adapters in `folder` belong to; None where it is not a folder of adapters.
+
+    Raises:
+        ModelError: the adapters do not name one model.
+    """
+    if (folder / "config.json").exists():
+        return None
+    files = [path / CONFIG_FILE for path in adapter_folders(folder).values()]
+    try:
+        bases = {json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"] for file in files}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"model: the {CONFIG_FILE} in '{folder}' is damaged; copy the folder again") from error
+    if not bases:
+        return None
+    base = bases.pop()
+    if bases or not isinstance(base, str) or not base:
+        raise ModelError(f"model: the adapters in '{folder}' do not name one base_model_name_or_path; write it there")
+    return base
+
+
+class RoutedStepper:
+    """A stepper of sources of several languages, each row decoded through the adapter of its language."""
+
+    def __init__(self, stepper: Stepper, routing: Routing, languages: Sequence[str]) -> None:
+        self._stepper, self._routing, self._languages = stepper, routing, list(languages)
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        with self._routing(self._languages):
+            return self._stepper.step(tokens)
+
+    def keep(self, sources: torch.Tensor) -> None:
+        self._stepper.keep(sources)
+        self._languages = [self._languages[i] for i in sources.tolist()]
+
+
+def _layers(model: Any) -> dict[str, Any]:
+    """The adapted layers by name."""
+    from peft.tuners.lora import LoraLayer
+
+    return {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+
+
+def _inject(model: Any, settings: Any, name: str) -> None:
+    with warnings.catch_warnings():
+        # A second adapter on the same model is what is wanted here.
+        warnings.simplefilter("ignore")
+        _peft().inject_adapter_in_model(settings, model, adapter_name=name)
+
+
+def _peft() -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise ModelError(
+            "policy.lora: adapters need peft; install it with `pip install 'eclectus[lora]'`, or use a model without"
+            " them"
+        ) from error
+    return peft

@@ -1,0 +1,127 @@
+"""Autocast: one type for sampling, scoring and training; near float32, and refused where a device has none."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+
+from eclectus.config import RunConfig
+from eclectus.errors import RunError
+from eclectus.policies.causal import CausalPolicy
+from eclectus.policies.precision import autocast_type, loss_scaler
+from eclectus.policies.seq2seq import Seq2SeqPolicy
+from eclectus.rollouts.base import Sampling
+from eclectus.training.optimizer import adamw, update
+from eclectus.training.update import accumulate
+from tests.algorithms.enumerated import algorithm
+from tests.policies.tiny_models import build
+from tests.tiny import segments, tiny_policy
+from tests.training.test_run import corpus, lines, run, same_weights, settings
+from tests.training.test_update import make_work
+
+__all__ = ["corpus"]
+ROWS = segments("en", "es")
+CPU = torch.device("cpu")
+TOLERANCE = {torch.bfloat16: 0.1, torch.float16: 0.02}
+"""Mean distance of log-probabilities from float32's, in nats, with weights ten times the usual size."""
+
+
+@pytest.fixture(params=["m2m100", "llama"])
+def policy(request, tmp_path):
+    model, tokenizer = build(request.param, tmp_path)
+    return (CausalPolicy if request.param == "llama" else Seq2SeqPolicy)(model, tokenizer)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_sampled_equals_scored_and_both_are_near_float32(policy, dtype):
+    policy.autocast = dtype
+    rollouts = policy.sample(ROWS, 3, Sampling(1.0, 8), torch.Generator().manual_seed(1))
+    sources = policy.tokenize_sources(ROWS)
+    again = policy.token_logprobs(sources, rollouts.tokens, rollouts.mask).detach()
+    policy.autocast = None
+    exact = policy.token_logprobs(sources, rollouts.tokens, rollouts.mask).detach()
+    count = rollouts.mask.sum()
+    apart, rounded = (again - rollouts.logprobs).abs().sum() / count, (again - exact).abs().sum() / count
+    assert again.dtype == torch.float32
+    assert apart < TOLERANCE[dtype]
+    assert 1e-5 < rounded < TOLERANCE[dtype]  # it does compute in the other type
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_gradients_are_float32_and_point_where_those_of_float32_do(policy, dtype):
+    work, found = make_work(policy), []
+    for policy.autocast in (None, dtype):
+        scaler = loss_scaler(policy.autocast, CPU)
+        metrics = accumulate(policy, policy.copy(), algorithm("rloo"), work, 10_000, scaler)
+        grads = {key: p.grad for key, p in policy.model.named_parameters() if p.grad is not None}
+        assert all(grad.dtype == torch.float32 for grad in grads.values())
+        found.append(torch.cat([grads[key].flatten() for key in sorted(grads)]) / scaler.get_scale())
+        policy.model.zero_grad()
+    assert 1e-5 < metrics["logprob_mismatch"] < TOLERANCE[dtype]  # samples were drawn in float32
+    assert torch.cosine_similarity(found[0], found[1], dim=0) > 0.97
+
+
+def test_a_scaled_loss_makes_the_same_step_and_too_large_a_scale_makes_none():
+    steps = []
+    for dtype in (None, torch.float16):
+        policy, scaler = tiny_policy(), loss_scaler(dtype, CPU)
+        work = make_work(policy)
+        accumulate(policy, policy.copy(), algorithm("rloo"), work, 1000, scaler)
+        norm = update(adamw(policy.model, 0.01), 0.01, 1.0, scaler)
+        steps.append((norm, [p.detach().clone() for p in policy.model.parameters()]))
+    assert steps[0][0] == pytest.approx(steps[1][0], rel=1e-5)
+    for a, b in zip(steps[0][1], steps[1][1], strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+    before, scale = [p.detach().clone() for p in policy.model.parameters()], scaler.get_scale()
+    scaler.scale(sum(p.sum() for p in policy.model.parameters() if p.requires_grad) * 1e38).backward()
+    assert not torch.isfinite(torch.tensor(update(adamw(policy.model, 0.01), 0.01, 1.0, scaler)))
+    assert all(torch.equal(a, b) for a, b in zip(before, policy.model.parameters(), strict=True))
+    assert scaler.get_scale() == scale / 2
+    update(adamw(policy.model, 0.01), 0.01, 1.0, scaler)  # a step without any gradient
+
+
+def test_supervised_loss_is_near_that_of_float32(policy):
+    sources, targets = policy.tokenize_sources(ROWS), policy.tokenize_targets([row.reference for row in ROWS])
+    exact = policy.smoothed_loss(sources, targets, 0.1)[0]
+    policy.autocast = torch.bfloat16
+    rounded = policy.smoothed_loss(sources, targets, 0.1)[0]
+    assert 0 < abs(rounded.item() / exact.item() - 1) < 0.02
+
+
+def test_a_run_under_autocast_resumes_to_the_same_weights(corpus, tmp_path, monkeypatch):
+    values = settings(corpus).model_dump()
+    values["policy"] |= {"autocast": "float16", "gradient_checkpointing": True}
+    values["supervised"] |= {"steps": 2, "evaluate_every": 1}
+    values["reinforce"] |= {"steps": 3, "checkpoint_every": 1}
+    config = RunConfig(**values)
+    run.start(config, tmp_path / "whole")
+    advance = run.Tracker.advance
+
+    def interrupt(self, at, note):
+        advance(self, at, note)
+        self.stop_requested = not note.startswith("loss")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.Tracker, "advance", interrupt)
+        with pytest.raises(run.InterruptedRunError):
+            run.start(config, tmp_path / "stopped")
+    run.resume(tmp_path / "stopped")
+    assert same_weights(tmp_path / "whole", tmp_path / "stopped")
+    apart = [row["logprob_mismatch"] for row in lines(tmp_path / "whole") if "logprob_mismatch" in row]
+    assert apart and max(apart) < 0.01
+
+
+def test_a_device_that_cannot_is_refused(corpus, monkeypatch):
+    assert autocast_type(None, CPU) is None
+    assert autocast_type("bfloat16", CPU) is torch.bfloat16
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "autocast", lambda *_: nullcontext())  # it goes on in float32
+        with pytest.raises(RunError, match=r"device 'cpu' does not compute in float16; set policy\.autocast: null"):
+            autocast_type("float16", CPU)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: False)
+    with pytest.raises(RunError, match=r"'cuda' does not compute in bfloat16; set policy\.autocast: float16 or null"):
+        autocast_type("bfloat16", torch.device("cuda"))
+    values = settings(corpus).model_dump()
+    values["policy"]["autocast"], values["supervised"]["precision"] = "bfloat16", "bfloat16"
+    with pytest.raises(ValueError, match=r"drop supervised\.precision"):
+        RunConfig(**values)
