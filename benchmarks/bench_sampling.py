@@ -1,13 +1,9 @@
-"""Sampling with the native engine against transformers' `generate`, and against CTranslate2 where it is installed.
+"""Sampling with the native engine against transformers' `generate`: same model, sources, samples and tokens.
 
-Same model, sources, samples and tokens: all run to a fixed length without end-of-sequence, all in float32.
+Both run to a fixed length without end-of-sequence, so that both make exactly the same number of tokens.
 """
 
 from __future__ import annotations
-
-import tempfile
-from importlib.util import find_spec
-from pathlib import Path
 
 import models
 import torch
@@ -22,7 +18,7 @@ SOURCES, SAMPLES, TOKENS = 32, 8, 40
 
 
 class Case:
-    """A policy and its sources, and each engine's way to draw from them."""
+    """A policy and its sources, and both ways to draw from them."""
 
     def __init__(self, policy: PretrainedPolicy, runs: int) -> None:
         self.policy, self.runs = policy, runs
@@ -55,43 +51,11 @@ class Case:
         assert made.shape == (SOURCES * SAMPLES, TOKENS + 1)
 
 
-class CTranslate2:
-    """The same weights in CTranslate2."""
-
-    def __init__(self, case: Case) -> None:
-        import ctranslate2
-        from ctranslate2.converters import TransformersConverter
-
-        folder = Path(tempfile.mkdtemp(prefix="eclectus-bench-"))
-        case.policy.save(folder / "model")
-        TransformersConverter(str(folder / "model")).convert(str(folder / "converted"))
-        threads = torch.get_num_threads()
-        self._engine = ctranslate2.Translator(
-            str(folder / "converted"), compute_type="float32", intra_threads=threads, inter_threads=1
-        )
-        self._sources = [case.policy.tokenizer.convert_ids_to_tokens(list(source.ids)) for source in case.sources]
-
-    def __call__(self) -> None:
-        made = self._engine.translate_batch(
-            self._sources, beam_size=1, num_hypotheses=SAMPLES, sampling_topk=0, sampling_temperature=1.0,
-            min_decoding_length=TOKENS, max_decoding_length=TOKENS, return_scores=True,
-        )  # fmt: skip
-        lengths = {len(tokens) for result in made for tokens in result.hypotheses}
-        assert len(made) == SOURCES and lengths == {TOKENS}, f"not the same work: {lengths}"
-
-
 def main() -> None:
     cases = {"shipped base": Case(models.shipped(), 5), "Marian-base size": Case(models.marian_base(), 3)}
     heading("generate")
     for name, case in cases.items():
         compare(f"sample {SOURCES} x {SAMPLES} x {TOKENS}, {name}", case.ours, case.generate, case.runs, goal=2.5)
-    if find_spec("ctranslate2") is None:
-        print("sampling against CTranslate2: left out, ctranslate2 is not installed")
-        return
-    heading("CTranslate2")
-    for name, case in cases.items():
-        engine = CTranslate2(case)
-        compare(f"sample {SOURCES} x {SAMPLES} x {TOKENS}, {name}, CTranslate2", case.ours, engine, case.runs, goal=0.8)
 
 
 if __name__ == "__main__":
