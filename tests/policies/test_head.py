@@ -4,9 +4,11 @@ import torch
 from eclectus.policies import head
 
 
-@pytest.fixture
-def case(monkeypatch):
-    monkeypatch.setattr(head, "_PIECE_ELEMENTS", 64 * 50)  # several pieces
+# Nothing of the forward pass is kept for the backward one, two of the six blocks, all of them.
+@pytest.fixture(params=[0, 2 * 9 * 333 * 4, 10**9], ids=["none-kept", "some-kept", "all-kept"])
+def case(monkeypatch, request):
+    monkeypatch.setattr(head, "_PIECE_ELEMENTS", 9 * 333)  # several pieces
+    monkeypatch.setattr(head, "_KEPT_BYTES", request.param)
     torch.manual_seed(0)
     hidden = torch.randn(333, 8, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(50, 8, dtype=torch.float64, requires_grad=True)
@@ -90,6 +92,39 @@ def test_divergence_and_gradient_equal_the_plain_ones(case):
         strict=True,
     ):
         assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_a_second_backward_pass_finds_the_same_gradient(case):
+    hidden, weight, labels = case
+    ours = head.token_logprobs(hidden, weight, torch.zeros(50, dtype=torch.float64), labels, 0.7).sum()
+    first = torch.autograd.grad(ours, [hidden, weight], retain_graph=True)
+    for a, b in zip(first, torch.autograd.grad(ours, [hidden, weight]), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_a_frozen_head_gets_no_gradient_and_frozen_states_none_either(case):
+    hidden, weight, labels = case
+    bias = torch.zeros(50, dtype=torch.float64)
+    both = torch.autograd.grad(head.token_logprobs(hidden, weight, bias, labels, 1.0).sum(), [hidden, weight])
+    states = torch.autograd.grad(head.token_logprobs(hidden, weight.detach(), bias, labels, 1.0).sum(), [hidden])
+    rows = torch.autograd.grad(head.token_logprobs(hidden.detach(), weight, bias, labels, 1.0).sum(), [weight])
+    assert torch.allclose(states[0], both[0]) and torch.allclose(rows[0], both[1])
+
+
+def test_half_precision_sums_in_single(case):
+    """bfloat16 has 8 bits: gradients summed over many blocks in it would be off by percents."""
+    hidden, weight, labels = case
+    bias = torch.zeros(50)
+    low_hidden, low_weight = (x.detach().bfloat16().requires_grad_() for x in (hidden, weight))
+    loss, _ = head.smoothed_cross_entropy(low_hidden, low_weight, bias, labels, 0.1)
+    ours = torch.autograd.grad(loss, [low_hidden, low_weight])
+    exact_hidden, exact_weight = (x.detach().double().requires_grad_() for x in (low_hidden, low_weight))
+    plain = torch.nn.functional.cross_entropy(
+        exact_hidden @ exact_weight.T, labels, label_smoothing=0.1, reduction="sum"
+    )
+    for a, b in zip(ours, torch.autograd.grad(plain, [exact_hidden, exact_weight]), strict=True):
+        assert a.dtype == torch.bfloat16
+        assert (a.double() - b).norm() / b.norm() < 0.01
 
 
 def test_nothing_to_score_is_an_empty_answer(case):

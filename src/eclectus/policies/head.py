@@ -1,7 +1,7 @@
-"""The vocabulary head in pieces: log-probabilities and losses that never hold the whole [tokens, vocabulary] tensor.
+"""The vocabulary head in blocks: log-probabilities and losses that never hold the whole [tokens, vocabulary] tensor.
 
 On a small model most of a step's time goes into this tensor being written and read again. All functions work through
-a few hundred tokens at a time, which stay in the processor's cache, and are exact.
+a block at a time, which stays in the processor's cache, and are exact.
 """
 
 from __future__ import annotations
@@ -14,12 +14,36 @@ from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
 _PIECE_ELEMENTS = 2_000_000
-"""Elements of the largest logits tensor that is held at once."""
+"""Elements of the largest logits tensor that is worked on at once."""
+
+_KEPT_BYTES = 256 * 2**20
+"""Memory for what one loss keeps of its forward pass; a small vocabulary fits in whole."""
 
 
 def _pieces(tokens: int, vocabulary: int) -> list[slice]:
-    size = max(64, _PIECE_ELEMENTS // vocabulary)
-    return [slice(first, min(first + size, tokens)) for first in range(0, tokens, size)]
+    """Slices of the tokens."""
+    return _slices(tokens, max(64, _PIECE_ELEMENTS // vocabulary))
+
+
+def _columns(tokens: int, vocabulary: int) -> list[slice]:
+    """Slices of the vocabulary."""
+    return _slices(vocabulary, max(1, _PIECE_ELEMENTS // max(1, tokens)))
+
+
+def _slices(length: int, size: int) -> list[slice]:
+    return [slice(first, min(first + size, length)) for first in range(0, length, size)]
+
+
+def _inside(labels: torch.Tensor, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows whose label lies in a block, and its column there."""
+    rows = ((labels >= part.start) & (labels < part.stop)).nonzero().squeeze(1)
+    return rows, labels[rows] - part.start
+
+
+def _add_bias(values: torch.Tensor, bias: torch.Tensor, temperature: float) -> torch.Tensor:
+    """(values + bias) / temperature in single precision, in place where that is what they have."""
+    values = values.float().add_(bias)
+    return values if temperature == 1 else values.div_(temperature)
 
 
 def product(hidden: torch.Tensor, head: torch.Tensor, softcap: float | None = None) -> torch.Tensor:
@@ -37,8 +61,21 @@ def _uncap(slope: torch.Tensor, capped: torch.Tensor, softcap: float | None) -> 
     return slope if softcap is None else slope.mul_(1 - (capped / softcap) ** 2)
 
 
-class _TokenLogprobs(torch.autograd.Function):
-    """Backward makes each piece of logits again: one more matrix product instead of gigabytes kept."""
+@dataclass
+class _Block:
+    """What is kept of a block of columns: exp(logit - top), [N, columns], and the largest logit of each row, [N, 1]."""
+
+    scaled: torch.Tensor
+    top: torch.Tensor
+
+
+class _LabelLogprobs(torch.autograd.Function):
+    """Log-probability of each label, and the mean log-probability over the vocabulary, [N] each.
+
+    Goes through blocks of the vocabulary, so that each row of the weight is read once and its gradient written once.
+    Backward needs each block again: up to `_KEPT_BYTES` of them are kept, the others are made again, which is one more
+    matrix product instead of gigabytes.
+    """
 
     @staticmethod
     def forward(
@@ -49,31 +86,59 @@ class _TokenLogprobs(torch.autograd.Function):
         labels: torch.Tensor,
         temperature: float,
         softcap: float | None,
-    ) -> torch.Tensor:
-        result = hidden.new_empty(len(labels), dtype=torch.float32)
-        for part in _pieces(len(labels), len(head)):
-            values = (product(hidden[part], head, softcap) + bias).float() / temperature
-            result[part] = values.gather(1, labels[part, None]).squeeze(1) - torch.logsumexp(values, dim=-1)
-        ctx.save_for_backward(hidden, head, bias, labels)
-        ctx.temperature, ctx.softcap = temperature, softcap
-        return result
+        uniform: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        picked = hidden.new_zeros(len(labels), dtype=torch.float32)
+        summed, total = torch.zeros_like(picked), torch.full_like(picked, float("-inf"))
+        kept: dict[int, _Block] = {}
+        room = _KEPT_BYTES if any(ctx.needs_input_grad) and softcap is None else 0
+        for number, part in enumerate(_columns(len(labels), len(head))):
+            values = _add_bias(product(hidden, head[part], softcap), bias[part], temperature)
+            rows, columns = _inside(labels, part)
+            picked[rows] = values[rows, columns]
+            if uniform:
+                summed += values.sum(dim=-1)
+            # A block of tokens that can never be has no finite logit to subtract.
+            top = values.amax(dim=-1, keepdim=True).clamp_(min=torch.finfo(values.dtype).min)
+            scaled = values.sub_(top).exp_()
+            total = torch.logaddexp(total, scaled.sum(dim=-1).log_() + top.squeeze(1))
+            room -= scaled.nbytes
+            if room >= 0:
+                kept[number] = _Block(scaled, top)
+        ctx.save_for_backward(hidden, head, bias, labels, total)
+        ctx.temperature, ctx.softcap, ctx.kept = temperature, softcap, kept
+        return picked - total, summed / len(head) - total
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        hidden, head, bias, labels = ctx.saved_tensors
-        scale = grads[0] / ctx.temperature
-        grad_hidden = torch.empty_like(hidden)
-        grad_head = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
-        for part in _pieces(len(labels), len(head)):
-            capped = product(hidden[part], head, ctx.softcap)
-            # d log p(y) / d logit = [y] - p, times the incoming gradient.
-            slope = torch.softmax((capped + bias).float() / ctx.temperature, dim=-1).mul_(-scale[part, None])
-            slope.scatter_add_(1, labels[part, None], scale[part, None])
-            slope = _uncap(slope, capped, ctx.softcap).to(head.dtype)
-            grad_hidden[part] = slope @ head
+        hidden, head, bias, labels, total = ctx.saved_tensors
+        wants_hidden, wants_head = ctx.needs_input_grad[:2]
+        by_label, everywhere = (grad / ctx.temperature for grad in grads)
+        sloped = -(by_label + everywhere)[:, None]
+        # Sums over blocks are made in single precision at least, whatever the model's own.
+        grad_hidden = torch.zeros_like(hidden, dtype=torch.promote_types(hidden.dtype, torch.float32))
+        grad_head = torch.empty_like(head) if wants_head else None
+        for number, part in enumerate(_columns(len(labels), len(head))):
+            block, capped = ctx.kept.pop(number, None), None
+            if block is not None:
+                slope = block.scaled.mul_((block.top - total[:, None]).exp_().mul_(sloped))
+            else:
+                capped = product(hidden, head[part], ctx.softcap)
+                values = _add_bias(capped.clone() if ctx.softcap else capped, bias[part], ctx.temperature)
+                slope = values.sub_(total[:, None]).exp_().mul_(sloped)
+            # d log p(y) / d logit = [y] - p, and 1 / V - p for the mean, times the incoming gradients.
+            if everywhere.any():
+                slope += everywhere[:, None] / len(head)
+            rows, columns = _inside(labels, part)
+            slope[rows, columns] += by_label[rows]
+            if capped is not None:
+                slope = _uncap(slope, capped, ctx.softcap)
+            slope = slope.to(head.dtype)
+            if wants_hidden:
+                grad_hidden += slope @ head[part]
             if grad_head is not None:
-                grad_head.addmm_(slope.T, hidden[part])
-        return grad_hidden, grad_head, None, None, None, None
+                torch.mm(slope.T, hidden, out=grad_head[part])
+        return grad_hidden.to(hidden.dtype) if wants_hidden else None, grad_head, *([None] * 5)
 
 
 def token_logprobs(
@@ -94,50 +159,10 @@ def token_logprobs(
     Returns:
         float32 [N].
     """
-    result: torch.Tensor = _TokenLogprobs.apply(hidden, head, bias, labels, temperature, softcap)
-    return result
-
-
-class _SmoothedCrossEntropy(torch.autograd.Function):
-    """The gradient is made in the forward pass, while the logits are at hand: it is only scaled later."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        hidden: torch.Tensor,
-        head: torch.Tensor,
-        bias: torch.Tensor,
-        labels: torch.Tensor,
-        smoothing: float,
-        softcap: float | None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        loss = torch.zeros((), device=hidden.device)
-        plain = torch.zeros((), device=hidden.device)
-        grad_hidden = torch.empty_like(hidden)
-        grad_head = torch.zeros_like(head) if ctx.needs_input_grad[1] else None
-        for part in _pieces(len(labels), len(head)):
-            capped = product(hidden[part], head, softcap)
-            values = (capped + bias).float()
-            normaliser = torch.logsumexp(values, dim=-1)
-            likelihood = normaliser - values.gather(1, labels[part, None]).squeeze(1)
-            uniform = normaliser - values.mean(dim=-1)
-            plain += likelihood.sum()
-            loss += ((1 - smoothing) * likelihood + smoothing * uniform).sum()
-            slope = values.sub_(normaliser[:, None]).exp_().sub_(smoothing / len(head))
-            slope.scatter_add_(1, labels[part, None], slope.new_full((len(slope), 1), smoothing - 1))
-            slope = _uncap(slope, capped, softcap).to(head.dtype)
-            grad_hidden[part] = slope @ head
-            if grad_head is not None:
-                grad_head.addmm_(slope.T, hidden[part])
-        ctx.save_for_backward(grad_hidden, grad_head)
-        ctx.mark_non_differentiable(plain)
-        return loss, plain
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        grad_hidden, grad_head = ctx.saved_tensors
-        head = None if grad_head is None else grad_head * grads[0]
-        return grad_hidden * grads[0], head, None, None, None, None
+    result: tuple[torch.Tensor, torch.Tensor] = _LabelLogprobs.apply(
+        hidden, head, bias, labels, temperature, softcap, False
+    )
+    return result[0]
 
 
 def smoothed_cross_entropy(
@@ -153,10 +178,10 @@ def smoothed_cross_entropy(
     Label smoothing as in Szegedy et al. 2016, section 7: the target is (1 - s) on the label plus s / V everywhere.
     Shapes as in `token_logprobs`; `bias` is finite.
     """
-    result: tuple[torch.Tensor, torch.Tensor] = _SmoothedCrossEntropy.apply(
-        hidden, head, bias, labels, smoothing, softcap
-    )
-    return result
+    picked, mean = _LabelLogprobs.apply(hidden, head, bias, labels, 1.0, softcap, smoothing > 0)
+    plain = -picked.sum()
+    loss = (1 - smoothing) * plain - smoothing * mean.sum() if smoothing else plain
+    return loss, plain.detach()
 
 
 @dataclass(frozen=True)
