@@ -103,6 +103,17 @@ class PolicyConfig(Model):
     path: str = Field("base", description="'base' (shipped), a folder, or a hub id")
     new: NewModelConfig | None = None
     prompt: PromptConfig = Field(PromptConfig(), description="for models without language tags")
+    add_languages: dict[str, str] = Field(
+        default_factory=dict,
+        description="languages that the model lacks, each with the one of the model whose tag it starts from, as in"
+        " {ast: es}",
+    )
+
+    @model_validator(mode="after")
+    def _a_new_model_has_all(self) -> PolicyConfig:
+        if self.new is not None and self.add_languages:
+            raise ValueError("policy.new has a tag for every language of the run, drop policy.add_languages")
+        return self
 
 
 class DenoisingConfig(Model):
