@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eclectus import __version__, cli_reward
+from eclectus import __version__, cli_export, cli_reward
 from eclectus.errors import ConfigError, EclectusError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ app = typer.Typer(
 recipe_app = typer.Typer(help="Packaged configurations.", no_args_is_help=True)
 app.add_typer(recipe_app, name="recipe")
 app.add_typer(cli_reward.app, name="reward")
+app.add_typer(cli_export.app, name="export")
 
 Overrides = Annotated[
     list[str] | None,

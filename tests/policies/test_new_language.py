@@ -206,5 +206,5 @@ def test_models_without_tags_have_no_need(name, tmp_path):
 
 
 def test_a_new_model_needs_none():
-    with pytest.raises(ValueError, match="has a tag for every language of the run, drop policy.add_languages"):
+    with pytest.raises(ValueError, match=r"has a tag for every language of the run, drop policy\.add_languages"):
         PolicyConfig(new={}, add_languages={"pcm": "en"})
