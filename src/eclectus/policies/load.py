@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import logging as hub_logging
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers import logging as transformers_logging
 from transformers.utils import cached_file
@@ -24,6 +26,7 @@ from eclectus.policies.causal import MODEL_TYPES as CAUSAL
 from eclectus.policies.causal import PROMPT_FILE, CausalPolicy
 from eclectus.policies.families import families
 from eclectus.policies.folder import check_config, check_folder
+from eclectus.policies.gguf import check_gguf, forget_quantisation, is_gguf
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.policies.tokenizer import train_tokenizer
 
@@ -35,43 +38,60 @@ def base_folder() -> Path:
     return Path(str(files("eclectus") / "base"))
 
 
-def load_policy(path: str, prompt: PromptConfig | None = None) -> tuple[Policy, SeenText | None]:
+def load_policy(
+    path: str, prompt: PromptConfig | None = None, revision: str | None = None
+) -> tuple[Policy, SeenText | None]:
     """Load a model in float32 and, where it carries them, the hashes of the text it was trained on.
 
     Weights are read from safetensors; where there are none, from pytorch_model.bin, of which torch reads the tensors
     and nothing else (`weights_only`). Code that a model brings is never run.
 
     Args:
-        path: `base`, a folder, or a hub id.
+        path: `base`, a folder, a GGUF file, or a hub id.
         prompt: how a model without language tags is asked; None: as its folder says, or the default.
+        revision: branch, tag or commit of a hub id; None: its main branch.
 
     Raises:
         ModelError: it cannot be loaded.
     """
     name = str(base_folder()) if path == BASE else path
     known = {*families(), *CAUSAL}
-    if Path(name).exists():
+    options: dict[str, Any] = {"trust_remote_code": False}
+    single = is_gguf(Path(name))
+    if single:
+        check_gguf(Path(name))
+        options["gguf_file"] = Path(name).name
+        name = str(Path(name).parent)
+    elif Path(name).exists():
         check_folder(Path(name), known)
+    elif not _may_be_hub_id(name):
+        raise ModelError(
+            f"model: cannot load '{path}' (no such folder); give 'base', a folder that `eclectus train` wrote, or a hub"
+            " id with its owner, as in Helsinki-NLP/opus-mt-en-es"
+        )
+    else:
+        options["revision"] = revision or "main"
     with _one_sentence(path), _quiet():
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(name, **options)
         check_config(path, config.to_dict(), known)
-        tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        tokenizer: Any = AutoTokenizer.from_pretrained(name, **options)
         causal = config.model_type in CAUSAL
         library: Any = AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM
-        model, info = library.from_pretrained(
-            name, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
-        )
+        model, info = library.from_pretrained(name, dtype=torch.float32, output_loading_info=True, **options)
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(
             f"model: the weights in '{path}' lack {len(missing)} of the model's tensors, {missing[0]} first;"
             " they belong to another architecture"
         )
-    saved = _file(name, PROMPT_FILE) if causal and prompt is None else None
+    if single:
+        forget_quantisation(model)
+        return CausalPolicy(model, tokenizer, prompt), None
+    saved = _file(name, PROMPT_FILE, revision) if causal and prompt is None else None
     if saved is not None:
-        return CausalPolicy.with_saved_prompt(model, tokenizer, saved), _seen(name)
+        return CausalPolicy.with_saved_prompt(model, tokenizer, saved), _seen(name, revision)
     policy = (CausalPolicy if causal else Seq2SeqPolicy)(model, tokenizer, prompt)
-    return policy, _seen(name)
+    return policy, _seen(name, revision)
 
 
 def new_policy(config: NewModelConfig, texts: Sequence[str], languages: Sequence[str], seed: int) -> Policy:
@@ -107,11 +127,25 @@ def _one_sentence(path: str) -> Iterator[None]:
             f"model: the weights in '{path}' are damaged, or hold more than tensors, which is not read;"
             " use a copy in safetensors"
         ) from error
-    except (ImportError, OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except (
+        ImportError,
+        OSError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        struct.error,
+    ) as error:
         if isinstance(error, ImportError) or "sentencepiece" in str(error):
             raise ModelError(
                 f"model: the tokenizer of '{path}' needs sentencepiece; install it with"
                 " `pip install 'eclectus[sentencepiece]'`"
+            ) from error
+        if isinstance(error, OSError) and "connect" in str(error):
+            raise ModelError(
+                f"model: '{path}' is no folder here, and the model hub cannot be reached to look for it there; connect"
+                " to the network, or give a folder that holds the model"
             ) from error
         raise ModelError(
             f"model: cannot load '{path}' ({_reason(error)}); give a folder that `eclectus train` wrote, a folder of"
@@ -130,29 +164,41 @@ def _one_sentence(path: str) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the libraries' advice, such as on untied embeddings that are as they should be, off the screen."""
-    level = transformers_logging.get_verbosity()
+    level, hub_level = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         transformers_logging.set_verbosity(level)
+        hub_logging.set_verbosity(hub_level)
 
 
-def _file(name: str, file: str) -> Path | None:
+def _may_be_hub_id(model: str) -> bool:
+    """Tell `owner/name` from a mistyped folder: asking the hub takes a minute where there is no network."""
+    owner, slash, name = model.partition("/")
+    return bool(owner and slash and name) and "/" not in name and owner[0] not in ".~" and not Path(owner).exists()
+
+
+def _file(name: str, file: str, revision: str | None) -> Path | None:
     """A file of a model folder or of a hub id, where there is one."""
     folder = Path(name)
     if folder.is_dir():
         return folder / file if (folder / file).exists() else None
     found = cached_file(
-        name, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
+        name,
+        file,
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
     )
     return None if found is None else Path(found)
 
 
-def _seen(name: str) -> SeenText | None:
-    path = _file(name, SEEN_FILE)
+def _seen(name: str, revision: str | None) -> SeenText | None:
+    path = _file(name, SEEN_FILE, revision)
     return None if path is None else SeenText.load(path.parent)
 
 

@@ -273,7 +273,9 @@ def _first_policy(run: Run) -> tuple[Policy, SeenText | None]:
     if config.policy.new is None:
         prompt = config.policy.prompt
         # A model that was trained with a prompt brings it along, unless the run has its own.
-        policy, seen = load_policy(config.policy.path, None if prompt == PromptConfig() else prompt)
+        policy, seen = load_policy(
+            config.policy.path, None if prompt == PromptConfig() else prompt, config.policy.revision
+        )
         if config.policy.add_languages:
             policy = add_languages(policy, config.policy.add_languages)
         few_shot = prompt.few_shot
