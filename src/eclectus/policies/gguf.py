@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import transformers
+
 from eclectus.errors import ModelError
 
 _MAGIC = b"GGUF"
@@ -37,8 +39,15 @@ def check_gguf(path: Path) -> None:
         )
 
 
+def float_weights() -> dict[str, Any]:
+    """What asks `from_pretrained` for weights that can be trained; it may keep them quantised where it has kernels."""
+    # Earlier releases of transformers 5 have no such setting and never keep them quantised.
+    kind = getattr(transformers, "GgufConfig", None)
+    return {} if kind is None else {"quantization_config": kind(dequantize=True)}
+
+
 def forget_quantisation(model: Any) -> None:
-    """Take from a model the mark that its file was quantised: its weights no longer are, and with it it is not saved."""
+    """Take off the mark that the file was quantised: the weights no longer are, and a marked model is not saved."""
     model.hf_quantizer = None
     for holder in (model, model.config):
         if hasattr(holder, "quantization_config"):

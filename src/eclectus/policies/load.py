@@ -26,11 +26,14 @@ from eclectus.policies.causal import MODEL_TYPES as CAUSAL
 from eclectus.policies.causal import PROMPT_FILE, CausalPolicy
 from eclectus.policies.families import families
 from eclectus.policies.folder import check_config, check_folder
-from eclectus.policies.gguf import check_gguf, forget_quantisation, is_gguf
+from eclectus.policies.gguf import check_gguf, float_weights, forget_quantisation, is_gguf
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.policies.tokenizer import train_tokenizer
 
 BASE = "base"
+
+_USUAL = (ImportError, OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, struct.error)
+"""What the libraries raise at a folder or file that is no model."""
 
 
 def base_folder() -> Path:
@@ -77,7 +80,9 @@ def load_policy(
         tokenizer: Any = AutoTokenizer.from_pretrained(name, **options)
         causal = config.model_type in CAUSAL
         library: Any = AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM
-        model, info = library.from_pretrained(name, dtype=torch.float32, output_loading_info=True, **options)
+        model, info = library.from_pretrained(
+            name, dtype=torch.float32, output_loading_info=True, **options, **(float_weights() if single else {})
+        )
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(
@@ -127,16 +132,7 @@ def _one_sentence(path: str) -> Iterator[None]:
             f"model: the weights in '{path}' are damaged, or hold more than tensors, which is not read;"
             " use a copy in safetensors"
         ) from error
-    except (
-        ImportError,
-        OSError,
-        ValueError,
-        RuntimeError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        struct.error,
-    ) as error:
+    except _USUAL as error:
         if isinstance(error, ImportError) or "sentencepiece" in str(error):
             raise ModelError(
                 f"model: the tokenizer of '{path}' needs sentencepiece; install it with"

@@ -31,7 +31,8 @@ def write_card(folder: Path, config: RunConfig, dataset: Dataset, results: Resul
         f"# {config.title}",
         "",
         *(f"{sentence}\n" for sentence in results.headline),
-        "A source opens with the tag of the target language: `>>fr<< Good morning`.",
+        "How each kind of model is told its languages: the table in eclectus's docs/models.md"
+        f" (this one was begun from `{config.policy.path if config.policy.new is None else 'random weights'}`).",
         "",
         "## Scores on held-out text",
         "",
