@@ -83,3 +83,19 @@ def test_a_run_teaches_a_model_a_language_that_it_had_no_tag_for(corpus, tmp_pat
     config.policy.add_languages = {}
     with pytest.raises(ModelError, match=r"no language 'pcm'.*policy.add_languages adds one"):
         run.start(config, tmp_path / "again")
+
+
+def test_the_model_card_holds_data_rewards_and_the_scores_of_every_system(corpus, tmp_path):
+    config = settings(corpus, controls=["best_of_n"])
+    results = run.start(config, tmp_path / "run")
+    card = (tmp_path / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    for name, by_system in results.scores.items():
+        assert len(by_system) > 1
+        for system in (results.system(key) for key in by_system):
+            row = next(line for line in card.splitlines() if line.startswith(f"| {name} ") and system.label in line)
+            assert f" {by_system[system.name].chrf:.1f} |" in row
+            assert ("**" in row) == (system.role == "system")
+    assert {system.role for system in results.systems} >= {"base", "system", "control"}
+    assert all(signature in card for signature in results.signatures.values())
+    assert "tsv|" in card
+    assert "begun from `random weights`" in card
