@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eclectus import __version__, cli_recipe, cli_reward
+from eclectus import __version__, cli_export, cli_recipe, cli_reward
 from eclectus.errors import ConfigError, EclectusError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_recipe.app, name="recipe")
 app.add_typer(cli_reward.app, name="reward")
+app.add_typer(cli_export.app, name="export")
 
 Overrides = Annotated[
     list[str] | None,

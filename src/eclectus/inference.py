@@ -16,7 +16,7 @@ from eclectus.errors import DataError, ModelError
 from eclectus.evaluation import tables
 from eclectus.evaluation.metrics import Scorer
 from eclectus.policies.base import Policy
-from eclectus.policies.load import BASE, load_policy, resolve_device
+from eclectus.policies.load import load_policy, resolve_device
 from eclectus.segment import Segment
 
 _MAX_LENGTH = 128
@@ -35,20 +35,9 @@ def load(model: str) -> tuple[Policy, SeenText | None]:
                 f"model: the run '{model}' has no model yet; continue it with `eclectus train --resume {model}`"
             )
         model = str(path / "model")
-    elif model != BASE and not path.exists() and not _may_be_hub_id(model):
-        raise ModelError(
-            f"model: cannot load '{model}' (no such folder); give 'base', a run, or a folder that"
-            " `eclectus train` wrote"
-        )
     policy, seen = load_policy(model)
     policy.model.to(resolve_device("auto"))
     return policy, seen
-
-
-def _may_be_hub_id(model: str) -> bool:
-    """Tell `owner/name` from a mistyped folder: asking the hub takes minutes where there is no network."""
-    owner, slash, name = model.partition("/")
-    return bool(owner and slash and name) and "/" not in name and owner[0] not in ".~" and not Path(owner).exists()
 
 
 def translate(

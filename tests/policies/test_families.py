@@ -142,6 +142,25 @@ def test_languages_are_told_apart(policy, name):
     assert (logprobs[0] - logprobs[1]).abs().max() > 1e-3
 
 
+def generated(model, tokenizer, policy, rows, beams=1):
+    """Translations of at most 12 tokens by transformers' own model and `generate`, told the languages as we do."""
+    sources = policy.tokenize_sources(rows)
+    ids, mask = pad_rows([source.ids for source in sources], policy.pad_id, policy.device)
+    start = torch.tensor([source.start for source in sources])
+    made = model.generate(
+        input_ids=ids.squeeze(1),
+        attention_mask=mask.squeeze(1),
+        decoder_input_ids=start,
+        decoder_start_token_id=start[:, 0],
+        max_length=12 + start.shape[1],
+        num_beams=beams,
+        suppress_tokens=policy._never,
+        past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
+    )
+    texts = tokenizer.batch_decode(made[:, start.shape[1] :], skip_special_tokens=True)
+    return [text.strip() for text in texts]
+
+
 def test_saved_it_is_loaded_by_us_and_by_transformers_alone(policy, name, tmp_path):
     policy.save(tmp_path)
     again, seen = load_policy(str(tmp_path))
@@ -160,17 +179,7 @@ def test_saved_it_is_loaded_by_us_and_by_transformers_alone(policy, name, tmp_pa
         assert torch.equal(model.generate(**batch, **language, max_length=4)[:, :2], start)
     model.generation_config.forced_bos_token_id = None
     for beams, ours in ((1, policy.translate(ROWS, 12)), (3, policy.beam_search(ROWS, 3, 12))):
-        made = model.generate(
-            **batch,
-            decoder_input_ids=start,
-            decoder_start_token_id=start[:, 0],
-            max_length=12 + start.shape[1],
-            num_beams=beams,
-            suppress_tokens=policy._never,
-            past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
-        )
-        texts = tokenizer.batch_decode(made[:, start.shape[1] :], skip_special_tokens=True)
-        assert ours == [text.strip() for text in texts]
+        assert ours == generated(model, tokenizer, policy, ROWS, beams)
 
 
 def step(policy, optimizer, seed):

@@ -51,3 +51,51 @@ def test_directions_and_languages_are_checked_before_any_training(corpus, tmp_pa
         with pytest.raises(ModelError, match=message):
             run.start(settings(corpus, policy={"path": str(tmp_path / name / "start")}), tmp_path / name / "run")
         assert not (tmp_path / name / "run" / "checkpoints").exists()
+
+
+def test_a_run_teaches_a_model_a_language_that_it_had_no_tag_for(corpus, tmp_path):
+    pidgin = corpus.with_name("pidgin.tsv")
+    pidgin.write_text(corpus.read_text(encoding="utf-8").replace("es", "pcm", 1), encoding="utf-8")
+    model, tokenizer = build("nllb", tmp_path)
+    Seq2SeqPolicy(model, tokenizer).save(tmp_path / "start")
+    config = settings(
+        pidgin,
+        policy={"path": str(tmp_path / "start"), "add_languages": {"pcm": "es"}},
+        data__languages=["en", "pcm", "fr"],
+        supervised__steps=2,
+        supervised__evaluate_every=2,
+        reinforce__steps=2,
+        reinforce__evaluate_every=2,
+        evaluation__directions=["en-pcm"],
+    )
+    for task in config.reinforce.tasks:
+        task.directions = [task.directions[0].replace("es", "pcm")]
+    run.start(config, tmp_path / "run")
+    policy, _ = inference.load(str(tmp_path / "run"))
+    policy.check_languages(["pcm", "es"])
+    head = policy.model.get_output_embeddings().weight
+    assert not head[policy.family.token("pcm")].equal(head[policy.family.token("es")])
+    before = (tmp_path / "run" / "model" / "model.safetensors").read_bytes()
+    run.resume(tmp_path / "run")
+    assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == before
+
+    config = config.model_copy(deep=True)
+    config.policy.add_languages = {}
+    with pytest.raises(ModelError, match=r"no language 'pcm'.*policy.add_languages adds one"):
+        run.start(config, tmp_path / "again")
+
+
+def test_the_model_card_holds_data_rewards_and_the_scores_of_every_system(corpus, tmp_path):
+    config = settings(corpus, controls=["best_of_n"])
+    results = run.start(config, tmp_path / "run")
+    card = (tmp_path / "run" / "model" / "README.md").read_text(encoding="utf-8")
+    for name, by_system in results.scores.items():
+        assert len(by_system) > 1
+        for system in (results.system(key) for key in by_system):
+            row = next(line for line in card.splitlines() if line.startswith(f"| {name} ") and system.label in line)
+            assert f" {by_system[system.name].chrf:.1f} |" in row
+            assert ("**" in row) == (system.role == "system")
+    assert {system.role for system in results.systems} >= {"base", "system", "control"}
+    assert all(signature in card for signature in results.signatures.values())
+    assert "tsv|" in card
+    assert "begun from `random weights`" in card

@@ -180,7 +180,8 @@ class Algorithm(ABC):
             if not self.takes_token_rewards and any(term.dense for term in task.reward.terms):
                 raise ConfigError(
                     f"config: 'reinforce.algorithm': '{self.name}' weighs whole translations and cannot use the dense"
-                    f" terms of the task '{task.name}'; leave dense out there, or take 'rloo', 'grpo' or 'reinforce'"
+                    f" terms of the task '{task.name}'; leave dense out there, or take 'rloo', 'grpo', 'reinforce',"
+                    " 'a2c' or 'ppo'"
                 )
             if self.needs_references and not task.references:
                 raise ConfigError(

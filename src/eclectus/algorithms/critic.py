@@ -66,6 +66,7 @@ class ActorCritic(Algorithm):
     """A policy whose tokens are compared with what a critic expected in their states."""
 
     needs_states = True
+    takes_token_rewards = True
 
     class Options(CriticOptions):
         """As `CriticOptions`."""

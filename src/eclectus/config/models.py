@@ -125,9 +125,15 @@ class LoraConfig(Model):
 class PolicyConfig(Model):
     """The model to train: the shipped `base`, a folder, a hub id, or a `new` one."""
 
-    path: str = Field("base", description="'base' (shipped), a folder, or a hub id")
+    path: str = Field("base", description="'base' (shipped), a folder, a GGUF file, or a hub id")
+    revision: str | None = Field(None, description="branch, tag or commit of a hub id; null: its main branch")
     new: NewModelConfig | None = None
     prompt: PromptConfig = Field(PromptConfig(), description="for models without language tags")
+    add_languages: dict[str, str] = Field(
+        default_factory=dict,
+        description="languages that the model lacks, each with the one of the model whose tag it starts from, as in"
+        " {ast: es}",
+    )
     lora: LoraConfig | None = Field(None, description="train low-rank adapters beside the frozen model; needs peft")
     gradient_checkpointing: bool = Field(
         False, description="make each layer's inner values again in the backward pass instead of keeping them"
@@ -139,9 +145,13 @@ class PolicyConfig(Model):
     )
 
     @model_validator(mode="after")
-    def _something_to_adapt(self) -> PolicyConfig:
+    def _a_new_model_has_all(self) -> PolicyConfig:
         if self.lora is not None and self.new is not None:
             raise ValueError("lora adapts a trained model and policy.new has none, drop one of the two")
+        if self.new is not None and self.add_languages:
+            raise ValueError("policy.new has a tag for every language of the run, drop policy.add_languages")
+        if self.lora is not None and self.add_languages:
+            raise ValueError("lora leaves embeddings as they are, so a new tag could not learn, drop one of the two")
         return self
 
 

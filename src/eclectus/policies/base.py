@@ -75,13 +75,15 @@ class Policy(ABC):
         """Raise `ModelError` for a language the model cannot translate into or from."""
         for language in languages:
             if self.languages and not self.has_language(language):
-                hint = nearest(language, self.languages)
-                if len(hint) > _LONGEST_LIST:
-                    hint = f" among its {len(self.languages)}"
                 raise ModelError(
-                    f"model: it has no language '{language}'{hint}"
-                    " (train a model of your own with policy.new to add a language)"
+                    f"model: it has no language '{language}'{self.nearest_language(language)}"
+                    " (policy.add_languages adds one, or train a model of your own with policy.new)"
                 )
+
+    def nearest_language(self, language: str) -> str:
+        """The end of a sentence that says which language may have been meant; see `errors.nearest`."""
+        hint = nearest(language, self.languages)
+        return hint if len(hint) <= _LONGEST_LIST else f" among its {len(self.languages)}"
 
     def has_language(self, language: str) -> bool:
         """Whether the model marks this language (BCP-47)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import logging as hub_logging
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers import logging as transformers_logging
 from transformers.utils import cached_file
@@ -24,11 +26,15 @@ from eclectus.policies.causal import MODEL_TYPES as CAUSAL
 from eclectus.policies.causal import PROMPT_FILE, CausalPolicy
 from eclectus.policies.families import families
 from eclectus.policies.folder import check_config, check_folder
+from eclectus.policies.gguf import check_gguf, float_weights, forget_quantisation, is_gguf
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.policies.tokenizer import train_tokenizer
 
 BASE = "base"
+
+_USUAL = (ImportError, OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, struct.error)
+"""What the libraries raise at a folder or file that is no model."""
 
 
 def base_folder() -> Path:
@@ -36,15 +42,18 @@ def base_folder() -> Path:
     return Path(str(files("eclectus") / "base"))
 
 
-def load_policy(path: str, prompt: PromptConfig | None = None) -> tuple[PretrainedPolicy, SeenText | None]:
+def load_policy(
+    path: str, prompt: PromptConfig | None = None, revision: str | None = None
+) -> tuple[PretrainedPolicy, SeenText | None]:
     """Load a model in float32 and, where it carries them, the hashes of the text it was trained on.
 
     Weights are read from safetensors; where there are none, from pytorch_model.bin, of which torch reads the tensors
     and nothing else (`weights_only`). Code that a model brings is never run.
 
     Args:
-        path: `base`, a folder (also one of adapters, which names its model), or a hub id.
+        path: `base`, a folder (also one of adapters, which names its model), a GGUF file, or a hub id.
         prompt: how a model without language tags is asked; None: as its folder says, or the default.
+        revision: branch, tag or commit of a hub id; None: its main branch.
 
     Raises:
         ModelError: it cannot be loaded.
@@ -52,27 +61,40 @@ def load_policy(path: str, prompt: PromptConfig | None = None) -> tuple[Pretrain
     base = adapted_base(Path(path))
     if base is None:
         name = str(base_folder()) if path == BASE else path
-        return _load(path, name, prompt, name), _seen(name)
+        return _load(path, name, prompt, name, revision), _seen(name, revision)
     # What belongs to the adapters lies beside them: how the model was asked, and the text it has met.
     name = str(base_folder()) if base == BASE else base
-    policy = _load(base, name, prompt, path)
+    policy = _load(base, name, prompt, path, revision)
     policy.load_adapters(Path(path), base)
-    return policy, _seen(path) or _seen(name)
+    return policy, _seen(path, None) or _seen(name, revision)
 
 
-def _load(path: str, name: str, prompt: PromptConfig | None, beside: str) -> PretrainedPolicy:
+def _load(path: str, name: str, prompt: PromptConfig | None, beside: str, revision: str | None) -> PretrainedPolicy:
     """The model `name`, called `path` by the user, asked as the folder `beside` says where `prompt` does not."""
     known = {*families(), *CAUSAL}
-    if Path(name).exists():
+    options: dict[str, Any] = {"trust_remote_code": False}
+    single = is_gguf(Path(name))
+    if single:
+        check_gguf(Path(name))
+        options["gguf_file"] = Path(name).name
+        name = str(Path(name).parent)
+    elif Path(name).exists():
         check_folder(Path(name), known)
+    elif not _may_be_hub_id(name):
+        raise ModelError(
+            f"model: cannot load '{path}' (no such folder); give 'base', a folder that `eclectus train` wrote, or a hub"
+            " id with its owner, as in Helsinki-NLP/opus-mt-en-es"
+        )
+    else:
+        options["revision"] = revision or "main"
     with _one_sentence(path), _quiet():
-        config = AutoConfig.from_pretrained(name, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(name, **options)
         check_config(path, config.to_dict(), known)
-        tokenizer: Any = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        tokenizer: Any = AutoTokenizer.from_pretrained(name, **options)
         causal = config.model_type in CAUSAL
         library: Any = AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM
         model, info = library.from_pretrained(
-            name, dtype=torch.float32, trust_remote_code=False, output_loading_info=True
+            name, dtype=torch.float32, output_loading_info=True, **options, **(float_weights() if single else {})
         )
     missing = sorted(info["missing_keys"])
     if missing:
@@ -80,7 +102,9 @@ def _load(path: str, name: str, prompt: PromptConfig | None, beside: str) -> Pre
             f"model: the weights in '{path}' lack {len(missing)} of the model's tensors, {missing[0]} first;"
             " they belong to another architecture"
         )
-    saved = _file(beside, PROMPT_FILE) if causal and prompt is None else None
+    if single:
+        forget_quantisation(model)
+    saved = _file(beside, PROMPT_FILE, revision) if causal and prompt is None else None
     if saved is not None:
         return CausalPolicy.with_saved_prompt(model, tokenizer, saved)
     return (CausalPolicy if causal else Seq2SeqPolicy)(model, tokenizer, prompt)
@@ -119,11 +143,16 @@ def _one_sentence(path: str) -> Iterator[None]:
             f"model: the weights in '{path}' are damaged, or hold more than tensors, which is not read;"
             " use a copy in safetensors"
         ) from error
-    except (ImportError, OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except _USUAL as error:
         if isinstance(error, ImportError) or "sentencepiece" in str(error):
             raise ModelError(
                 f"model: the tokenizer of '{path}' needs sentencepiece; install it with"
                 " `pip install 'eclectus[sentencepiece]'`"
+            ) from error
+        if isinstance(error, OSError) and "connect" in str(error):
+            raise ModelError(
+                f"model: '{path}' is no folder here, and the model hub cannot be reached to look for it there; connect"
+                " to the network, or give a folder that holds the model"
             ) from error
         raise ModelError(
             f"model: cannot load '{path}' ({_reason(error)}); give a folder that `eclectus train` wrote, a folder of"
@@ -142,29 +171,41 @@ def _one_sentence(path: str) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the libraries' advice, such as on untied embeddings that are as they should be, off the screen."""
-    level = transformers_logging.get_verbosity()
+    level, hub_level = transformers_logging.get_verbosity(), hub_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
+    hub_logging.set_verbosity_error()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         transformers_logging.set_verbosity(level)
+        hub_logging.set_verbosity(hub_level)
 
 
-def _file(name: str, file: str) -> Path | None:
-    """A file of a model folder or of a hub id, where there is one."""
+def _may_be_hub_id(model: str) -> bool:
+    """Tell `owner/name` from a mistyped folder: asking the hub takes a minute where there is no network."""
+    owner, slash, name = model.partition("/")
+    return bool(owner and slash and name) and "/" not in name and owner[0] not in ".~" and not Path(owner).exists()
+
+
+def _file(name: str, file: str, revision: str | None) -> Path | None:
+    """A file of a model folder or of a hub id, where there is one; a single file has none beside it."""
     folder = Path(name)
-    if folder.is_dir():
+    if folder.exists():
         return folder / file if (folder / file).exists() else None
     found = cached_file(
-        name, file, _raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False
+        name,
+        file,
+        revision=revision,
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
     )
     return None if found is None else Path(found)
 
 
-def _seen(name: str) -> SeenText | None:
-    path = _file(name, SEEN_FILE)
+def _seen(name: str, revision: str | None) -> SeenText | None:
+    path = _file(name, SEEN_FILE, revision)
     return None if path is None else SeenText.load(path.parent)
 
 

@@ -25,6 +25,7 @@ from eclectus.languages import Direction
 from eclectus.policies.attention import NAME as ATTENTION
 from eclectus.policies.cache import keep_sources, shared_source_cache
 from eclectus.policies.families import families
+from eclectus.policies.families.base import Seq2SeqFamily
 from eclectus.policies.padding import pad_rows
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.source import Source
@@ -87,6 +88,11 @@ class Seq2SeqPolicy(PretrainedPolicy):
             forced_eos_token_id=None,
         )
         return cls(MarianMTModel(marian), tokenizer)
+
+    @property
+    def family(self) -> Seq2SeqFamily:
+        """How the model is told its languages."""
+        return self._family
 
     def has_language(self, language: str) -> bool:
         return self._family.has_language(language)

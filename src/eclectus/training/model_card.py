@@ -16,7 +16,6 @@ from eclectus.training.checkpoint import write_atomic
 
 def write_card(folder: Path, config: RunConfig, dataset: Dataset, results: Results, rewards: list[str]) -> None:
     """Write `README.md` into a model folder."""
-    system = results.first("system")
     described: dict[str, Any] = dataset.describe()
     front = {
         "library_name": "transformers",
@@ -31,20 +30,23 @@ def write_card(folder: Path, config: RunConfig, dataset: Dataset, results: Resul
         f"# {config.title}",
         "",
         *(f"{sentence}\n" for sentence in results.headline),
-        "A source opens with the tag of the target language: `>>fr<< Good morning`.",
+        "How each kind of model is told its languages: the table in eclectus's docs/models.md"
+        f" (this one was begun from `{config.policy.path if config.policy.new is None else 'random weights'}`).",
         "",
         "## Scores on held-out text",
         "",
         f"Seed {config.seed}. " + "; ".join(f"{name}: `{value}`" for name, value in results.signatures.items()) + ".",
         "",
-        "| direction | n | BLEU | chrF++ | off-target |",
-        "|---|---:|---:|---:|---:|",
+        "| direction | n | system | BLEU | chrF++ | off-target |",
+        "|---|---:|---|---:|---:|---:|",
     ]
     for name, by_system in results.scores.items():
-        scores = by_system.get(system.name) if system else None
-        if scores is not None:
-            off = "–" if scores.off_target is None else f"{scores.off_target:.1%}"
-            lines.append(f"| {name} | {scores.n} | {scores.bleu:.1f} | {scores.chrf:.1f} | {off} |")
+        for system in results.systems:
+            scores = by_system.get(system.name)
+            if scores is not None:
+                off = "–" if scores.off_target is None else f"{scores.off_target:.1%}"
+                label = f"**{system.label}**" if system.role == "system" else f"{system.label} ({system.role})"
+                lines.append(f"| {name} | {scores.n} | {label} | {scores.bleu:.1f} | {scores.chrf:.1f} | {off} |")
     lines += ["", "## Data", "", *(f"- {signature}" for signature in described["signatures"])]
     if described["max_pairs"]:
         caps = ", ".join(f"{language} {cap}" for language, cap in described["max_pairs"].items())

@@ -26,6 +26,7 @@ from eclectus.evaluation.results import Results, System
 from eclectus.languages import Direction, direction, expand_directions
 from eclectus.policies.base import Policy
 from eclectus.policies.load import BASE, load_policy, new_policy, resolve_device
+from eclectus.policies.new_language import add_languages
 from eclectus.policies.precision import autocast_type
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rewards.base import RewardContext
@@ -294,7 +295,11 @@ def _first_policy(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
     if config.policy.new is None:
         prompt = config.policy.prompt
         # A model that was trained with a prompt brings it along, unless the run has its own.
-        policy, seen = load_policy(config.policy.path, None if prompt == PromptConfig() else prompt)
+        policy, seen = load_policy(
+            config.policy.path, None if prompt == PromptConfig() else prompt, config.policy.revision
+        )
+        if config.policy.add_languages:
+            policy = add_languages(policy, config.policy.add_languages)
         few_shot = prompt.few_shot
         if few_shot.k and few_shot.pool is None:
             policy.use_examples(run.pairs(["*-*"]))

@@ -48,6 +48,14 @@ class Seq2SeqFamily(ABC):
     def start(self, segment: Segment) -> tuple[int, ...]:
         """Decoder input before the translation: equally many tokens for every segment."""
 
+    def new_token(self, language: str) -> str:
+        """The language token that a language (BCP-47) would have, had the model been made with it.
+
+        Raises:
+            ModelError: the family marks no languages.
+        """
+        raise ModelError(f"model: its kind has no language tokens, so it cannot have one for '{language}'")
+
     def never(self) -> set[int]:
         """Tokens beside the special ones that are no part of a translation."""
         return set(self.tokens.values())

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import re
 
+from langcodes import Language
+
 from eclectus.errors import ModelError
 from eclectus.policies.families.base import Seq2SeqFamily
 from eclectus.segment import Segment
 
 _FLORES = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
-_ISO = re.compile(r"__([a-z]{2,3})__")
+# M2M100's own codes are bare languages; one that was added may carry a script.
+_ISO = re.compile(r"__([a-z]{2,3}(?:_[A-Za-z0-9]+)*)__")
 
 
 class M2M100(Seq2SeqFamily):
@@ -34,6 +37,12 @@ class M2M100(Seq2SeqFamily):
                 " the folder mixes files of two models"
             )
         return codes
+
+    def new_token(self, language: str) -> str:
+        if not all(_FLORES.fullmatch(code) for code in self.tokens):
+            return f"__{language.replace('-', '_')}__"
+        full = Language.get(language).maximize()
+        return f"{full.to_alpha3()}_{full.script}"
 
     def affixes(self, segment: Segment) -> tuple[list[int], list[int]]:
         language = self.token(segment.source_lang)

@@ -46,6 +46,9 @@ class Marian(Seq2SeqFamily):
         self._writes = Codes(tags or [str(target)])
         return tags
 
+    def new_token(self, language: str) -> str:
+        return f">>{language}<<"
+
     @property
     def languages(self) -> list[str]:
         return list(dict.fromkeys([*self._writes.tags, *self._reads.tags]))

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import re
 
+from langcodes import Language
+
 from eclectus.errors import ModelError
 from eclectus.policies.families.base import Seq2SeqFamily
 from eclectus.segment import Segment
@@ -31,6 +33,12 @@ class MBart(Seq2SeqFamily):
                 "model: its tokenizer has no language tokens such as 'en_XX'; the folder mixes files of two models"
             )
         return codes
+
+    def new_token(self, language: str) -> str:
+        parsed = Language.get(language)
+        # The only room for a script is the country that writes so.
+        bare = parsed.script is None and parsed.territory is None
+        return f"{parsed.language}_{'XX' if bare else parsed.maximize().territory}"
 
     @property
     def _older(self) -> bool:

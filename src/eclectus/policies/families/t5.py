@@ -30,6 +30,9 @@ class T5(Seq2SeqFamily):
         vocabulary = self.tokenizer.get_vocab().items()
         return {match.group(1): i for token, i in vocabulary if (match := _TAG.fullmatch(token))}
 
+    def new_token(self, language: str) -> str:
+        return f"<2{language.replace('-', '_')}>"
+
     def never(self) -> set[int]:
         # MADLAD-400 has tags for other tasks too, such as <2translit>.
         return {i for token, i in self.tokenizer.get_vocab().items() if re.fullmatch(r"<2[^<>]+>", token)}
