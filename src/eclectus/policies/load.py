@@ -24,6 +24,10 @@ from eclectus.policies.causal import MODEL_TYPES as CAUSAL
 from eclectus.policies.causal import PROMPT_FILE, CausalPolicy
 from eclectus.policies.families import families
 from eclectus.policies.folder import check_config, check_folder
+from eclectus.policies.guide import SETTINGS as GUIDE_SETTINGS
+from eclectus.policies.guide import WEIGHTS as GUIDE_WEIGHTS
+from eclectus.policies.guide import Guide
+from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.policies.tokenizer import train_tokenizer
 
@@ -68,9 +72,14 @@ def load_policy(path: str, prompt: PromptConfig | None = None) -> tuple[Policy, 
             " they belong to another architecture"
         )
     saved = _file(name, PROMPT_FILE) if causal and prompt is None else None
+    policy: PretrainedPolicy
     if saved is not None:
-        return CausalPolicy.with_saved_prompt(model, tokenizer, saved), _seen(name)
-    policy = (CausalPolicy if causal else Seq2SeqPolicy)(model, tokenizer, prompt)
+        policy = CausalPolicy.with_saved_prompt(model, tokenizer, saved)
+    else:
+        policy = (CausalPolicy if causal else Seq2SeqPolicy)(model, tokenizer, prompt)
+    values = _file(name, GUIDE_SETTINGS)
+    if values is not None:
+        policy.follow(Guide.load(values, _file(name, GUIDE_WEIGHTS)))
     return policy, _seen(name)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -13,7 +15,8 @@ from transformers import logging as transformers_logging
 from eclectus.errors import ModelError
 from eclectus.policies.attention import NAME as ATTENTION
 from eclectus.policies.base import Policy, TokenScores
-from eclectus.policies.head import Predicted, divergences, entropies, product, smoothed_cross_entropy, token_logprobs
+from eclectus.policies.guide import Guide, added_to_output
+from eclectus.policies.head import Predicted, divergences, entropies, logprobs, smoothed_cross_entropy
 from eclectus.policies.padding import pad_rows
 from eclectus.policies.source import Source
 
@@ -21,6 +24,9 @@ from eclectus.policies.source import Source
 transformers_logging.disable_progress_bar()
 
 P = TypeVar("P", bound="PretrainedPolicy")
+
+_GUIDE = "guide"
+"""Name of the guide among the model's parts."""
 
 
 class PretrainedPolicy(Policy):
@@ -95,18 +101,24 @@ class PretrainedPolicy(Policy):
             return result.view(mask.shape)
 
         own = self._predicted(sources, tokens, wanted)
-        logprobs = token_logprobs(own.hidden, own.head, own.bias, labels, temperature, own.softcap)
         divergence = None
         if anchor is not None:
             with torch.no_grad():
                 other = anchor._predicted(sources, tokens, wanted)
             divergence = spread(divergences(own, other, temperature))
-        return TokenScores(spread(logprobs), spread(entropies(own, temperature)) if entropy else None, divergence)
+        entropy_values = spread(entropies(own, temperature)) if entropy else None
+        return TokenScores(spread(logprobs(own, labels, temperature)), entropy_values, divergence)
 
     def _predicted(self, sources: Sequence[Source], tokens: torch.Tensor, wanted: torch.Tensor) -> Predicted:
         """What is predicted at the wanted positions of [B * G, T]."""
-        hidden = self._scaled(self.states(sources, tokens)[wanted])
-        return Predicted(hidden, self._head, self._head_bias, self.softcap)
+        return self.predicted(self.states(sources, tokens)[wanted])
+
+    def predicted(self, states: torch.Tensor) -> Predicted:
+        """The distribution of the token after each of the states [n, d], not yet made; a guide's part included."""
+        guide = self.guide
+        # At 0 nothing is added, so that the model is the very same as without.
+        shift = guide if guide is not None and guide.beta else None
+        return Predicted(self._scaled(states), self._head, self._head_bias, self.softcap, shift)
 
     def smoothed_loss(
         self, sources: Sequence[Source], targets: Sequence[Sequence[int]], label_smoothing: float
@@ -122,7 +134,55 @@ class PretrainedPolicy(Policy):
 
     def next_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits [n, V] of the token after states [n, d]; minus infinity for tokens that are never generated."""
-        return product(self._scaled(hidden), self._head, self.softcap) + self._head_bias
+        predicted = self.predicted(hidden)
+        return predicted.logits(predicted.hidden)
+
+    @property
+    def guide(self) -> Guide | None:
+        """Values of the next token that the policy follows beside its own probabilities, where it has any."""
+        # A part of the model, so that it goes wherever the model goes: to a device, into a copy, into a checkpoint.
+        guide: Guide | None = getattr(self.model, _GUIDE, None)
+        return guide
+
+    def follow(self, guide: Guide) -> None:
+        """Take a guide; the model itself is frozen, so that the guide's policy stays one around it.
+
+        Raises:
+            ModelError: there is one already, or it belongs to another model.
+        """
+        if self.guide is not None:
+            raise ModelError(
+                "model: it follows values already (guide.json), and others would replace them; start from the model"
+                " that they were learnt on"
+            )
+        rows, width = self.head_shape
+        if (guide.shape.tokens, guide.shape.width) != (rows, width):
+            raise ModelError(
+                f"model: the values in its folder are for {guide.shape.tokens} tokens and states of"
+                f" {guide.shape.width}, the model has {rows} and {width}; the folder mixes files of two models"
+            )
+        self.model.requires_grad_(False)
+        self.model.add_module(_GUIDE, guide.to(self.device))
+        self._trainable = [parameter.requires_grad for parameter in self.model.parameters()]
+
+    @contextmanager
+    def library_search(self, attention: str) -> Iterator[None]:
+        """Have the library's own forward pass say what this policy says: its attention by name, and the guide."""
+        self.model.set_attn_implementation(attention)
+        try:
+            with added_to_output(self.model, self.guide):
+                yield
+        finally:
+            self.model.set_attn_implementation(ATTENTION)
+
+    def save_parts(self, path: Path) -> None:
+        """Write the weights as plain transformers reads them, the tokenizer, and the guide where there is one."""
+        path.mkdir(parents=True, exist_ok=True)
+        own = {k: v for k, v in self.model.state_dict().items() if not k.startswith(f"{_GUIDE}.")}
+        self.model.save_pretrained(path, state_dict=own)
+        self.tokenizer.save_pretrained(path)
+        if self.guide is not None:
+            self.guide.save(path)
 
     def copy(self: P, trainable: bool = False) -> P:
         twin = copy.copy(self)
@@ -154,6 +214,12 @@ class PretrainedPolicy(Policy):
 
     def _scaled(self, hidden: torch.Tensor) -> torch.Tensor:
         return hidden if self.hidden_scale == 1 else hidden * self.hidden_scale
+
+    @property
+    def head_shape(self) -> tuple[int, int]:
+        """Tokens of the vocabulary and size of the states that they are predicted from."""
+        rows, width = self._head.shape
+        return rows, width
 
     @property
     def _head(self) -> torch.Tensor:
