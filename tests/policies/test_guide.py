@@ -17,9 +17,8 @@ from tests.tiny import segments, tiny_policy
 
 def random_guide(policy, beta=3.0, seed=1):
     """Values large enough to change what is said."""
-    tokens, width = policy.head_shape
     torch.manual_seed(seed)
-    guide = Guide(GuideShape(width, 24, 8, tokens), beta)
+    guide = Guide(GuideShape(policy.width, 24, 8, policy.vocabulary), beta)
     with torch.no_grad():
         for parameter in guide.parameters():
             parameter.copy_(torch.randn_like(parameter))
@@ -47,10 +46,9 @@ def test_the_value_of_one_token_is_that_of_all_and_v_drops_out_of_what_is_added(
 
 def test_a_new_guide_values_all_tokens_alike_and_changes_nothing():
     policy = tiny_policy()
-    tokens, width = policy.head_shape
     before = policy.translate(segments("en", "es"), 8)
-    policy.follow(Guide(GuideShape(width, 24, 8, tokens), 5.0))
-    assert (policy.guide.values(torch.randn(3, width)) == 0).all()
+    policy.follow(Guide(GuideShape(policy.width, 24, 8, policy.vocabulary), 5.0))
+    assert (policy.guide.values(torch.randn(3, policy.width)) == 0).all()
     assert policy.translate(segments("en", "es"), 8) == before
 
 

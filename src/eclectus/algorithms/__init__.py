@@ -1,3 +1,14 @@
 """Algorithms: one per file; the file name is the `type` in a config."""
 
-SUPPORT = {"base", "advantages", "losses", "kl", "coefficients", "tabular", "td", "replay", "value_based"}
+SUPPORT = {
+    "base",
+    "advantages",
+    "losses",
+    "kl",
+    "coefficients",
+    "store",
+    "tabular",
+    "td",
+    "replay",
+    "value_based",
+}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +14,8 @@ from eclectus import registry
 from eclectus.algorithms.losses import LossInputs
 from eclectus.config import ReinforceConfig
 from eclectus.errors import ConfigError
+from eclectus.policies.base import Policy
+from eclectus.policies.source import Source
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,54 @@ class AdvantageInputs:
         directions: of each source, as in "en-es".
         greedy_rewards: [B], of the policy's greedy translation, NaN where not judged; only for an algorithm that
             `needs_greedy`.
+        mask: bool [B, G, T], the tokens that were sampled, end-of-sequence included.
+        logprobs: [B, G, T], with which they were sampled.
+        tokens: int64 [B, G, T].
+        token_rewards: [B, G, T], the part of the reward that each token earned; their sum over a sample is its reward.
+            None: the whole reward stands at the last token.
+        states: [B, G, T, d] that the tokens are predicted from, without gradient, 0 where masked; only for an algorithm
+            that `needs_states`.
+        reference_logprobs: [B, G, T] of the tokens under the starting policy; only for an algorithm that
+            `needs_reference_logprobs`.
+        step: counted from 1.
+        sources: of each row.
+        finished: bool [B, G], false where the length limit cut the translation.
+        references: token ids of each reference; only for an algorithm that `judges_references`.
+        reference_rewards: [B], theirs, NaN where not judged.
     """
 
     rewards: torch.Tensor
     directions: Sequence[str]
     greedy_rewards: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
+    logprobs: torch.Tensor | None = None
+    tokens: torch.Tensor | None = None
+    token_rewards: torch.Tensor | None = None
+    states: torch.Tensor | None = None
+    reference_logprobs: torch.Tensor | None = None
+    step: int = 1
+    sources: Sequence[Source] = ()
+    finished: torch.Tensor | None = None
+    references: Sequence[Sequence[int]] = ()
+    reference_rewards: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What a step has to say to the policy and to the algorithm's own module.
+
+    Args:
+        advantages: [B, G], or [B, G, T] one for each token; 0 where not judged or nothing is to be learnt.
+        targets: [B, G, T], what the module is to predict at each token; NaN where nothing. A source with a target is
+            not skipped, whatever its advantages.
+        values: [B, G, T], what the module predicts before the first update.
+        metrics: values of the whole step, for the log.
+    """
+
+    advantages: torch.Tensor
+    targets: torch.Tensor | None = None
+    values: torch.Tensor | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class SequenceOptions(registry.Options):
@@ -42,10 +87,14 @@ class SequenceOptions(registry.Options):
 
 
 class Algorithm(ABC):
-    """A policy-gradient algorithm; `algorithms/<type>.py` holds exactly one.
+    """An algorithm; `algorithms/<type>.py` holds exactly one.
 
-    The trainer samples, rewards, calls `advantages` once for the whole step and `loss` for each micro-batch, and adds
-    the KL, entropy and likelihood terms itself.
+    The trainer samples, rewards, calls `signals` once for the whole step and `loss` for each micro-batch, and adds the
+    KL, entropy and likelihood terms itself. An algorithm without a module of its own gives `advantages` only.
+
+    A module (a value or Q head) is made in `build`. The trainer optimises its trainable parameters beside the policy's,
+    clipped by themselves, keeps the running mean of them as it does for the policy, puts them into the checkpoints,
+    goes back to those of the best one at the end, and writes them beside the model.
     """
 
     class Options(registry.Options):
@@ -60,16 +109,45 @@ class Algorithm(ABC):
     needs_greedy: ClassVar[bool] = False
     """Whether the trainer also translates each source greedily and rewards that."""
 
+    judges_references: bool = False
+    """Whether the trainer also rewards the reference of each source."""
+
     needs_references: ClassVar[bool] = False
     """Whether every task must let its references be seen."""
 
+    needs_states: ClassVar[bool] = False
+    """Whether `signals` and `loss` are given the hidden states that tokens are predicted from."""
+
+    needs_reference_logprobs: bool = False
+    """Whether `signals` is given the log-probabilities of the starting policy."""
+
+    module: torch.nn.Module | None = None
+    """What the algorithm learns beside the policy; there from `build` on."""
+
+    learning_rate: float | None = None
+    """Peak learning rate of the module, on the schedule of the policy's; None: the policy's."""
+
     def __init__(self, options: registry.Options | None = None) -> None:
         self.options: registry.Options = options if options is not None else type(self).Options()
+
+    def build(self, policy: Policy, seed: int) -> None:  # noqa: B027 - most algorithms own nothing
+        """Make the module for this policy, on its device; called once, before training or loading.
+
+        Args:
+            seed: of its first weights.
+        """
 
     @property
     def name(self) -> str:
         """The type, as in the config."""
         return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def kind(self) -> str:
+        """As `registry.find` takes it: the name, or `package.module:Class` outside the package."""
+        own = type(self)
+        inside = own.__module__.startswith("eclectus.algorithms.")
+        return self.name if inside else f"{own.__module__}:{own.__qualname__}"
 
     def check(self, config: ReinforceConfig) -> None:
         """Refuse at the door what the algorithm cannot work with.
@@ -89,6 +167,14 @@ class Algorithm(ABC):
                     f"config: 'reinforce.algorithm': '{self.name}' learns from references, which the task"
                     f" '{task.name}' withholds; set references: true there, or take another algorithm"
                 )
+
+    def policy_learns(self, step: int) -> bool:
+        """Whether the policy is trained in this step, counted from 1; where not, only the module is."""
+        return True
+
+    def signals(self, inputs: AdvantageInputs) -> Signals:
+        """What the whole step has to say; an algorithm with a module gives its targets too."""
+        return Signals(self.advantages(inputs))
 
     @abstractmethod
     def advantages(self, inputs: AdvantageInputs) -> torch.Tensor:
@@ -113,3 +199,10 @@ class Algorithm(ABC):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - most algorithms remember nothing
         """Take over what `state_dict` returned."""
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Tensors for checkpoints that are no trainable weights: a target network, a replay buffer."""
+        return {}
+
+    def load_tensors(self, tensors: Mapping[str, torch.Tensor]) -> None:  # noqa: B027 - as `load_state_dict`
+        """Take over what `tensors` returned."""

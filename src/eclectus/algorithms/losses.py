@@ -45,6 +45,9 @@ class LossInputs:
         samples: G, how many sequences each source has.
         forced: bool [N, T], tokens that stood fixed before the sampled ones; None where there are none.
         reused: these samples have been used for an update already, so the policy is not the one they are from.
+        states: [N, T, d] that the tokens are predicted from, with gradient; only for an algorithm that `needs_states`.
+        targets: [N, T], what the algorithm's module is to predict at each token; NaN where nothing. See `Signals`.
+        values: [N, T], what it predicted before the first update on these samples.
     """
 
     logprobs: torch.Tensor
@@ -57,6 +60,9 @@ class LossInputs:
     samples: int
     forced: torch.Tensor | None = None
     reused: bool = False
+    states: torch.Tensor | None = None
+    targets: torch.Tensor | None = None
+    values: torch.Tensor | None = None
 
     @property
     def token_advantages(self) -> torch.Tensor:

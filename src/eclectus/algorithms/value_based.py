@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Literal
 
 import torch
@@ -14,7 +16,8 @@ from pydantic import Field, field_validator
 
 from eclectus import registry
 from eclectus.algorithms import td
-from eclectus.algorithms.base import AdvantageInputs, Algorithm
+from eclectus.algorithms.advantages import judged
+from eclectus.algorithms.base import AdvantageInputs, Algorithm, Signals
 from eclectus.algorithms.losses import LossInputs
 from eclectus.algorithms.replay import Episode, Replay
 from eclectus.config import ReinforceConfig
@@ -24,6 +27,7 @@ from eclectus.policies.guide import Guide, GuideShape
 from eclectus.policies.head import Predicted, in_pieces
 from eclectus.policies.padding import pad_rows
 from eclectus.policies.pretrained import PretrainedPolicy
+from eclectus.policies.source import Source
 from eclectus.rollouts.base import Sampling
 from eclectus.rollouts.native import exploration
 from eclectus.schedule import Schedule, Scheduled, value_at, within
@@ -116,6 +120,7 @@ class ValueBased(Algorithm):
         super().__init__(options)
         self.rollouts, self.demonstrations = Replay(self.options.replay), Replay(self.options.replay)
         self.refused = 0
+        self.judges_references = self.options.demonstrations > 0
 
     @abstractmethod
     def state_values(self, states: States) -> torch.Tensor:
@@ -144,11 +149,10 @@ class ValueBased(Algorithm):
         if not isinstance(policy, PretrainedPolicy):
             raise ConfigError(f"reinforce.algorithm: '{self.name}' works on models of transformers only")
         o = self.options
-        tokens, width = policy.head_shape
         # The global generator is put back: what is drawn here must not shift what others draw.
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.online = Guide(GuideShape(width, o.hidden, o.rank, tokens), value_at(o.beta, None))
+            self.online = Guide(GuideShape(policy.width, o.hidden, o.rank, policy.vocabulary), value_at(o.beta, None))
         policy.follow(self.online)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self._seed = derive(seed, "replay")
@@ -162,14 +166,44 @@ class ValueBased(Algorithm):
         finally:
             self.online.beta = value_at(self.options.beta, None)
 
-    def remember(self, episodes: Sequence[Episode | None], *, demonstrations: bool = False) -> None:
-        """Take translations into the memory; None is one without a reward, which is counted and left out."""
-        memory = self.demonstrations if demonstrations else self.rollouts
-        for episode in episodes:
-            if episode is None:
-                self.refused += 1
-            else:
-                memory.add(episode)
+    def signals(self, inputs: AdvantageInputs) -> Signals:
+        """Take the translations of a step into the memory, and the references where they are shown."""
+        assert inputs.tokens is not None and inputs.mask is not None and inputs.finished is not None
+        samples = inputs.tokens.shape[1]
+        rows = zip(
+            [source for source in inputs.sources for _ in range(samples)],
+            inputs.tokens.flatten(0, 1).tolist(),
+            inputs.mask.sum(dim=-1).flatten().tolist(),
+            inputs.rewards.flatten().tolist(),
+            inputs.finished.flatten().tolist(),
+            repeat(None) if inputs.token_rewards is None else inputs.token_rewards.flatten(0, 1).tolist(),
+            strict=False,
+        )
+        for source, tokens, length, reward, ended, dense in rows:
+            self._remember(self.rollouts, source, tokens[:length], reward, ended, dense)
+        if inputs.reference_rewards is not None:
+            shown = zip(inputs.sources, inputs.references, inputs.reference_rewards.tolist(), strict=True)
+            for source, reference, reward in shown:
+                self._remember(self.demonstrations, source, reference, reward, True, None)
+        return Signals(self.advantages(inputs))
+
+    def _remember(
+        self,
+        memory: Replay,
+        source: Source,
+        tokens: Sequence[int],
+        reward: float,
+        ended: bool,
+        dense: Sequence[float] | None,
+    ) -> None:
+        """Take a translation into a memory; one without a reward is counted and left out."""
+        if not math.isfinite(reward):
+            self.refused += 1
+            return
+        # Whatever a translation that goes on has been given so far, its last state says what it is worth.
+        last = reward if ended or self.options.cut == "ends" else 0.0
+        rewards = (*[0.0] * (len(tokens) - 1), last) if dense is None else tuple(dense[: len(tokens)])
+        memory.add(Episode(source, tuple(tokens), rewards, ended))
 
     def accumulate(
         self, policy: Policy, sampling: Sampling, micro_batch_tokens: int, *purpose: str | int
@@ -207,11 +241,11 @@ class ValueBased(Algorithm):
             old.lerp_(new, self.options.tau)
 
     def advantages(self, inputs: AdvantageInputs) -> torch.Tensor:
-        """None: the model itself is not trained."""
-        return torch.zeros_like(inputs.rewards)
+        """1 for what is learnt from: all that was judged."""
+        return judged(inputs.rewards).float()
 
     def loss(self, inputs: LossInputs) -> tuple[torch.Tensor, dict[str, float]]:
-        """None: see `accumulate`."""
+        """No gradient for the model, which is frozen; see `accumulate`."""
         return inputs.logprobs.new_zeros(()), {}
 
     def tensors(self) -> dict[str, torch.Tensor]:

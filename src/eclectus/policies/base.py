@@ -31,11 +31,14 @@ class TokenScores:
         logprobs: log-probability of each token.
         entropy: of the distribution at each position, in nats; None where it was not asked for.
         divergence: KL of that distribution from the anchor's, in nats; None where it was not asked for.
+        states: [B, G, T, d], the decoder's last hidden state that each token is predicted from: what it made of the
+            source and the tokens before; 0 where the mask is false; None where it was not asked for.
     """
 
     logprobs: torch.Tensor
     entropy: torch.Tensor | None = None
     divergence: torch.Tensor | None = None
+    states: torch.Tensor | None = None
 
 
 class Policy(ABC):
@@ -55,6 +58,11 @@ class Policy(ABC):
     pad_id: int
     max_length: int
     """Most tokens of a translation that the model has positions for."""
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """Size d of the decoder's hidden states."""
 
     @property
     def device(self) -> torch.device:
@@ -79,6 +87,10 @@ class Policy(ABC):
 
     def check_directions(self, directions: Sequence[Direction]) -> None:
         """Raise `ModelError` for a direction that the model cannot be asked for though it has both languages."""
+        return
+
+    def check_supervised(self) -> None:
+        """Raise `ModelError` for a model that likelihood alone does not train."""
         return
 
     def use_examples(self, pairs: Mapping[str, Sequence[Segment]]) -> None:
@@ -114,6 +126,7 @@ class Policy(ABC):
         *,
         entropy: bool = False,
         anchor: P | None = None,
+        states: bool = False,
     ) -> TokenScores:
         """What the policy thinks of each token given its source and prefix, with gradient.
 
@@ -123,6 +136,7 @@ class Policy(ABC):
             temperature: as in sampling.
             entropy: also the entropy of each distribution.
             anchor: also the divergence of each distribution from that of this policy, which gets no gradient.
+            states: also the hidden state that each token is predicted from, with gradient.
         """
 
     def token_logprobs(
@@ -134,6 +148,10 @@ class Policy(ABC):
     ) -> torch.Tensor:
         """Log-probability of each token, float32 [B, G, T], 0 where the mask is false; see `token_scores`."""
         return self.token_scores(sources, tokens, mask, temperature).logprobs
+
+    @abstractmethod
+    def hidden_states(self, sources: Sequence[Source], tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """State [B, G, T, d] that each token is predicted from, as in `token_scores`, which also scores the tokens."""
 
     @abstractmethod
     def smoothed_loss(

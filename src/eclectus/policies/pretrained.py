@@ -92,6 +92,7 @@ class PretrainedPolicy(Policy):
         *,
         entropy: bool = False,
         anchor: P | None = None,
+        states: bool = False,
     ) -> TokenScores:
         wanted = mask.flatten(0, 1)
         labels = tokens.flatten(0, 1)[wanted]
@@ -100,18 +101,22 @@ class PretrainedPolicy(Policy):
             result = torch.zeros(wanted.shape, device=self.device).masked_scatter(wanted, values)
             return result.view(mask.shape)
 
-        own = self._predicted(sources, tokens, wanted)
+        hidden = self.states(sources, tokens)
+        own = self.predicted(hidden[wanted])
         divergence = None
         if anchor is not None:
             with torch.no_grad():
-                other = anchor._predicted(sources, tokens, wanted)
+                other = anchor.predicted(anchor.states(sources, tokens)[wanted])
             divergence = spread(divergences(own, other, temperature))
-        entropy_values = spread(entropies(own, temperature)) if entropy else None
-        return TokenScores(spread(logprobs(own, labels, temperature)), entropy_values, divergence)
+        return TokenScores(
+            spread(logprobs(own, labels, temperature)),
+            spread(entropies(own, temperature)) if entropy else None,
+            divergence,
+            _within(mask, hidden) if states else None,
+        )
 
-    def _predicted(self, sources: Sequence[Source], tokens: torch.Tensor, wanted: torch.Tensor) -> Predicted:
-        """What is predicted at the wanted positions of [B * G, T]."""
-        return self.predicted(self.states(sources, tokens)[wanted])
+    def hidden_states(self, sources: Sequence[Source], tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return _within(mask, self.states(sources, tokens))
 
     def predicted(self, states: torch.Tensor) -> Predicted:
         """The distribution of the token after each of the states [n, d], not yet made; a guide's part included."""
@@ -144,6 +149,13 @@ class PretrainedPolicy(Policy):
         guide: Guide | None = getattr(self.model, _GUIDE, None)
         return guide
 
+    def check_supervised(self) -> None:
+        if self.guide is not None:
+            raise ModelError(
+                "model: it follows values (guide.json), which supervised training would neither change nor fit; take"
+                " the 'supervised' part out, or start from the model that they were learnt on"
+            )
+
     def follow(self, guide: Guide) -> None:
         """Take a guide; the model itself is frozen, so that the guide's policy stays one around it.
 
@@ -155,11 +167,10 @@ class PretrainedPolicy(Policy):
                 "model: it follows values already (guide.json), and others would replace them; start from the model"
                 " that they were learnt on"
             )
-        rows, width = self.head_shape
-        if (guide.shape.tokens, guide.shape.width) != (rows, width):
+        if (guide.shape.tokens, guide.shape.width) != (self.vocabulary, self.width):
             raise ModelError(
-                f"model: the values in its folder are for {guide.shape.tokens} tokens and states of"
-                f" {guide.shape.width}, the model has {rows} and {width}; the folder mixes files of two models"
+                f"model: its values are for {guide.shape.tokens} tokens and states of {guide.shape.width}, it has"
+                f" {self.vocabulary} and {self.width}; the folder mixes files of two models"
             )
         self.model.requires_grad_(False)
         self.model.add_module(_GUIDE, guide.to(self.device))
@@ -216,10 +227,13 @@ class PretrainedPolicy(Policy):
         return hidden if self.hidden_scale == 1 else hidden * self.hidden_scale
 
     @property
-    def head_shape(self) -> tuple[int, int]:
-        """Tokens of the vocabulary and size of the states that they are predicted from."""
-        rows, width = self._head.shape
-        return rows, width
+    def width(self) -> int:
+        return int(self._head.shape[1])
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that the vocabulary head has rows for."""
+        return len(self._head)
 
     @property
     def _head(self) -> torch.Tensor:
@@ -234,3 +248,9 @@ class PretrainedPolicy(Policy):
     @property
     def _head_bias(self) -> torch.Tensor:
         return (self._own_bias + self._bias.to(self.device)).detach()
+
+
+def _within(mask: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    """States [B * G, T, d] as [B, G, T, d], 0 where masked."""
+    # Filled, not multiplied: a state behind the end may be anything.
+    return hidden.view(*mask.shape, -1).masked_fill(~mask[..., None], 0.0)

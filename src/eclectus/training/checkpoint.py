@@ -95,11 +95,12 @@ def load_weights(model: torch.nn.Module, values: dict[str, torch.Tensor]) -> Non
 
 
 def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The optimizer's tensors, named `<parameter>|<key>`."""
+    """The optimizer's tensors for the parameters of `model`, named `<parameter>|<key>`."""
     names: dict[Any, str] = {parameter: name for name, parameter in model.named_parameters()}
     return {
         f"{names[parameter]}|{key}": value
         for parameter, state in optimizer.state.items()
+        if parameter in names
         for key, value in state.items()
         if torch.is_tensor(value)
     }

@@ -23,7 +23,7 @@ from eclectus.rollouts.base import Sampling
 from eclectus.schedule import value_at
 from eclectus.seeds import derive, rng
 from eclectus.segment import Segment
-from eclectus.training.run import Run, cost, reinforce
+from eclectus.training.run import Run, build_algorithm, cost, reinforce
 from eclectus.training.supervised import Trained, train_supervised
 from eclectus.training.tasks import Task, build_tasks, constant_tasks
 from eclectus.training.testbench import TestBench
@@ -75,7 +75,7 @@ class _Control:
         assert config is not None
         tasks = build_tasks(constant_tasks(config.tasks), self.run.dataset, RewardContext(self.run.languages))
         policy = self.base.copy(trainable=True)
-        trained = reinforce(self.run, policy, config, tasks, "constant_reward")
+        trained = reinforce(self.run, policy, build_algorithm(config), config, tasks, "constant_reward")
         self.bench.add("constant_reward", policy)
         return System(
             name="constant_reward",

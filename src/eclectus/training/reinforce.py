@@ -5,26 +5,30 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from eclectus.algorithms.advantages import judged
-from eclectus.algorithms.base import AdvantageInputs, Algorithm
+from eclectus.algorithms.base import AdvantageInputs, Algorithm, Signals
 from eclectus.algorithms.coefficients import KlCoefficient
 from eclectus.algorithms.losses import StepSize
 from eclectus.config import ReinforceConfig
 from eclectus.exploration.entropy import EntropyCoefficient
 from eclectus.policies.base import Policy
+from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.schedule import value_at
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
+from eclectus.training import passes
+from eclectus.training.averaged import Averaged
 from eclectus.training.guard import Guard
 from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
-from eclectus.training.optimizer import adamw, scheduled, update
+from eclectus.training.optimizer import adamw, add_module, scheduled, update
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
@@ -72,19 +76,27 @@ class Reinforcer:
         self.config, self.tasks, self.dev = config, list(tasks), dev
         self.languages, self.seed, self.folder = list(languages), seed, folder
         self.tracker, self.stage, self.dev_max_length = tracker, stage, dev_max_length
+        algorithm.build(policy, derive(seed, "algorithm"))
         self.optimizer = adamw(policy.model, config.learning_rate)
+        # By the name of their optimizer's group in a checkpoint.
+        self.weights = {"optimizer": Averaged(policy.model, "model", "mean", "best")}
+        if (module := algorithm.module) is not None:
+            rate = algorithm.learning_rate or config.learning_rate
+            add_module(self.optimizer, module, rate / config.learning_rate)
+            own = Averaged(module, "algorithm", "algorithm_mean", "algorithm_best")
+            self.weights["algorithm_optimizer"] = own
         stream = PromptStream(self.tasks, config.segments, config.direction_temperature, seed)
         self.prompts = PromptWindows(stream, self.tasks, config.steps)
         self.guard = Guard(config.stop_fall)
         self.watch = PartWatch(self.tasks)
         self.renewed = renewed
+        if renewed is not None:
+            renewed.model = policy
         self.kl = {task.name: KlCoefficient(task.config.kl, config.kl.target, config.kl.gain) for task in self.tasks}
         self.entropy = EntropyCoefficient(config.entropy.weight, config.entropy.rate, bounds=(1e-6, 10.0))
         self.skipped = 0
         self.step, self.seconds = 0, 0.0
         self.best, self.best_step = float("-inf"), 0
-        self.best_weights = ckpt.weights(policy.model)
-        self.mean_weights = ckpt.weights(policy.model)
 
     def train(self, resume: bool = False) -> Trained:
         """Train to the end, to the stop rule or to the user's interrupt; leaves the policy at its best checkpoint."""
@@ -98,6 +110,8 @@ class Reinforcer:
                 started = time.monotonic()
                 self.step += 1
                 self._advance()
+                if self.renewed is not None:
+                    self.renewed.renew(self.step, self.weights["optimizer"].mean)
                 gamed = None
                 if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                     gamed = self._evaluate()
@@ -113,7 +127,8 @@ class Reinforcer:
                     self.tracker.say(f"[yellow]stopped early: {gamed}")
                     break
         if complete:
-            ckpt.load_weights(self.policy.model, self.best_weights)
+            for weights in self.weights.values():
+                weights.restore_best()
         return Trained(self.step, self.best_step, self.best, self.seconds, complete, reason)
 
     def _advance(self) -> None:
@@ -127,14 +142,16 @@ class Reinforcer:
         rollouts = self._sample(segments, sampling)
         greedy = self._greedy(segments) if self.algorithm.needs_greedy else None
         sampled = time.monotonic()
-        rewards, greedy_rewards = self._reward(owners, segments, rollouts, greedy)
+        references = _references(segments) if self.algorithm.judges_references else None
+        rewards, others = self._reward(owners, segments, rollouts, greedy or references)
         rewarded = time.monotonic()
-        inputs = AdvantageInputs(rewards.scaled, [s.direction for s in segments], greedy_rewards)
-        advantages = self.algorithm.advantages(inputs).to(self.policy.device)
+        sources, device = self.policy.tokenize_sources(segments), self.policy.device
+        signals = self._signals(segments, sources, rollouts, rewards, others, sampling)
+        advantages, learns = signals.advantages.to(device), self.algorithm.policy_learns(self.step)
         work = Update(
-            sources=self.policy.tokenize_sources(segments),
+            sources=sources,
             rollouts=rollouts,
-            rewards=rewards.scaled.to(self.policy.device),
+            rewards=rewards.scaled.to(device),
             advantages=advantages,
             kl_weights=[self.kl[self.tasks[i].name].weight for i in owners],
             mle_weights=[self.tasks[i].config.mle for i in owners],
@@ -145,16 +162,18 @@ class Reinforcer:
             measure_kl=self.step % _KL_EVERY == 1,
             entropy_weight=self.entropy.weight,
             owners=[self.tasks[i].name for i in owners],
+            targets=signals.targets,
+            values=signals.values,
+            policy_learns=learns,
         )
         sums = self._update(work)
-        if self.renewed is not None:
-            self.renewed.renew(self.step, self.mean_weights)
         ended = time.monotonic()
         counts = count_parts(self.tasks, owners, rollouts.texts, rewards.parts)
         values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards, counts)
         tokens = int(rollouts.mask.sum())
         values |= {
             **sums,
+            **signals.metrics,
             "zero_signal": float((advantages.flatten(1).abs().amax(dim=1) == 0).float().mean()),
             "samples_per_second": rollouts.finished.numel() / (ended - started),
             "tokens_per_second": tokens / (ended - started),
@@ -166,8 +185,8 @@ class Reinforcer:
         memory = peak_memory(self.policy.device)
         if memory is not None:
             values["memory"] = memory
-        if greedy_rewards is not None:
-            values["greedy_unjudged"] = float((~judged(greedy_rewards)).float().mean())
+        if greedy is not None and others is not None:
+            values["greedy_unjudged"] = float((~judged(others)).float().mean())
         self.tracker.log("step", self.stage, self.step, values)
         self._watch(counts)
         self.tracker.advance(
@@ -186,6 +205,40 @@ class Reinforcer:
             self.tracker.log("parts", self.stage, self.step, record)
             for sentence in self.watch.warnings(record):
                 self.tracker.say(f"[yellow]steps {record['first']} to {self.step}, {sentence}")
+
+    def _signals(
+        self,
+        segments: Sequence[Segment],
+        sources: Sequence[Source],
+        rollouts: Rollouts,
+        rewards: StepRewards,
+        others: torch.Tensor | None,
+        sampling: Sampling,
+    ) -> Signals:
+        """What the step has to say, after the passes over its samples that the algorithm asks for."""
+        algorithm, budget = self.algorithm, self.config.micro_batch_tokens
+        states = passes.hidden_states(self.policy, sources, rollouts, budget) if algorithm.needs_states else None
+        reference = None
+        if algorithm.needs_reference_logprobs:
+            reference = passes.logprobs(self.reference, sources, rollouts, sampling.temperature, budget)
+        shown = [s.reference or "" for s in segments] if algorithm.judges_references else []
+        return algorithm.signals(
+            AdvantageInputs(
+                rewards.scaled,
+                [s.direction for s in segments],
+                others if algorithm.needs_greedy else None,
+                mask=rollouts.actions,
+                logprobs=rollouts.logprobs,
+                tokens=rollouts.tokens,
+                states=states,
+                reference_logprobs=reference,
+                step=self.step,
+                sources=sources,
+                finished=rollouts.finished,
+                references=self.policy.tokenize_targets(shown) if shown else (),
+                reference_rewards=others if algorithm.judges_references else None,
+            )
+        )
 
     def _sampling(self) -> Sampling:
         explore = self.config.explore
@@ -210,10 +263,10 @@ class Reinforcer:
         rate = scheduled(self.config.learning_rate, self.step, self.config.steps, self.config.warmup, floor)
         totals: dict[str, float] = {}
         for number in range(self.config.updates):
-            now = replace(work, reused=number > 0)
-            values = accumulate(self.policy, self.reference, self.algorithm, now, self.config.micro_batch_tokens)
-            values["grad_norm"] = update(self.optimizer, rate, self.config.max_grad_norm)
-            self._count_skipped(values["grad_norm"])
+            values = self._accumulate(replace(work, reused=number > 0), number)
+            norms = update(self.optimizer, rate, self.config.max_grad_norm)
+            values |= zip(("grad_norm", "grad_norm_algorithm"), norms, strict=False)
+            self._count_skipped(norms)
             for name, value in values.items():
                 totals[name] = totals.get(name, 0.0) + value / self.config.updates
             self._average()
@@ -229,8 +282,12 @@ class Reinforcer:
             self.entropy.update(totals.get("policy_entropy", math.nan), self.config.entropy.target)
         return totals
 
-    def _count_skipped(self, norm: float) -> None:
-        if math.isfinite(norm):
+    def _accumulate(self, work: Update, number: int) -> dict[str, float]:
+        """The backward pass of update `number` of a step; returns its metrics."""
+        return accumulate(self.policy, self.reference, self.algorithm, work, self.config.micro_batch_tokens)
+
+    def _count_skipped(self, norms: Sequence[float]) -> None:
+        if all(map(math.isfinite, norms)):
             return
         self.skipped += 1
         if self.skipped == 1:
@@ -240,14 +297,14 @@ class Reinforcer:
             )
 
     def _reward(
-        self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts, greedy: Rollouts | None
+        self, owners: Sequence[int], segments: Sequence[Segment], rollouts: Rollouts, other: Rollouts | None
     ) -> tuple[StepRewards, torch.Tensor | None]:
-        """Rewards of the samples, and [B] scaled ones of the greedy translations where there are any."""
+        """Rewards of the samples, and [B] scaled ones of the other translations where there are any."""
         texts, ended, samples = rollouts.texts, rollouts.finished, rollouts.finished.shape[1]
-        if greedy is not None:
+        if other is not None:
             # Judged as one more of each group, so that both stand on one scale.
-            texts = [[*group, *own] for group, own in zip(texts, greedy.texts, strict=True)]
-            ended = torch.cat([ended, greedy.finished], dim=1)
+            texts = [[*group, *own] for group, own in zip(texts, other.texts, strict=True)]
+            ended = torch.cat([ended, other.finished], dim=1)
         values = torch.full(ended.shape, math.nan)
         scaled = values.clone()
         parts: list[dict[str, list[float | None]]] = [{} for _ in segments]
@@ -263,25 +320,20 @@ class Reinforcer:
             for place, row in enumerate(rows):
                 parts[row] = {name: part[place][:samples] for name, part in scores.parts.items()}
         rewards = StepRewards(values[:, :samples], scaled[:, :samples], parts)
-        return rewards, None if greedy is None else scaled[:, samples]
+        return rewards, None if other is None else scaled[:, samples]
 
     def _average(self) -> None:
-        """Move the running mean of the weights (Polyak and Juditsky 1992) towards the policy.
-
-        Each update on a few hundred samples is mostly noise, which the mean leaves out; it costs one pass over the
-        weights. The first steps weigh more, or the mean would stay with the start for long.
-        """
+        """Move the running means of the weights; the first steps weigh more, or a mean would stay with the start."""
         decay = min(self.config.averaging, self.step / (self.step + 9))
-        for name, parameter in self.policy.model.named_parameters():
-            if name in self.mean_weights:
-                self.mean_weights[name].lerp_(parameter.detach(), 1 - decay)
+        for weights in self.weights.values():
+            weights.update(decay)
 
     def _evaluate(self) -> str | None:
         """Score the dev set with the mean weights, keep them if they are the best, and ask the stop rule."""
-        current = ckpt.weights(self.policy.model)
-        ckpt.load_weights(self.policy.model, self.mean_weights)
-        outputs = self.dev.translate(self.policy, self.dev_max_length)
-        ckpt.load_weights(self.policy.model, current)
+        with ExitStack() as stack:
+            for weights in self.weights.values():
+                stack.enter_context(weights.in_place())
+            outputs = self.dev.translate(self.policy, self.dev_max_length)
         values: dict[str, float] = {}
         chrf, reward, weighted = {}, {}, []
         for task in self.tasks:
@@ -294,7 +346,8 @@ class Reinforcer:
         selected = score > self.best
         if selected:
             self.best, self.best_step = score, self.step
-            self.best_weights = {name: value.clone() for name, value in self.mean_weights.items()}
+            for weights in self.weights.values():
+                weights.keep()
         self.tracker.log(
             "dev",
             self.stage,
@@ -333,12 +386,9 @@ class Reinforcer:
             "entropy": self.entropy.weight,
             "skipped": self.skipped,
         }
-        tensors = {
-            "model": ckpt.weights(self.policy.model),
-            "best": self.best_weights,
-            "mean": self.mean_weights,
-            "optimizer": ckpt.optimizer_tensors(self.policy.model, self.optimizer),
-        }
+        tensors = {"algorithm_state": self.algorithm.tensors()}
+        for name, weights in self.weights.items():
+            tensors |= {**weights.tensors(), name: ckpt.optimizer_tensors(weights.module, self.optimizer)}
         if self.renewed is not None:
             tensors |= self.renewed.tensors()
         ckpt.save(self.folder, self.step, ckpt.Checkpoint(tensors, state))
@@ -349,16 +399,16 @@ class Reinforcer:
             self.tracker.forget_after(self.stage, -1)
             return
         state = found.state
-        ckpt.load_weights(self.policy.model, found.tensors["model"])
-        ckpt.load_optimizer_tensors(self.policy.model, self.optimizer, found.tensors["optimizer"])
-        self.best_weights = found.tensors["best"]
-        self.mean_weights = {k: v.to(self.policy.device) for k, v in found.tensors["mean"].items()}
+        for name, weights in self.weights.items():
+            weights.load(found.tensors)
+            ckpt.load_optimizer_tensors(weights.module, self.optimizer, found.tensors[name])
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.best_step = state["best"], state["best_step"]
         self.prompts.load_state_dict(state["prompts"])
         self.guard.load_state_dict(state["guard"])
         self.watch.load_state_dict(state["parts"])
         self.algorithm.load_state_dict(state["algorithm"])
+        self.algorithm.load_tensors(found.tensors["algorithm_state"])
         for name, weight in state["kl"].items():
             self.kl[name].weight = weight
         self.entropy.weight, self.skipped = state["entropy"], state["skipped"]
@@ -367,6 +417,14 @@ class Reinforcer:
         if self.renewed is not None:
             self.renewed.load(found.tensors)
         self.tracker.forget_after(self.stage, self.step)
+
+
+def _references(segments: Sequence[Segment]) -> Rollouts:
+    """The reference of each segment, as if it had been drawn, to be rewarded; without tokens."""
+    nothing = torch.zeros(len(segments), 1, 0)
+    finished = torch.ones(len(segments), 1, dtype=torch.bool)
+    texts = [[segment.reference or ""] for segment in segments]
+    return Rollouts(nothing.long(), nothing, nothing.bool(), finished, texts)
 
 
 def _tensor(table: Sequence[Sequence[float | None]]) -> torch.Tensor:

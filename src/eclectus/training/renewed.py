@@ -28,6 +28,8 @@ class RenewedPolicies:
 
     def __init__(self, start: Callable[[], Policy], max_length: int) -> None:
         self._start = start
+        self.model: Policy | None = None
+        """The policy in training, of which copies are made; None: of the start."""
         self._max_length = max_length
         self._copies: dict[int, Policy | None] = {}
         self._trained: set[str] = set()
@@ -63,7 +65,7 @@ class RenewedPolicies:
                 self._put(every, tensors[f"{_GROUP}{every}"])
 
     def _put(self, every: int, weights: Weights) -> None:
-        policy = self._copies[every] or self._start().copy()
+        policy = self._copies[every] or (self.model or self._start()).copy()
         ckpt.load_weights(policy.model, dict(weights))
         self._copies[every] = policy
         self._trained = set(weights)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from eclectus import config as cfg
 from eclectus import registry
+from eclectus.algorithms import store
 from eclectus.algorithms.base import Algorithm
 from eclectus.config import PromptConfig, ReinforceConfig, RunConfig, SupervisedConfig
 from eclectus.corpora.dataset import Dataset, prepare, read_pairs
@@ -30,13 +31,13 @@ from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.model_card import write_card
-from eclectus.training.reinforce import Reinforcer
 from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.supervised import Trained, train_supervised
 from eclectus.training.tasks import Task, build_tasks
 from eclectus.training.testbench import TestBench, groups, test_segments
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
+from eclectus.training.values import trainer_of
 
 
 @dataclass
@@ -95,18 +96,30 @@ class Run:
         """Token ids of translations, for rewards."""
         return self.start.tokenize_targets(texts)
 
-    def stage(self, name: str, policy: Policy, train: Callable[[Path], Trained]) -> Trained:
+    def checkpoints(self, stage: str) -> Path:
+        """Where the checkpoints of a stage are."""
+        return self.folder / "checkpoints" / stage
+
+    def stage(
+        self, name: str, policy: Policy, train: Callable[[Path], Trained], algorithm: Algorithm | None = None
+    ) -> Trained:
         """Run one training stage, or take over its result where it is complete; leaves `policy` at its best weights.
+
+        Args:
+            train: takes the folder for checkpoints.
+            algorithm: whose module, where it has one, is left at the weights that belong to the policy's.
 
         Raises:
             InterruptedRunError: the user stopped it; the checkpoint is written.
         """
-        folder, record = self.folder / "checkpoints" / name, self.folder / "stages" / f"{name}.json"
+        folder, record = self.checkpoints(name), self.folder / "stages" / f"{name}.json"
         if self.resume and record.exists():
             finished = ckpt.latest(folder)
             if finished is None:
                 raise RunError(f"resume: '{folder}' is missing although the stage was finished; start a new run")
             ckpt.load_weights(policy.model, finished.tensors["best"])
+            if algorithm is not None and algorithm.module is not None:
+                ckpt.load_weights(algorithm.module, finished.tensors["algorithm_best"])
             return Trained(**json.loads(record.read_text(encoding="utf-8")))
         trained = train(folder)
         if not trained.complete:
@@ -158,14 +171,17 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     policy, seen = _first_policy(run)
     policy.model.to(device)
     policy.check_languages(dataset.languages)
+    if config.supervised is not None:
+        policy.check_supervised()
     directions = expand_directions(config.evaluation.directions, dataset.languages)
     dataset.check(directions)
     policy.check_directions(_directions(config))
     bench = TestBench(folder, test_segments(dataset, directions, seen), config.evaluation, resume=resume)
     # Built before any training, so that a mistake in a reward shows now and not after an hour.
     tasks: list[Task] = []
+    algorithm: Algorithm | None = None
     if config.reinforce is not None:
-        _algorithm(config.reinforce)
+        algorithm = build_algorithm(config.reinforce)
         tasks = _tasks(run, config.reinforce)
     # Written once everything is checked: after a mistake the folder is still empty and can be used again.
     ckpt.write_atomic(folder / "config.yaml", cfg.dump(config))
@@ -174,14 +190,14 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         tracker.say("supervised training")
         supervised = _supervised(run, policy, config.supervised)
     run.base = policy.copy()
-    if config.reinforce is None:
+    if config.reinforce is None or algorithm is None:
         systems = [System(name="supervised", label="supervised", role="system", **cost(supervised))]
         bench.add("supervised", policy)
     else:
         systems = [System(name="base", label="start", role="base", description="the model before RL")]
         bench.add("base", run.base)
         tracker.say("reinforcement learning")
-        trained = reinforce(run, policy, config.reinforce, tasks, "reinforce")
+        trained = reinforce(run, policy, algorithm, config.reinforce, tasks, "reinforce")
         _save_rewards(folder / "rewards", tasks)
         label = f"RL ({config.reinforce.algorithm.type.upper()})"
         systems.append(System(name="rl", label=label, role="system", description=trained.reason, **cost(trained)))
@@ -193,6 +209,8 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     results = bench.results(config, dataset.languages, systems, groups(config, directions))
     try:
         policy.save(folder / "model")
+        if algorithm is not None:
+            store.save(algorithm, folder / "model")
         _remember_text(run, seen, folder / "model")
     except (OSError, SafetensorError) as error:
         raise RunError(
@@ -218,32 +236,29 @@ def cost(trained: Trained) -> Cost:
     return {"seconds": round(trained.seconds, 1), "steps": trained.steps}
 
 
-def reinforce(run: Run, policy: Policy, config: ReinforceConfig, tasks: Sequence[Task], stage: str) -> Trained:
+def reinforce(
+    run: Run, policy: Policy, algorithm: Algorithm, config: ReinforceConfig, tasks: Sequence[Task], stage: str
+) -> Trained:
     """One reinforcement-learning stage from the run's starting policy."""
-    assert run.base is not None
-    reference, algorithm = run.base, _algorithm(config)
     wanted = [pair for task in tasks for pair in expand_directions(task.directions, run.languages)]
     dev = run.dev(list(dict.fromkeys(wanted)))
 
-    def train(folder: Path) -> Trained:
-        reinforcer = Reinforcer(
-            policy,
-            reference,
-            algorithm,
-            config,
-            tasks,
-            dev,
-            languages=run.languages,
-            seed=derive(run.config.seed, stage),
-            folder=folder,
-            tracker=run.tracker,
-            stage=stage,
-            dev_max_length=run.config.evaluation.max_length,
-            renewed=run.renewed if stage == "reinforce" else None,
-        )
-        return reinforcer.train(resume=run.resume)
-
-    return run.stage(stage, policy, train)
+    reinforcer = trainer_of(algorithm)(
+        policy,
+        run.start,
+        algorithm,
+        config,
+        tasks,
+        dev,
+        languages=run.languages,
+        seed=derive(run.config.seed, stage),
+        folder=run.checkpoints(stage),
+        tracker=run.tracker,
+        stage=stage,
+        dev_max_length=run.config.evaluation.max_length,
+        renewed=run.renewed if stage == "reinforce" else None,
+    )
+    return run.stage(stage, policy, lambda _: reinforcer.train(resume=run.resume), algorithm)
 
 
 def _supervised(run: Run, policy: Policy, config: SupervisedConfig) -> Trained:
@@ -305,7 +320,8 @@ def _tasks(run: Run, config: ReinforceConfig) -> list[Task]:
     return build_tasks(config.tasks, run.dataset, context)
 
 
-def _algorithm(config: ReinforceConfig) -> Algorithm:
+def build_algorithm(config: ReinforceConfig) -> Algorithm:
+    """The algorithm that the config names, with its options checked."""
     kind = registry.find("algorithms", config.algorithm.type, Algorithm)  # type: ignore[type-abstract]
     options = registry.parse_options("reinforce.algorithm", kind.Options, config.algorithm.options)
     algorithm = kind(options)

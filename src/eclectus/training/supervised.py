@@ -133,7 +133,7 @@ def train_supervised(
             # A training of given time does not know its number of steps: its learning rate follows the clock.
             total = config.steps if seconds is None else max(step, round(step * seconds / max(spent, 1e-9)))
             rate = scheduled(config.learning_rate, step, total, config.warmup, floor=0.05)
-            norm = update(optimizer, rate, config.max_grad_norm)
+            (norm,) = update(optimizer, rate, config.max_grad_norm)
             model.eval()
             tokens, loss_sum = tokens + count, loss_sum + float(likelihood)
             last = step == config.steps or (seconds is not None and spent + time.monotonic() - started >= seconds)

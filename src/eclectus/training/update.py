@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,10 +11,11 @@ from eclectus.algorithms import kl as divergence
 from eclectus.algorithms.base import Algorithm
 from eclectus.algorithms.losses import LossInputs, StepSize
 from eclectus.config import KlConfig
-from eclectus.policies.base import Policy
+from eclectus.policies.base import Policy, TokenScores
 from eclectus.policies.padding import pad_rows
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling, exploring
+from eclectus.training.passes import micro_batches
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Update:
         entropy_weight: of the entropy bonus; where it is not 0 no source is skipped.
         owners: name of the task of each source, for KL by task.
         reused: the policy has been updated on these rollouts already.
+        targets, values: [B, G, T] for the algorithm's module, see `Signals`; None: it has none.
+        policy_learns: False: only the algorithm's module is trained.
     """
 
     sources: Sequence[Source]
@@ -51,10 +54,15 @@ class Update:
     entropy_weight: float
     owners: Sequence[str]
     reused: bool = False
+    targets: torch.Tensor | None = None
+    values: torch.Tensor | None = None
+    policy_learns: bool = True
 
     def learnable(self) -> list[bool]:
-        """For each source, whether its samples say anything to the policy."""
+        """For each source, whether its samples say anything to the policy or to the algorithm's module."""
         wanted = self.advantages.flatten(1).abs().amax(dim=1) > 0
+        if self.targets is not None:
+            wanted |= self.targets.flatten(1).isfinite().any(dim=1)
         if self.rollouts.forced is not None:
             wanted |= self.rollouts.forced.flatten(1).any(dim=1)
         return [True] * len(wanted) if self.entropy_weight else wanted.tolist()
@@ -92,21 +100,24 @@ class _Means:
 def accumulate(
     policy: Policy, reference: Policy, algorithm: Algorithm, work: Update, micro_batch_tokens: int
 ) -> dict[str, float]:
-    """Add the gradient of one step to the policy's parameters; returns metrics of the step."""
+    """Add the gradient of one step to the parameters of the policy and of the algorithm's module; returns metrics."""
     sums = {"loss": 0.0}
     means = _Means()
     exact = work.kl.estimator == "exact" and (work.measure_kl or any(work.kl_weights))
-    for rows in _micro_batches(work, work.learnable(), micro_batch_tokens):
+    wanted = [row for row, learnable in enumerate(work.learnable()) if learnable]
+    for rows in micro_batches(work.rollouts, wanted, micro_batch_tokens):
         part = _part(work, rows)
-        scores = policy.token_scores(
-            part.sources,
-            part.tokens,
-            part.mask,
-            work.sampling.temperature,
-            entropy=work.entropy_weight > 0,
-            anchor=reference if exact else None,
-        )
-        loss, metrics = algorithm.loss(_loss_inputs(work, part, scores.logprobs))
+        with torch.set_grad_enabled(work.policy_learns):
+            scores = policy.token_scores(
+                part.sources,
+                part.tokens,
+                part.mask,
+                work.sampling.temperature,
+                entropy=work.entropy_weight > 0,
+                anchor=reference if exact else None,
+                states=algorithm.needs_states,
+            )
+        loss, metrics = algorithm.loss(_loss_inputs(work, part, scores))
         measured = torch.tensor([work.measure_kl or work.kl_weights[row] > 0 for row in rows], device=loss.device)
         if measured.any():
             loss = loss + _kl_term(reference, work, part, scores.logprobs, scores.divergence, measured, means)
@@ -119,7 +130,7 @@ def accumulate(
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + value
     sums |= means.values()
-    likelihood = _likelihood(policy, work)
+    likelihood = _likelihood(policy, work) if work.policy_learns else None
     if likelihood is not None:
         sums["mle_loss"] = likelihood
     return sums
@@ -137,9 +148,13 @@ def _part(work: Update, rows: list[int]) -> _Part:
     )
 
 
-def _loss_inputs(work: Update, part: _Part, logprobs: torch.Tensor) -> LossInputs:
+def _loss_inputs(work: Update, part: _Part, scores: TokenScores) -> LossInputs:
     width = part.tokens.shape[2]
-    rollouts, rows = work.rollouts, part.rows
+    rollouts, rows, logprobs = work.rollouts, part.rows, scores.logprobs
+
+    def cut(values: torch.Tensor | None) -> torch.Tensor | None:
+        return None if values is None else values[rows, :, :width].flatten(0, 1)
+
     if rollouts.floor is not None:
         # What was sampled from is the policy with exploration mixed in, so that is what learns from the samples.
         mixed = exploring(logprobs, rollouts.floor[rows, :, :width], work.sampling.epsilon)
@@ -154,8 +169,11 @@ def _loss_inputs(work: Update, part: _Part, logprobs: torch.Tensor) -> LossInput
         tokens=part.tokens.flatten(0, 1),
         rewards=work.rewards[rows].flatten(),
         samples=part.samples,
-        forced=None if rollouts.forced is None else rollouts.forced[rows, :, :width].flatten(0, 1),
+        forced=cut(rollouts.forced),
         reused=work.reused,
+        states=None if scores.states is None else scores.states.flatten(0, 1),
+        targets=cut(work.targets),
+        values=cut(work.values),
     )
 
 
@@ -206,17 +224,3 @@ def _likelihood(policy: Policy, work: Update) -> float | None:
     loss = -(logprobs.sum(dim=(1, 2)) * weights).sum() / mask.sum()
     loss.backward()
     return float(-logprobs.detach().sum() / mask.sum())
-
-
-def _micro_batches(work: Update, signal: Sequence[bool], budget: int) -> Iterator[list[int]]:
-    """Sources with signal, samples of like length together, at most `budget` padded target tokens at once."""
-    samples = work.rollouts.tokens.shape[1]
-    lengths = work.rollouts.mask.sum(dim=-1).amax(dim=1).tolist()
-    rows: list[int] = []
-    for row in sorted((r for r, wanted in enumerate(signal) if wanted), key=lambda r: (lengths[r], r)):
-        if rows and (len(rows) + 1) * samples * lengths[row] > budget:
-            yield rows
-            rows = []
-        rows.append(row)
-    if rows:
-        yield rows
