@@ -13,7 +13,7 @@ from eclectus.rollouts.base import Sampling
 from tests.algorithms.enumerated import REWARD, algorithm
 from tests.tiny import segments, tiny_policy
 
-NETWORK = {"hidden": 32, "rank": 8, "batch": 16, "beta": 0.0}
+NETWORK = {"hidden": 32, "rank": 8, "batch": 16, "beta": 0.0, "n_step": 1}
 PREFIXES = [(), (1,), (2,)]
 
 
@@ -145,7 +145,7 @@ def test_sarsa_finds_the_values_of_the_policy_that_acted(policy, source):
 
 def test_n_steps_to_the_end_are_returns_without_any_value(policy, source):
     """With two steps SARSA's target is the return; the target network has no part in it."""
-    chosen = algorithm("sarsa", **NETWORK, n_step=2)
+    chosen = algorithm("sarsa", **{**NETWORK, "n_step": 2})
     chosen.build(policy, 1)
     with torch.no_grad():
         chosen.target.state.bias.fill_(100.0)
@@ -222,7 +222,7 @@ def test_beta_zero_is_the_model_itself_token_for_token(policy, source):
 
 def test_the_gradient_does_not_depend_on_the_micro_batch(policy, source):
     other = policy.tokenize_sources(segments("en", "fr"))[-1]  # longer: padded beside the first
-    chosen = algorithm("q_learning", **{**NETWORK, "beta": 2.0}, conservative=0.5, n_step=2)
+    chosen = algorithm("q_learning", **{**NETWORK, "beta": 2.0, "n_step": 2}, conservative=0.5)
     learn(chosen, policy, [*every(policy, source), *every(policy, other)], steps=20)
     found = []
     for budget in (1, 7, 10_000):

@@ -37,11 +37,12 @@ from eclectus.seeds import derive, rng
 class ValueOptions(registry.Options):
     """Options that all value-based algorithms have."""
 
+    learning_rate: float = Field(3e-3, gt=0, description="of the values, in place of reinforce.learning_rate")
     beta: Scheduled = Field(
-        16.0, description="how much a value of 1 adds to a token's log-probability; a schedule anneals exploration"
+        32.0, description="how much a value of 1 adds to a token's log-probability; a schedule anneals exploration"
     )
     gamma: float = Field(1.0, gt=0, le=1, description="what a reward one token later is worth")
-    n_step: int = Field(1, ge=1, description="rewards before a value stands for the rest")
+    n_step: int = Field(8, ge=1, description="rewards before a value stands for the rest")
     tau: float = Field(
         0.05, gt=0, le=1, description="share of the new weights in the target network; 1: no target network"
     )

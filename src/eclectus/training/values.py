@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from eclectus.algorithms.base import Algorithm
 from eclectus.algorithms.value_based import ValueBased
+from eclectus.config import ReinforceConfig
+from eclectus.policies.base import Policy
 from eclectus.training import passes
 from eclectus.training.reinforce import Reinforcer
 from eclectus.training.update import Update
@@ -15,6 +19,19 @@ class ValueLearner(Reinforcer):
     """A run of a value-based algorithm; what is sampled and rewarded goes through its memory into its values."""
 
     algorithm: ValueBased
+
+    def __init__(
+        self,
+        policy: Policy,
+        reference: Policy,
+        algorithm: ValueBased,
+        config: ReinforceConfig,
+        *others: Any,
+        **options: Any,
+    ) -> None:
+        # What is learnt is no model that must not be disturbed but a small network that begins with nothing.
+        config = config.model_copy(update={"learning_rate": algorithm.options.learning_rate})
+        super().__init__(policy, reference, algorithm, config, *others, **options)
 
     def _advance(self) -> None:
         with self.algorithm.acting(self.step):
