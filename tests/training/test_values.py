@@ -35,14 +35,14 @@ def label(value):
     ids=label,
 )
 def test_values_of_a_frozen_model_learn_what_is_rewarded(tmp_path, task, name, options):
-    """From 0.25 to 0.4 of the words right in samples to 0.6 and more, around a model that does not change."""
+    """From a third to a half of the words right in samples to 0.6 and more, around a model that does not change."""
     trainer = reinforcer(tmp_path, task, name, options=options, **SETTINGS)
     start = {k: v.clone() for k, v in trainer.policy.model.state_dict().items() if not k.startswith("guide.")}
     trainer.train()
     rows = steps_of(tmp_path)
-    first, last = mean(rows[:1]), mean(rows[-10:])
-    assert first < 0.45 and last > 0.6, f"{first:.2f} -> {last:.2f}"
-    assert rows[-1]["kl"] > 0.1 if "kl" in rows[-1] else True
+    first, last = rows[0]["reward"], mean(rows[-10:])
+    assert last > max(0.6, first + 0.2), f"{first:.2f} -> {last:.2f}"
+    assert [row["kl"] for row in rows if "kl" in row][-1] > 0.1
     after = trainer.policy.model.state_dict()
     assert all(torch.equal(after[name], value) for name, value in start.items())
 
@@ -142,8 +142,14 @@ def test_samples_cut_by_the_limit_are_remembered_with_their_reward(tmp_path):
     assert all(len(e.tokens) <= 2 and len(e.rewards) == len(e.tokens) for e in kept)
 
 
+def short(prompts, completions, **_):
+    """What a model that knows nothing can be taught in a few steps."""
+    return [1 / (1 + len(completion)) for completion in completions]
+
+
 def test_a_run_leaves_a_model_that_follows_its_values(numbers, tmp_path, capsys):  # noqa: F811
-    task = {"name": "old", "directions": ["en-es"], "references": True, "reward": {"terms": [{"type": "chrf"}]}}
+    reward = {"terms": [{"type": "tests.training.test_values:short"}], "normalise": "none"}
+    task = {"name": "old", "directions": ["en-es"], "references": True, "reward": reward, "select_by": "reward"}
     changes = {
         "reinforce__algorithm": {"type": "q_learning", **OPTIONS, "beta": 500.0},
         "reinforce__tasks": [task],
@@ -183,7 +189,7 @@ def test_a_policy_gradient_may_go_on_with_the_values(tmp_path):
 
 
 def test_a_decoder_only_model_learns_values(tmp_path):
-    """One prompt, one token that is rewarded: it is soon what the model says, and the model is still the model."""
+    """Rewarded is a first token of even number: half of them are at the start, and soon most."""
     from eclectus.algorithms.base import AdvantageInputs
     from eclectus.policies.causal import CausalPolicy
     from tests.algorithms.enumerated import algorithm
@@ -193,12 +199,11 @@ def test_a_decoder_only_model_learns_values(tmp_path):
     chosen = algorithm("q_learning", hidden=32, rank=8, batch=32, n_step=4, beta=40.0)
     chosen.build(policy, 1)
     optimizer = torch.optim.Adam(chosen.online.parameters(), lr=1e-2)
-    sampling, shares = Sampling(1.0, 4), []
+    sampling, shares = Sampling(1.0, 2), []
     sources = policy.tokenize_sources(rows)
-    wanted = policy.sample(rows, 1, sampling, torch.Generator().manual_seed(1)).tokens[:, :, 0]
-    for step in range(12):
+    for step in range(8):
         drawn = policy.sample(rows, 8, sampling, torch.Generator().manual_seed(step + 1))
-        rewards = (drawn.tokens[:, :, 0] == wanted).float()
+        rewards = (drawn.tokens[:, :, 0] % 2 == 0).float()
         shares.append(rewards.mean().item())
         inputs = AdvantageInputs(
             rewards, ["en-es"] * 4, tokens=drawn.tokens, mask=drawn.mask, sources=sources, finished=drawn.finished
@@ -209,7 +214,7 @@ def test_a_decoder_only_model_learns_values(tmp_path):
             optimizer.step()
             optimizer.zero_grad()
             chosen.moved()
-    assert shares[0] < 0.5 and shares[-1] > 0.9, shares
+    assert shares[0] < 0.7 and shares[-1] > 0.9, shares
 
 
 @pytest.mark.parametrize(
