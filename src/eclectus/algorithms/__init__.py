@@ -1,3 +1,16 @@
 """Algorithms: one per file; the file name is the `type` in a config."""
 
-SUPPORT = {"base", "advantages", "losses", "kl", "coefficients", "critic", "returns", "store", "tabular"}
+SUPPORT = {
+    "base",
+    "advantages",
+    "losses",
+    "kl",
+    "coefficients",
+    "critic",
+    "returns",
+    "store",
+    "tabular",
+    "td",
+    "replay",
+    "value_based",
+}

@@ -16,6 +16,7 @@ from eclectus.algorithms.losses import LossInputs
 from eclectus.config import ReinforceConfig
 from eclectus.errors import ConfigError
 from eclectus.policies.base import Policy
+from eclectus.policies.source import Source
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class AdvantageInputs:
         reference_logprobs: [B, G, T] of the tokens under the starting policy; only for an algorithm that
             `needs_reference_logprobs`.
         step: counted from 1.
+        sources: of each row.
+        finished: bool [B, G], false where the length limit cut the translation.
+        references: token ids of each reference; only for an algorithm that `judges_references`.
+        reference_rewards: [B], theirs, NaN where not judged.
     """
 
     rewards: torch.Tensor
@@ -49,6 +54,10 @@ class AdvantageInputs:
     states: torch.Tensor | None = None
     reference_logprobs: torch.Tensor | None = None
     step: int = 1
+    sources: Sequence[Source] = ()
+    finished: torch.Tensor | None = None
+    references: Sequence[Sequence[int]] = ()
+    reference_rewards: torch.Tensor | None = None
 
     @property
     def returns(self) -> torch.Tensor:
@@ -123,6 +132,9 @@ class Algorithm(ABC):
 
     needs_greedy: ClassVar[bool] = False
     """Whether the trainer also translates each source greedily and rewards that."""
+
+    judges_references: bool = False
+    """Whether the trainer also rewards the reference of each source."""
 
     needs_references: ClassVar[bool] = False
     """Whether every task must let its references be seen."""

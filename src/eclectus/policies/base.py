@@ -93,6 +93,10 @@ class Policy(ABC):
         """Raise `ModelError` for a direction that the model cannot be asked for though it has both languages."""
         return
 
+    def check_supervised(self) -> None:
+        """Raise `ModelError` for a model that likelihood alone does not train."""
+        return
+
     def use_examples(self, pairs: Mapping[str, Sequence[Segment]]) -> None:
         """Take translations, by direction, that a prompt may show; models without a prompt have no use for them."""
         return

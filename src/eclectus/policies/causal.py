@@ -22,7 +22,6 @@ from transformers.cache_utils import Cache
 
 from eclectus.config import PromptConfig
 from eclectus.errors import ModelError
-from eclectus.policies.attention import NAME as ATTENTION
 from eclectus.policies.cache import FilledLayer, RepeatableLayer, prefixed, repeated
 from eclectus.policies.examples import Examples
 from eclectus.policies.padding import pad_left
@@ -150,8 +149,7 @@ class CausalPolicy(PretrainedPolicy):
         found: dict[int, str] = {}
         # The library's search builds its own masks; its fused attention has no soft cap.
         capped = getattr(self.model.config, "attn_logit_softcapping", None) is not None
-        self.model.set_attn_implementation("eager" if capped else "sdpa")
-        try:
+        with self.library_search("eager" if capped else "sdpa"):
             for first in range(0, len(order), 32):
                 part = order[first : first + 32]
                 inputs, mask = pad_left([rows[i] for i in part], self.pad_id, self.device)
@@ -167,13 +165,10 @@ class CausalPolicy(PretrainedPolicy):
                         tokenizer=self.tokenizer,
                     )
                 found.update(zip(part, self.detokenize(tokens[:, inputs.shape[1] :].tolist()), strict=True))
-        finally:
-            self.model.set_attn_implementation(ATTENTION)
         return [found[i] for i in range(len(rows))]
 
     def save(self, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
-        self.save_weights(path)
+        self.save_parts(path)
         GenerationConfig(
             num_beams=1,
             do_sample=False,
@@ -181,7 +176,6 @@ class CausalPolicy(PretrainedPolicy):
             eos_token_id=self.end_ids,
             suppress_tokens=self._never,
         ).save_pretrained(path)
-        self.tokenizer.save_pretrained(path)
         state = {"prompt": self._prompt.config.model_dump(mode="json"), "examples": self._examples.pairs}
         (path / PROMPT_FILE).write_text(json.dumps(state, ensure_ascii=False, indent=1), encoding="utf-8")
 

@@ -6,6 +6,7 @@ a block at a time, which stays in the processor's cache, and are exact.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,22 +187,50 @@ def smoothed_cross_entropy(
 
 @dataclass(frozen=True)
 class Predicted:
-    """A distribution over the vocabulary at each of N positions, not yet made: softmax((product + bias) / T).
+    """A distribution over the vocabulary at each of N positions, not yet made: softmax((product + bias + shift) / T).
 
     Args:
         hidden: [N, d]; head: [V, d]; bias: [V], -inf for tokens that can never be.
         softcap: see `product`.
+        shift: from hidden [n, d] to what is added to the logits [n, V]; None: nothing.
     """
 
     hidden: torch.Tensor
     head: torch.Tensor
     bias: torch.Tensor
     softcap: float | None = None
+    shift: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """[n, V] at some of the positions."""
+        values = product(hidden, self.head, self.softcap) + self.bias
+        return values if self.shift is None else values + self.shift(hidden)
+
+    def log_distribution(self, hidden: torch.Tensor, temperature: float) -> torch.Tensor:
+        """Log-probabilities, float32 [n, V], at some of the positions."""
+        return torch.log_softmax(self.logits(hidden).float() / temperature, dim=-1)
+
+
+def logprobs(of: Predicted, labels: torch.Tensor, temperature: float) -> torch.Tensor:
+    """log p(label) at each position, float32 [N], with gradient; labels int64 [N]."""
+    if of.shift is None:
+        return token_logprobs(of.hidden, of.head, of.bias, labels, temperature, of.softcap)
+
+    def picked(hidden: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        return of.log_distribution(hidden, temperature).gather(1, wanted[:, None]).squeeze(1)
+
+    return in_pieces(picked, len(of.head), of.hidden, labels)
 
 
 def entropies(of: Predicted, temperature: float) -> torch.Tensor:
     """-sum_v p log p at each position, in nats, [N], with gradient."""
-    return _in_pieces(_entropy, len(of.head), [of.hidden], of.head, of.bias, of.softcap, temperature)
+
+    def entropy(hidden: torch.Tensor) -> torch.Tensor:
+        logs = of.log_distribution(hidden, temperature)
+        # p log p is 0 where p is 0, but 0 * -inf is not a number.
+        return -(logs.exp() * logs.masked_fill(logs.isneginf(), 0.0)).sum(dim=-1)
+
+    return in_pieces(entropy, len(of.head), of.hidden)
 
 
 def divergences(of: Predicted, anchor: Predicted, temperature: float) -> torch.Tensor:
@@ -210,43 +239,21 @@ def divergences(of: Predicted, anchor: Predicted, temperature: float) -> torch.T
     Args:
         anchor: predicts over the same vocabulary; a token that it can never say must be one that `of` cannot either.
     """
-    fixed = (anchor.head.detach(), anchor.bias, anchor.softcap)
-    rows = [of.hidden, anchor.hidden.detach()]
-    return _in_pieces(_divergence, len(of.head), rows, of.head, of.bias, of.softcap, *fixed, temperature)
+
+    def divergence(hidden: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        logs = of.log_distribution(hidden, temperature)
+        with torch.no_grad():
+            fixed = anchor.log_distribution(other, temperature)
+        return (logs.exp() * (logs - fixed).masked_fill(logs.isneginf(), 0.0)).sum(dim=-1)
+
+    return in_pieces(divergence, len(of.head), of.hidden, anchor.hidden)
 
 
-def _in_pieces(function: Any, vocabulary: int, rows: list[torch.Tensor], *fixed: Any) -> torch.Tensor:
-    """Apply `function` to slices of `rows`; the backward pass makes each piece of logits again."""
+def in_pieces(function: Callable[..., torch.Tensor], vocabulary: int, *rows: torch.Tensor) -> torch.Tensor:
+    """Apply a function that needs [n, vocabulary] to slices of `rows` [N, ...]; returns [N, ...].
+
+    The backward pass makes each piece again.
+    """
     parts = _pieces(len(rows[0]), vocabulary)
-    found = [checkpoint(function, *(row[part] for row in rows), *fixed, use_reentrant=False) for part in parts]
+    found = [checkpoint(function, *(row[part] for row in rows), use_reentrant=False) for part in parts]
     return torch.cat(found) if found else rows[0].new_zeros(0, dtype=torch.float32)
-
-
-def _log_distribution(
-    hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, softcap: float | None, temperature: float
-) -> torch.Tensor:
-    return torch.log_softmax((product(hidden, head, softcap) + bias).float() / temperature, dim=-1)
-
-
-def _entropy(
-    hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, softcap: float | None, temperature: float
-) -> torch.Tensor:
-    logs = _log_distribution(hidden, head, bias, softcap, temperature)
-    # p log p is 0 where p is 0, but 0 * -inf is not a number.
-    return -(logs.exp() * logs.masked_fill(logs.isneginf(), 0.0)).sum(dim=-1)
-
-
-def _divergence(  # noqa: PLR0917, torch.utils.checkpoint hands them over by position
-    hidden: torch.Tensor,
-    other: torch.Tensor,
-    head: torch.Tensor,
-    bias: torch.Tensor,
-    softcap: float | None,
-    other_head: torch.Tensor,
-    other_bias: torch.Tensor,
-    other_softcap: float | None,
-    temperature: float,
-) -> torch.Tensor:
-    logs = _log_distribution(hidden, head, bias, softcap, temperature)
-    difference = logs - _log_distribution(other, other_head, other_bias, other_softcap, temperature)
-    return (logs.exp() * difference.masked_fill(logs.isneginf(), 0.0)).sum(dim=-1)

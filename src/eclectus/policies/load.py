@@ -27,6 +27,9 @@ from eclectus.policies.causal import PROMPT_FILE, CausalPolicy
 from eclectus.policies.families import families
 from eclectus.policies.folder import check_config, check_folder
 from eclectus.policies.gguf import check_gguf, float_weights, forget_quantisation, is_gguf
+from eclectus.policies.guide import SETTINGS as GUIDE_SETTINGS
+from eclectus.policies.guide import WEIGHTS as GUIDE_WEIGHTS
+from eclectus.policies.guide import Guide
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.policies.tokenizer import train_tokenizer
@@ -105,9 +108,15 @@ def _load(path: str, name: str, prompt: PromptConfig | None, beside: str, revisi
     if single:
         forget_quantisation(model)
     saved = _file(beside, PROMPT_FILE, revision) if causal and prompt is None else None
+    policy: PretrainedPolicy
     if saved is not None:
-        return CausalPolicy.with_saved_prompt(model, tokenizer, saved)
-    return (CausalPolicy if causal else Seq2SeqPolicy)(model, tokenizer, prompt)
+        policy = CausalPolicy.with_saved_prompt(model, tokenizer, saved)
+    else:
+        policy = (CausalPolicy if causal else Seq2SeqPolicy)(model, tokenizer, prompt)
+    values = _file(name, GUIDE_SETTINGS, revision)
+    if values is not None:
+        policy.follow(Guide.load(values, _file(name, GUIDE_WEIGHTS, revision)))
+    return policy
 
 
 def new_policy(config: NewModelConfig, texts: Sequence[str], languages: Sequence[str], seed: int) -> PretrainedPolicy:

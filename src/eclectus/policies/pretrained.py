@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +17,8 @@ from eclectus.errors import ModelError
 from eclectus.policies.adapters import Adapters, RoutedStepper, frozen_tensors
 from eclectus.policies.attention import NAME as ATTENTION
 from eclectus.policies.base import Policy, TokenScores
-from eclectus.policies.head import Predicted, divergences, entropies, product, smoothed_cross_entropy, token_logprobs
+from eclectus.policies.guide import Guide, added_to_output
+from eclectus.policies.head import Predicted, divergences, entropies, logprobs, smoothed_cross_entropy
 from eclectus.policies.padding import pad_rows
 from eclectus.policies.precision import computing_in
 from eclectus.policies.recompute import recomputed
@@ -29,6 +30,9 @@ from eclectus.rollouts.native import Drawn
 transformers_logging.disable_progress_bar()
 
 P = TypeVar("P", bound="PretrainedPolicy")
+
+_GUIDE = "guide"
+"""Name of the guide among the model's parts."""
 
 
 class PretrainedPolicy(Policy):
@@ -147,13 +151,6 @@ class PretrainedPolicy(Policy):
         self.model.eval()
         self._trainable = [parameter.requires_grad for parameter in self.model.parameters()]
 
-    def save_weights(self, path: Path) -> None:
-        """Write the model, or its adapters where they are to be saved alone."""
-        if self._adapters is None:
-            self.model.save_pretrained(path)
-        else:
-            self._adapters.save(self.model, path)
-
     def token_scores(
         self: P,
         sources: Sequence[Source],
@@ -173,15 +170,14 @@ class PretrainedPolicy(Policy):
             return result.view(mask.shape)
 
         hidden = self.states(sources, tokens)
-        own = self._predicted(hidden, wanted)
-        logprobs = token_logprobs(own.hidden, own.head, own.bias, labels, temperature, own.softcap)
+        own = self.predicted(hidden[wanted])
         divergence = None
         if anchor is not None:
             with torch.no_grad():
-                other = anchor._predicted(anchor.states(sources, tokens), wanted)
+                other = anchor.predicted(anchor.states(sources, tokens)[wanted])
             divergence = spread(divergences(own, other, temperature))
         return TokenScores(
-            spread(logprobs),
+            spread(logprobs(own, labels, temperature)),
             spread(entropies(own, temperature)) if entropy else None,
             divergence,
             _within(mask, hidden) if states else None,
@@ -190,9 +186,12 @@ class PretrainedPolicy(Policy):
     def hidden_states(self, sources: Sequence[Source], tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return _within(mask, self.states(sources, tokens))
 
-    def _predicted(self, hidden: torch.Tensor, wanted: torch.Tensor) -> Predicted:
-        """What is predicted at the wanted positions of states [B * G, T, d]."""
-        return Predicted(self._scaled(hidden[wanted]), self._head, self._head_bias, self.softcap)
+    def predicted(self, states: torch.Tensor) -> Predicted:
+        """The distribution of the token after each of the states [n, d], not yet made; a guide's part included."""
+        guide = self.guide
+        # At 0 nothing is added, so that the model is the very same as without.
+        shift = guide if guide is not None and guide.beta else None
+        return Predicted(self._scaled(states), self._head, self._head_bias, self.softcap, shift)
 
     def smoothed_loss(
         self, sources: Sequence[Source], targets: Sequence[Sequence[int]], label_smoothing: float
@@ -209,9 +208,72 @@ class PretrainedPolicy(Policy):
     def next_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits [n, V] of the token after states [n, d]; minus infinity for tokens that are never generated."""
         if self.autocast is None:
-            return product(self._scaled(hidden), self._head, self.softcap) + self._head_bias
+            predicted = self.predicted(hidden)
+            return predicted.logits(predicted.hidden)
         with torch.autocast(self.device.type, enabled=False):
-            return product(self._scaled(hidden.float()), self._head, self.softcap) + self._head_bias
+            predicted = self.predicted(hidden.float())
+            return predicted.logits(predicted.hidden)
+
+    @property
+    def guide(self) -> Guide | None:
+        """Values of the next token that the policy follows beside its own probabilities, where it has any."""
+        # A part of the model, so that it goes wherever the model goes: to a device, into a copy, into a checkpoint.
+        guide: Guide | None = getattr(self.model, _GUIDE, None)
+        return guide
+
+    def check_supervised(self) -> None:
+        if self.guide is not None:
+            raise ModelError(
+                "model: it follows values (guide.json), which supervised training would neither change nor fit; take"
+                " the 'supervised' part out, or start from the model that they were learnt on"
+            )
+
+    def follow(self, guide: Guide) -> None:
+        """Take a guide; the model itself is frozen, so that the guide's policy stays one around it.
+
+        Raises:
+            ModelError: there is one already, it belongs to another model, or the model has adapters.
+        """
+        if self.guide is not None:
+            raise ModelError(
+                "model: it follows values already (guide.json), and others would replace them; start from the model"
+                " that they were learnt on"
+            )
+        if self._adapters is not None:
+            raise ModelError(
+                "model: values are learnt beside a frozen model, which leaves adapters untrained; drop policy.lora, or"
+                " start from the merged model"
+            )
+        if (guide.shape.tokens, guide.shape.width) != (self.vocabulary, self.width):
+            raise ModelError(
+                f"model: its values are for {guide.shape.tokens} tokens and states of {guide.shape.width}, it has"
+                f" {self.vocabulary} and {self.width}; the folder mixes files of two models"
+            )
+        self.model.requires_grad_(False)
+        self.model.add_module(_GUIDE, guide.to(self.device))
+        self._trainable = [parameter.requires_grad for parameter in self.model.parameters()]
+
+    @contextmanager
+    def library_search(self, attention: str) -> Iterator[None]:
+        """Have the library's own forward pass say what this policy says: its attention by name, and the guide."""
+        self.model.set_attn_implementation(attention)
+        try:
+            with added_to_output(self.model, self.guide):
+                yield
+        finally:
+            self.model.set_attn_implementation(ATTENTION)
+
+    def save_parts(self, path: Path) -> None:
+        """Write the model as plain transformers reads it, or its adapters alone; the tokenizer; the guide, if any."""
+        path.mkdir(parents=True, exist_ok=True)
+        if self._adapters is None:
+            own = {k: v for k, v in self.model.state_dict().items() if not k.startswith(f"{_GUIDE}.")}
+            self.model.save_pretrained(path, state_dict=own)
+        else:
+            self._adapters.save(self.model, path)
+        self.tokenizer.save_pretrained(path)
+        if self.guide is not None:
+            self.guide.save(path)
 
     def copy(self: P, trainable: bool = False) -> P:
         twin = copy.copy(self)
@@ -251,6 +313,11 @@ class PretrainedPolicy(Policy):
     @property
     def width(self) -> int:
         return int(self._head.shape[1])
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that the vocabulary head has rows for."""
+        return len(self._head)
 
     @property
     def _head(self) -> torch.Tensor:

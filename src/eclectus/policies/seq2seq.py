@@ -22,7 +22,6 @@ from transformers import (
 from eclectus.config import NewModelConfig, PromptConfig
 from eclectus.errors import ModelError
 from eclectus.languages import Direction
-from eclectus.policies.attention import NAME as ATTENTION
 from eclectus.policies.cache import keep_sources, shared_source_cache
 from eclectus.policies.families import families
 from eclectus.policies.families.base import Seq2SeqFamily
@@ -122,8 +121,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
         order = sorted(range(len(sources)), key=lambda i: (len(sources[i]), i))
         found: dict[int, str] = {}
         # The library's search builds its own masks, which only its own attention understands.
-        self.model.set_attn_implementation("sdpa")
-        try:
+        with self.library_search("sdpa"):
             for first in range(0, len(order), 32):
                 rows = order[first : first + 32]
                 inputs, mask = pad_rows([sources[i].ids for i in rows], self.pad_id, self.device)
@@ -144,15 +142,11 @@ class Seq2SeqPolicy(PretrainedPolicy):
                     )
                 texts = self.detokenize(tokens[:, self._start_length :].tolist())
                 found.update(zip(rows, texts, strict=True))
-        finally:
-            self.model.set_attn_implementation(ATTENTION)
         return [found[i] for i in range(len(sources))]
 
     def save(self, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
-        self.save_weights(path)
+        self.save_parts(path)
         self._generation_config().save_pretrained(path)
-        self.tokenizer.save_pretrained(path)
 
     def encode(self, sources: Sequence[Source]) -> tuple[torch.Tensor, torch.Tensor]:
         """Encoder states [B, S, d] and the key mask [B, 1, 1, S]."""

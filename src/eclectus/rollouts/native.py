@@ -91,7 +91,7 @@ def draw(
         else:
             scores = policy_scores = torch.log_softmax(logits / sampling.temperature, dim=-1)
             if floor is not None:
-                added = _exploration(policy_scores, sampling)
+                added = exploration(policy_scores, sampling)
                 scores = exploring(policy_scores, added, sampling.epsilon)
             chosen = _inverse_cdf(scores, uniform[position, active.cpu()].reshape(-1).to(device))  # type: ignore[index]
         used = position + 1
@@ -143,7 +143,7 @@ def _padded(prefixes: Sequence[Sequence[int]], device: torch.device | str) -> to
     return torch.tensor(rows, dtype=torch.int64, device=device).view(len(rows), width)
 
 
-def _exploration(logprobs: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+def exploration(logprobs: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     """Probability [N, V] that exploration adds: epsilon / k on each of the k likeliest tokens that can be said."""
     vocabulary = logprobs.shape[-1]
     values, places = logprobs.topk(min(sampling.top_k or vocabulary, vocabulary), dim=-1)

@@ -32,7 +32,7 @@ from eclectus.training.optimizer import add_module, build, scheduled, update
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
-from eclectus.training.rewarding import reward_step
+from eclectus.training.rewarding import as_rollouts, reward_step
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
@@ -77,11 +77,11 @@ class Reinforcer:
         self.config, self.tasks, self.dev = config, list(tasks), dev
         self.languages, self.seed, self.folder = list(languages), seed, folder
         self.tracker, self.stage, self.dev_max_length = tracker, stage, dev_max_length
+        algorithm.build(policy, derive(seed, "algorithm"))
         self.optimizer = build(config.optimizer, policy.model, config.learning_rate)
         self.scaler = loss_scaler(policy.autocast, policy.device)
         # By the name of their optimizer's group in a checkpoint.
         self.weights = {"optimizer": Averaged(policy.model, "model", "mean", "best")}
-        algorithm.build(policy, derive(seed, "algorithm"))
         if (module := algorithm.module) is not None:
             rate = algorithm.learning_rate or config.learning_rate
             add_module(self.optimizer, module, rate / config.learning_rate)
@@ -94,6 +94,8 @@ class Reinforcer:
         self.guard = Guard(config.stop_fall)
         self.watch = PartWatch(self.tasks)
         self.renewed = renewed
+        if renewed is not None:
+            renewed.model = policy
         self.kl = {task.name: KlCoefficient(task.config.kl, config.kl.target, config.kl.gain) for task in self.tasks}
         self.entropy = EntropyCoefficient(config.entropy.weight, config.entropy.rate, bounds=(1e-6, 10.0))
         self.skipped = 0
@@ -112,6 +114,8 @@ class Reinforcer:
                 started = time.monotonic()
                 self.step += 1
                 self._advance()
+                if self.renewed is not None:
+                    self.renewed.renew(self.step, self.weights["optimizer"].mean)
                 gamed = None
                 if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                     gamed = self._evaluate()
@@ -142,10 +146,13 @@ class Reinforcer:
         rollouts = self._sample(segments, sampling)
         greedy = self._greedy(segments) if self.algorithm.needs_greedy else None
         sampled = time.monotonic()
-        rewards, greedy_rewards = reward_step(self.policy, self.tasks, owners, segments, rollouts, greedy, self.step)
+        judged_too = greedy
+        if self.algorithm.judges_references:
+            judged_too = as_rollouts([segment.reference or "" for segment in segments])
+        rewards, others = reward_step(self.policy, self.tasks, owners, segments, rollouts, judged_too, self.step)
         rewarded = time.monotonic()
         sources, device = self.policy.tokenize_sources(segments), self.policy.device
-        signals = self._signals(segments, sources, rollouts, rewards, greedy_rewards, sampling)
+        signals = self._signals(segments, sources, rollouts, rewards, others, sampling)
         advantages, learns = signals.advantages.to(device), self.algorithm.policy_learns(self.step)
         work = Update(
             sources=sources,
@@ -166,8 +173,6 @@ class Reinforcer:
             policy_learns=learns,
         )
         sums = self._update(work)
-        if self.renewed is not None:
-            self.renewed.renew(self.step, self.weights["optimizer"].mean)
         ended = time.monotonic()
         counts = count_parts(self.tasks, owners, rollouts.texts, rewards.parts)
         values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards, counts)
@@ -187,8 +192,8 @@ class Reinforcer:
         memory = peak_memory(self.policy.device)
         if memory is not None:
             values["memory"] = memory
-        if greedy_rewards is not None:
-            values["greedy_unjudged"] = float((~judged(greedy_rewards)).float().mean())
+        if greedy is not None and others is not None:
+            values["greedy_unjudged"] = float((~judged(others)).float().mean())
         self.tracker.log("step", self.stage, self.step, values)
         self._watch(counts)
         self.tracker.advance(
@@ -214,7 +219,7 @@ class Reinforcer:
         sources: Sequence[Source],
         rollouts: Rollouts,
         rewards: StepRewards,
-        greedy_rewards: torch.Tensor | None,
+        others: torch.Tensor | None,
         sampling: Sampling,
     ) -> Signals:
         """What the step has to say, after the passes over its samples that the algorithm asks for."""
@@ -223,11 +228,12 @@ class Reinforcer:
         reference = None
         if algorithm.needs_reference_logprobs:
             reference = passes.logprobs(self.reference, sources, rollouts, sampling.temperature, budget)
+        shown = [s.reference or "" for s in segments] if algorithm.judges_references else []
         return algorithm.signals(
             AdvantageInputs(
                 rewards.scaled,
                 [s.direction for s in segments],
-                greedy_rewards,
+                others if algorithm.needs_greedy else None,
                 mask=rollouts.actions,
                 logprobs=rollouts.logprobs,
                 tokens=rollouts.tokens,
@@ -235,6 +241,10 @@ class Reinforcer:
                 states=states,
                 reference_logprobs=reference,
                 step=self.step,
+                sources=sources,
+                finished=rollouts.finished,
+                references=self.policy.tokenize_targets(shown) if shown else (),
+                reference_rewards=others if algorithm.judges_references else None,
             )
         )
 
@@ -260,11 +270,9 @@ class Reinforcer:
         floor = 0.1 if self.config.decay else 1.0
         rate = scheduled(self.config.learning_rate, self.step, self.config.steps, self.config.warmup, floor)
         found: dict[str, list[float]] = {}
-        budget = self.config.micro_batch_tokens
         for number, rows in enumerate(self._parts(len(work.sources))):
             part = work if rows is None else work.only(rows)
-            now = replace(part, reused=number > 0)
-            values = accumulate(self.policy, self.reference, self.algorithm, now, budget, self.scaler)
+            values = self._accumulate(replace(part, reused=number > 0), number)
             norms = update(self.optimizer, rate, self.config.max_grad_norm, self.scaler)
             values |= zip(("grad_norm", "grad_norm_algorithm"), norms, strict=False)
             self._count_skipped(norms)
@@ -294,6 +302,11 @@ class Reinforcer:
             order = list(range(sources))
             rng(self.seed, self.stage, "minibatches", self.step, number).shuffle(order)
             yield from (order[first::count] for first in range(count))
+
+    def _accumulate(self, work: Update, number: int) -> dict[str, float]:
+        """The backward pass of update `number` of a step; returns its metrics."""
+        budget = self.config.micro_batch_tokens
+        return accumulate(self.policy, self.reference, self.algorithm, work, budget, self.scaler)
 
     def _count_skipped(self, norms: Sequence[float]) -> None:
         if all(map(math.isfinite, norms)):

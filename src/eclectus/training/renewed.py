@@ -28,6 +28,8 @@ class RenewedPolicies:
 
     def __init__(self, start: Callable[[], Policy], max_length: int) -> None:
         self._start = start
+        self.model: Policy | None = None
+        """The policy in training, of which copies are made; None: of the start."""
         self._max_length = max_length
         self._copies: dict[int, Policy | None] = {}
         self._trained: set[str] = set()
@@ -64,7 +66,7 @@ class RenewedPolicies:
 
     def _put(self, every: int, weights: Weights) -> None:
         # Trainable: the frozen copy of an untrained policy has its adapters off.
-        policy = self._copies[every] or self._start().copy(trainable=True)
+        policy = self._copies[every] or (self.model or self._start()).copy(trainable=True)
         ckpt.load_weights(policy.model, dict(weights))
         self._copies[every] = policy
         self._trained = set(weights)

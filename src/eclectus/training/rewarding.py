@@ -21,10 +21,10 @@ def reward_step(
     owners: Sequence[int],
     segments: Sequence[Segment],
     rollouts: Rollouts,
-    greedy: Rollouts | None,
+    other: Rollouts | None,
     step: int,
 ) -> tuple[StepRewards, torch.Tensor | None]:
-    """Rewards of the samples, and [B] scaled ones of the greedy translations where there are any.
+    """Rewards of the samples, and [B] scaled ones of other translations, one for each source, where there are any.
 
     Args:
         policy: detokenises prefixes.
@@ -32,10 +32,10 @@ def reward_step(
         step: counted from 1.
     """
     texts, ended, samples = rollouts.texts, rollouts.finished, rollouts.finished.shape[1]
-    if greedy is not None:
+    if other is not None:
         # Judged as one more of each group, so that both stand on one scale.
-        texts = [[*group, *own] for group, own in zip(texts, greedy.texts, strict=True)]
-        ended = torch.cat([ended, greedy.finished], dim=1)
+        texts = [[*group, *own] for group, own in zip(texts, other.texts, strict=True)]
+        ended = torch.cat([ended, other.finished], dim=1)
     values = torch.full(ended.shape, math.nan)
     scaled = values.clone()
     parts: list[dict[str, list[float | None]]] = [{} for _ in segments]
@@ -59,7 +59,14 @@ def reward_step(
         for row, earned in dense.items():
             tokens[row] = earned
     rewards = StepRewards(values[:, :samples], scaled[:, :samples], parts, tokens)
-    return rewards, None if greedy is None else scaled[:, samples]
+    return rewards, None if other is None else scaled[:, samples]
+
+
+def as_rollouts(texts: Sequence[str]) -> Rollouts:
+    """One text for each source as if it had been drawn, to be rewarded; without tokens."""
+    nothing = torch.zeros(len(texts), 1, 0)
+    finished = torch.ones(len(texts), 1, dtype=torch.bool)
+    return Rollouts(nothing.long(), nothing, nothing.bool(), finished, [[text] for text in texts])
 
 
 def _tensor(table: Sequence[Sequence[float | None]]) -> torch.Tensor:

@@ -36,13 +36,13 @@ from eclectus.training import checkpoint as ckpt
 from eclectus.training import optimizer
 from eclectus.training.directions import check_sampling
 from eclectus.training.model_card import write_card
-from eclectus.training.reinforce import Reinforcer
 from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.supervised import Trained, train_supervised
 from eclectus.training.tasks import Task, build_tasks
 from eclectus.training.testbench import TestBench, groups, test_segments
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
+from eclectus.training.values import trainer_of
 
 
 @dataclass
@@ -181,6 +181,8 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     policy.model.to(device)
     policy.autocast, policy.gradient_checkpointing = autocast, config.policy.gradient_checkpointing
     policy.check_languages(dataset.languages)
+    if config.supervised is not None:
+        policy.check_supervised()
     directions = expand_directions(config.evaluation.directions, dataset.languages)
     dataset.check(directions)
     policy.check_directions(_directions(config))
@@ -251,7 +253,7 @@ def reinforce(
     wanted = [pair for task in tasks for pair in expand_directions(task.directions, run.languages)]
     dev = run.dev(list(dict.fromkeys(wanted)))
 
-    reinforcer = Reinforcer(
+    reinforcer = trainer_of(algorithm)(
         policy,
         run.start,
         algorithm,

@@ -1,0 +1,73 @@
+"""Value-based training: each update learns from remembered translations, and the policy acts on the values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from eclectus.algorithms.base import Algorithm
+from eclectus.algorithms.value_based import ValueBased
+from eclectus.config import ReinforceConfig
+from eclectus.policies.base import Policy
+from eclectus.training import passes
+from eclectus.training.reinforce import Reinforcer
+from eclectus.training.update import Update
+
+
+class ValueLearner(Reinforcer):
+    """A run of a value-based algorithm; what is sampled and rewarded goes through its memory into its values."""
+
+    algorithm: ValueBased
+
+    def __init__(
+        self,
+        policy: Policy,
+        reference: Policy,
+        algorithm: ValueBased,
+        config: ReinforceConfig,
+        *others: Any,
+        **options: Any,
+    ) -> None:
+        # What is learnt is no model that must not be disturbed but a small network that begins with nothing.
+        config = config.model_copy(update={"learning_rate": algorithm.options.learning_rate})
+        super().__init__(policy, reference, algorithm, config, *others, **options)
+        # Values are learnt in float32, whatever the model computes in.
+        self.scaler = torch.amp.GradScaler(enabled=False)
+
+    def _advance(self) -> None:
+        with self.algorithm.acting(self.step):
+            super()._advance()
+
+    def _accumulate(self, work: Update, number: int) -> dict[str, float]:
+        values = self.algorithm.accumulate(
+            self.policy, work.sampling, self.config.micro_batch_tokens, self.stage, self.step, number
+        )
+        return values | self._distance(work) if work.measure_kl else values
+
+    def _average(self) -> None:
+        super()._average()
+        self.algorithm.moved()
+
+    @torch.no_grad()
+    def _distance(self, work: Update) -> dict[str, float]:
+        """KL of the policy from the start at the positions of this step's samples, exact, in nats per token."""
+        total, count = {"kl": 0.0}, {"kl": 0}
+        rollouts = work.rollouts
+        rows = range(len(work.sources))
+        for part in passes.micro_batches(rollouts, rows, self.config.micro_batch_tokens):
+            width = int(rollouts.mask[part].sum(dim=-1).max())
+            tokens, mask = rollouts.tokens[part, :, :width], rollouts.mask[part, :, :width]
+            sources = [work.sources[row] for row in part]
+            scores = self.policy.token_scores(sources, tokens, mask, work.sampling.temperature, anchor=self.reference)
+            assert scores.divergence is not None
+            for row, values, said in zip(part, scores.divergence, mask, strict=True):
+                for name in ("kl", f"kl/{work.owners[row]}"):
+                    total[name] = total.get(name, 0.0) + float(values.sum())
+                    count[name] = count.get(name, 0) + int(said.sum())
+        return {name: value / count[name] for name, value in total.items()}
+
+
+def trainer_of(algorithm: Algorithm) -> type[Reinforcer]:
+    """What trains a policy with this algorithm."""
+    return ValueLearner if isinstance(algorithm, ValueBased) else Reinforcer
