@@ -136,7 +136,7 @@ def _visit(node: ast.AST) -> Iterator[_Edit]:
         return
     if isinstance(node, ast.Subscript) and not any(isinstance(part, ast.Slice) for part in ast.walk(node.slice)):
         yield from _visit(node.value)
-        yield from (edit for edit in _visit(node.slice) if not isinstance(edit.node, ast.Constant))
+        yield from () if _is_number(node.slice) else _visit(node.slice)
         return
     if isinstance(node, ast.expr | ast.stmt):
         yield from _of(node)

@@ -32,6 +32,7 @@ def bodies(code):
         ("a.sum(dim=1)", {"(a).mean(dim=1)"}),
         ("a.view(2, -1)", set()),
         ("a[0]", set()),
+        ("a[-1]", set()),
     ],
 )
 def test_operators(code, expected):
