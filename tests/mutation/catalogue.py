@@ -243,14 +243,38 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "algorithms/losses.py": {
         "sequence_weights: `inputs.logprobs.detach()` forgets detach": "only the shape is used, and it has no gradient",
-        "expected_risk: 0.0 becomes 1.0": "it stands where the weight is 0; only that it is a number matters",
         "risk_weights: 0.0 becomes 1.0": "it fills rows without candidates, which are multiplied by 0 afterwards",
-    },
-    "algorithms/mixer.py": {
-        "Mixer.forced: `step <= o.likelihood_steps` with <": "at that very step the formula below releases nothing too",
+        "expected_risk: 0.0 becomes 1.0": "it stands where the weight is 0; only that it is a number matters",
     },
     "algorithms/reinforce.py": {
         "Reinforce.advantages: `torch.zeros_like(rewards)` with ones_like": "each row is written by its direction",
+    },
+    "algorithms/mixer.py": {
+        "Mixer.forced: `step <= o.likelihood_steps` with <": "at that very step the formula below releases nothing too",
+        "Mixer.loss: `likelihood.detach()` forgets detach": "`float` takes no gradient along either",
+    },
+    "rollouts/native.py": {
+        "draw: 0 becomes 1 (2)": "it is set anew at the first position",
+        "draw: 10000.0 becomes 20000.0": "it replaces an infinity that is multiplied by a probability of 0",
+        "draw: `mask.sum(dim=-1).clamp(min=1)` forgets clamp": "every row has at least one token",
+        "_padded: 0 becomes 1": "it is the width for no sources at all",
+        "_padded: 1 becomes 2": "any negative number says that the prefix has ended",
+        "_inverse_cdf: `uniform[:, None] * total` forgets `total`": (
+            "the total of the probabilities is 1 but for rounding, and the next line keeps the threshold below it"
+        ),
+    },
+    "policies/head.py": {
+        "_pieces: `max(64, _PIECE_ELEMENTS // vocabulary)` with min": "how many tokens at once changes no result",
+        "_pieces: 64 becomes 65": "how many tokens at once changes no result",
+        "_SmoothedCrossEntropy.forward: 1 becomes 2 (2)": "the first column is used",
+        "_entropy: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
+        "_divergence: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
+    },
+    "exploration/epsilon_greedy.py": {
+        "EpsilonGreedy.probabilities: `k < len(values)` with <=": "no value is below the least of all",
+    },
+    "exploration/bandits/exp3.py": {
+        "Exp3.__init__: 0.0 becomes 1.0": "only differences of the logarithms matter",
     },
 }
 """Mutants that no test could tell from the original, with the reason."""
@@ -260,6 +284,10 @@ SURVIVORS: dict[str, dict[str, str]] = {
         "clipped: `ratio > clip.maximum` with >=": (
             "a ratio that is exactly the maximum is counted as exploded or not; nothing but that count depends on it"
         ),
+    },
+    "exploration/entropy_target.py": {
+        "EntropyTarget.__init__: 0.0001 becomes 0.0002": "limits chosen far from where a temperature is of use",
+        "EntropyTarget.__init__: 100.0 becomes 200.0": "limits chosen far from where a temperature is of use",
     },
 }
 """Mutants that could be told apart and are not, with the reason why that is accepted."""

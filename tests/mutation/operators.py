@@ -46,7 +46,7 @@ _SWAPPED = {
 _SWAPPED |= {other: name for name, other in _SWAPPED.items()}
 _SWAPPED["mean"] = "sum"
 _DROPPED = {"detach", "clamp", "abs", "exp", "log", "sqrt", "square", "nan_to_num", "masked_fill", "clip"}
-_SHAPE = {"dim", "keepdim", "axis", "device", "dtype"}
+_SHAPE = {"dim", "keepdim", "axis", "device", "dtype", "strict"}
 _BOOLS = re.compile(r"(mask|actions|judged\(\w+\)|valid|possible)(\[\w+\])?$")  # these have no mean
 _SHAPING = {"view", "reshape", "expand", "flatten", "squeeze", "unsqueeze", "gather", "scatter_", "scatter_add_"}
 

@@ -49,6 +49,7 @@ def test_messages_defaults_and_functions_left_alone_are_not_changed():
     assert generated("m.py", source, frozenset({"g"})) == []
 
 
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.module)
 def test_the_catalogue_fits_the_source(target):
     found = mutants(target)
