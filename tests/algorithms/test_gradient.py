@@ -366,14 +366,15 @@ def test_a_sequence_of_which_nothing_was_drawn_has_no_part(name, options, reused
 
 
 def test_each_token_may_have_an_advantage_of_its_own():
-    logprobs = torch.tensor([[math.log(1.1), math.log(0.9)]], requires_grad=True)
-    advantages = torch.tensor([[2.0, -3.0]])
+    ratios = torch.tensor([[1.1, 0.9], [1.0, 1.2]])
+    logprobs = ratios.log().requires_grad_()
+    advantages = torch.tensor([[2.0, -3.0], [0.5, 1.0]])
     loss, _ = algorithm("grpo", length="token").loss(
-        inputs(logprobs, advantages[:, 0], advantages, old_logprobs=torch.zeros(1, 2))
+        inputs(logprobs, advantages[:, 0], advantages, old_logprobs=torch.zeros(2, 2))
     )
-    assert loss.item() == pytest.approx(-(1.1 * 2 - 0.9 * 3) / 2)
+    assert loss.item() == pytest.approx(-(2.2 - 2.7 + 0.5 + 1.2) / 4)
     loss.backward()
-    assert logprobs.grad[0].tolist() == pytest.approx([-1.1, 0.9 * 3 / 2])
+    assert torch.allclose(logprobs.grad, -ratios * advantages / 4)
 
 
 @pytest.mark.parametrize("name", ALL)
