@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-slow lint type format bench clean
+.PHONY: quickstart test test-slow mutation lint type format bench clean
 
 $(VENV)/.quickstart: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,9 @@ test: $(VENV)/.test  ## all tests but the slow ones
 
 test-slow: $(VENV)/.test  ## the tests that train for minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600
+
+mutation: $(VENV)/.test  ## small mistakes in the core, which the tests must notice
+	$(BIN)/python -W ignore -m tests.mutation.run
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ TABLE = [
     ([3.0, 1.0, 2.0], [1.5, -1.5, 0.0], [1.0, -1.0, 0.0], [1.0, -1.0, 0.0]),
     ([1.0, NAN, 0.0], [1.0, 0.0, -1.0], [0.5, 0.0, -0.5], [0.70710678, 0.0, -0.70710678]),
     ([1.0, INF, 0.0], [1.0, 0.0, -1.0], [0.5, 0.0, -0.5], [0.70710678, 0.0, -0.70710678]),
+    ([1.0, -INF, 0.0], [1.0, 0.0, -1.0], [0.5, 0.0, -0.5], [0.70710678, 0.0, -0.70710678]),
     ([0.3, 0.3, 0.3], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
     ([0.7, NAN, NAN], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
     ([0.7, INF, -INF], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
@@ -32,6 +33,20 @@ def test_against_hand_computed_values(rewards, rloo, mean, grpo):
     assert standardised[0].tolist() == pytest.approx(grpo, abs=1e-6)
 
 
+def test_epsilon_is_added_to_the_deviation():
+    rewards = torch.tensor([[1.0, 0.0]])
+    expected = [0.5 / (math.sqrt(0.5) + 0.1), -0.5 / (math.sqrt(0.5) + 0.1)]
+    assert adv.group_standardised(rewards, epsilon=0.1)[0].tolist() == pytest.approx(expected, abs=1e-6)
+    assert adv.standardised_over(rewards, ["a"], epsilon=0.1)[0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("rewards", [[0.3, 0.3], [0.7, NAN], [NAN, NAN]])
+def test_a_group_without_signal_has_advantage_zero_and_never_nan(rewards):
+    rewards = torch.tensor([rewards])
+    for found in (adv.group_standardised(rewards), adv.standardised_over(rewards, ["a"])):
+        assert found.tolist() == [[0.0, 0.0]]
+
+
 def test_deviation_over_a_direction_and_over_the_batch_against_hand_computed_values():
     rewards = torch.tensor([[0.0, 2.0], [4.0, 6.0], [1.0, 1.5], [NAN, 9.0]])
     parts = ["a", "a", "b", "b"]
@@ -45,6 +60,21 @@ def test_deviation_over_a_direction_and_over_the_batch_against_hand_computed_val
     c = math.sqrt(sum((value - mean) ** 2 for value in everything) / 6)
     whole = centred / adv.deviation_over(rewards, [""] * 4)[:, None]
     assert torch.allclose(whole, torch.tensor([[-1.0, 1.0], [-1.0, 1.0], [-0.25, 0.25], [0.0, 0.0]]) / c, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        ("none", lambda rewards, parts: adv.group_mean(rewards)),
+        ("group", lambda rewards, parts: adv.group_standardised(rewards)),
+        ("direction", adv.standardised_over),
+        ("batch", lambda rewards, parts: adv.standardised_over(rewards, [""] * len(parts))),
+    ],
+)
+def test_grpo_scales_as_it_is_told(scale, expected):
+    rewards, parts = torch.tensor([[0.0, 2.0], [4.0, 9.0], [1.0, 1.5]]), ["a", "a", "b"]
+    found = algorithm("grpo", scale=scale).advantages(AdvantageInputs(rewards, parts))
+    assert torch.equal(found, expected(rewards, parts))
 
 
 def test_vectorised_equals_a_loop():
@@ -118,6 +148,17 @@ def test_a_direction_met_first_is_compared_with_its_other_samples():
     found = algorithm("reinforce").advantages(step([[1.0], [0.0], [0.5], [0.9]], ["a", "a", "a", "b"]))
     # of b there is nothing else: no baseline, no advantage
     assert torch.allclose(found, torch.tensor([[0.75], [-0.75], [0.0], [0.0]]))
+
+
+def test_two_samples_of_a_direction_met_first_are_each_others_baseline():
+    found = algorithm("reinforce").advantages(step([[1.0], [0.25]], ["a", "a"]))
+    assert found.tolist() == [[0.75], [-0.75]]
+
+
+@pytest.mark.parametrize("name", ["rloo", "mixer"])
+def test_the_other_samples_are_the_baseline(name):
+    found = algorithm(name).advantages(step([[3.0, 1.0, 2.0], [5.0, 5.0, 5.0]], ["a", "b"]))
+    assert found.tolist() == [[1.5, -1.5, 0.0], [0.0, 0.0, 0.0]]
 
 
 def test_abstaining_does_not_move_the_baseline():

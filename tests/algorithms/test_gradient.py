@@ -163,6 +163,14 @@ def test_mrt_gradient_is_its_closed_form(logits):
     assert torch.allclose(gradient, torch.autograd.grad((weights * scores).sum(), logits)[0], atol=1e-12)
 
 
+def test_risk_is_the_mean_over_the_sources():
+    """Two sources of two samples, at alpha 1: weights 0.8 and 0.2, and 0.5 and 0.5."""
+    logprobs = torch.tensor([[0.4], [0.1], [0.3], [0.3]]).log()
+    rewards = torch.tensor([1.0, 0.0, 0.6, 0.2])
+    loss, _ = algorithm("mrt", alpha=1.0).loss(inputs(logprobs, rewards, rewards, samples=2))
+    assert loss.item() == pytest.approx(-(0.8 + 0.4) / 2)
+
+
 def test_risk_weights_against_a_table_made_by_hand():
     # probabilities 0.4, 0.1, 0.4 (equal to the first, so no candidate) and 0.2 (not judged)
     logprobs = torch.tensor([[0.4, 0.1, 0.4, 0.2]]).log()
@@ -263,6 +271,35 @@ def test_k1_surrogate_has_the_exact_gradient(logits, start, samples):
     assert torch.allclose(total, wanted, atol=1e-10)
 
 
+def test_nothing_after_the_end_counts_in_a_divergence():
+    logprobs = torch.tensor([[-1.0, -2.0, -3.0]], requires_grad=True)
+    reference = torch.tensor([[-1.5, -1.0, -9.0]])
+    mask = torch.tensor([[True, True, False]])
+    assert kl.k1(logprobs, reference, mask).item() == pytest.approx(0.5 - 1.0)
+    # exp(-d) - 1 + d at d = 0.5 and d = -1
+    assert kl.k3(logprobs, reference, mask).item() == pytest.approx(math.exp(-0.5) - 0.5 + math.e - 2)
+    for terms in (kl.k3(logprobs, reference, mask), kl.k1_surrogate(logprobs, reference, mask, 1)):
+        gradient = torch.autograd.grad(terms.sum(), logprobs)[0][0]
+        assert gradient[2] == 0 and gradient[:2].all()
+
+
+def test_k3_far_from_the_start_is_large_and_finite():
+    logprobs = torch.tensor([[-500.0]], requires_grad=True)
+    value = kl.k3(logprobs, torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool))
+    assert value.item() == pytest.approx(math.exp(20) - 21)
+    assert torch.isfinite(torch.autograd.grad(value.sum(), logprobs)[0]).all()
+
+
+def test_k1_surrogate_has_the_other_samples_as_its_baseline():
+    """Differences to the start of 1, 3 and 5: minus the mean of the other two, -3, 0 and 3, times log pi."""
+    logprobs = torch.tensor([[-1.0], [-2.0], [-4.0]], requires_grad=True)
+    reference = torch.tensor([[-2.0], [-5.0], [-9.0]])
+    mask = torch.ones(3, 1, dtype=torch.bool)
+    terms = kl.k1_surrogate(logprobs, reference, mask, 3)
+    assert terms.tolist() == pytest.approx([3.0, 0.0, -12.0])
+    assert torch.autograd.grad(terms.sum(), logprobs)[0].flatten().tolist() == pytest.approx([-3.0, 0.0, 3.0])
+
+
 def test_k1_differentiated_as_it_stands_teaches_nothing_and_k3_the_other_divergence(logits, start):
     plain = torch.autograd.grad(expected(logits, start, kl.k1), logits, retain_graph=True)[0]
     assert plain.abs().max() < 1e-12
@@ -329,6 +366,20 @@ def test_exploding_ratios_stay_finite_carry_no_gradient_and_are_counted(name, ad
 
 
 @pytest.mark.parametrize("name", ["rloo", "reinforce", "self_critical", "mixer"])
+def test_the_ratio_of_a_sequence_is_clipped_where_the_options_say(name):
+    """Ratios e^0.5 = 1.65 and e^-0.5 = 0.61, of two tokens each; with a clip of 0.3 they count as 1.3 and as 0.7."""
+    logprobs = torch.tensor([[0.25, 0.25], [-0.25, -0.25]], requires_grad=True)
+    values = torch.tensor([1.0, -2.0])
+    step = inputs(logprobs, values, values, old_logprobs=torch.zeros(2, 2), reused=True)
+    for clip, expected, acted in ((0.3, -(1.3 - 1.4) / 2, 2), (0.9, -(math.exp(0.5) - 2 * math.exp(-0.5)) / 2, 0)):
+        loss, metrics = algorithm(name, clip=clip).loss(step)
+        assert loss.item() == pytest.approx(expected)
+        assert metrics["clipped_sequences"] == acted
+    _, metrics = algorithm(name, max_ratio=1.5).loss(step)
+    assert metrics["exploded_sequences"] == 1
+
+
+@pytest.mark.parametrize("name", ["rloo", "reinforce", "self_critical", "mixer"])
 def test_reused_samples_give_the_same_gradient_while_the_policy_has_not_moved(name):
     logprobs = torch.tensor([[-0.5, -0.2], [-0.1, -0.9]], requires_grad=True)
     advantages = torch.tensor([1.0, -0.5])
@@ -349,6 +400,38 @@ def test_the_end_gets_gradient_and_nothing_after_it_does(name, reused):
     loss.backward()
     assert logprobs.grad[0, 2] == 0
     assert (logprobs.grad[mask] != 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [(name, {}) for name in ALL]
+    + [("grpo", {"length": "sequence"}), ("grpo", {"length": "sequence", "ratio": "sequence"})],
+)
+@pytest.mark.parametrize("reused", [False, True])
+def test_a_sequence_of_which_nothing_was_drawn_has_no_part(name, options, reused):
+    """As where the whole translation was given: no token of it is an action."""
+    logprobs = torch.full((2, 2), -0.1, requires_grad=True)
+    mask = torch.tensor([[False, False], [True, True]])
+    values = torch.tensor([1.0, -1.0])
+    loss, metrics = algorithm(name, **options).loss(
+        inputs(logprobs, values, values, mask, old_logprobs=torch.full((2, 2), -30.0), reused=reused)
+    )
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(logprobs.grad).all()
+    assert not logprobs.grad[0].any()
+    assert metrics.get("exploded_sequences", 1.0) == 1.0 and metrics.get("exploded_tokens", 2.0) == 2.0
+
+
+def test_each_token_may_have_an_advantage_of_its_own():
+    ratios = torch.tensor([[1.1, 0.9], [1.0, 1.2]])
+    logprobs = ratios.log().requires_grad_()
+    advantages = torch.tensor([[2.0, -3.0], [0.5, 1.0]])
+    loss, _ = algorithm("grpo", length="token").loss(
+        inputs(logprobs, advantages[:, 0], advantages, old_logprobs=torch.zeros(2, 2))
+    )
+    assert loss.item() == pytest.approx(-(2.2 - 2.7 + 0.5 + 1.2) / 4)
+    loss.backward()
+    assert torch.allclose(logprobs.grad, -ratios * advantages / 4)
 
 
 @pytest.mark.parametrize("name", ALL)

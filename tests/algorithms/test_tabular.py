@@ -188,6 +188,14 @@ def test_wrong_options_are_refused(options, message):
         QLearning(2, 2, **options)
 
 
+@pytest.mark.parametrize("gamma", [0, 1])
+def test_the_ends_of_the_ranges_are_allowed(gamma):
+    made = QLearning(2, 3, alpha=1, gamma=gamma)
+    made.q_table[1] = [4.0, 8.0, 2.0]
+    made.update(0, 0, 3.0, after())
+    assert made.q_table[0, 0] == 3 + 8 * gamma
+
+
 def test_a_table_beyond_memory_is_refused():
     with pytest.raises(ConfigError, match="too many"):
         QLearning(10**6, 10**3)

@@ -48,6 +48,12 @@ def test_ucb1_by_hand():
     assert bandit.draw() == 0
 
 
+def test_ucb1_after_one_reward_has_no_width_yet():
+    bandit = Ucb1(2, 1)
+    bandit.update(0, 0.5)
+    assert bandit.bounds() == [0.5, math.inf]
+
+
 def test_discounted_ucb1_by_hand():
     bandit = made("ucb1", 2, discount=0.5)
     bandit.update(0, 1.0)
@@ -77,6 +83,12 @@ def test_exp3_by_hand():
     # w = exp(gamma * (r / p) / K) = exp(0.5 * 2 / 2) against 1, then half of the probability is uniform.
     weight = math.exp(0.5)
     assert bandit.probabilities()[arm] == pytest.approx(0.5 * weight / (weight + 1) + 0.25)
+
+
+def test_exp3_takes_an_arm_that_it_did_not_draw_for_one_drawn_uniformly():
+    bandit = made("exp3", 2, gamma=0.5)
+    bandit.update(0, 1.0)
+    assert bandit.log_weights == pytest.approx([0.0, -0.5])  # gamma * (r / p) / K = 0.5 * 2 / 2, the largest at 0
 
 
 def test_exp3_s_shares_weight_by_hand():
@@ -152,6 +164,13 @@ def test_seeds_make_a_difference(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_one_arm_is_enough_and_draws_are_counted(name):
+    bandit = made(name, arms=1)
+    assert [bandit.draw() for _ in range(3)] == [0, 0, 0]
+    assert bandit.draws == [3]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_misuse_is_refused(name):
     bandit = made(name)
     for arm, reward in ((3, 0.5), (-1, 0.5), (0, 1.5), (0, -0.1), (0, math.nan)):
@@ -183,6 +202,26 @@ def test_learning_progress_by_hand():
     assert progress.update(0, 12.5) == 1.0  # mean 2.5, gain 10: the most
 
 
+@pytest.mark.parametrize(
+    ("high", "expected"),
+    # Gains 1, 2, 3, 4, 3. The lower quantile is 1, 1, 2, 2, 2; the upper one by its share.
+    [
+        (0.5, [0.5, 1.0, 1.0, 1.0, 1.0]),  # upper 1, 2, 2, 3, 3: what lies above counts as 1
+        (0.9, [0.5, 1.0, 1.0, 1.0, 0.5]),  # upper 1, 2, 3, 4, 4
+        (1.0, [0.5, 1.0, 1.0, 1.0, 0.5]),  # the same: the largest
+    ],
+)
+def test_learning_progress_between_its_quantiles(high, expected):
+    progress = LearningProgress(1, rate=1.0, low=0.25, high=high)
+    assert [progress.update(0, value) for value in (0, 1, 3, 6, 10, 13)] == [0.5, *expected]
+
+
+def test_learning_progress_remembers_as_many_gains_as_its_window():
+    progress = LearningProgress(1, rate=1.0, window=2, low=0.0, high=0.99)
+    # Gains 9, 1, 2: of the last two, 2 is the most.
+    assert [progress.update(0, value) for value in (0, 9, 10, 12)] == [0.5, 0.5, 0.0, 1.0]
+
+
 def test_learning_progress_leaves_alone_what_is_learnt_and_what_cannot_be():
     progress = LearningProgress(3)
     rewards = [[], [], []]
@@ -211,7 +250,18 @@ def test_learning_progress_resumes():
         second.load_state_dict(LearningProgress(3).state_dict())
 
 
-@pytest.mark.parametrize("options", [{"rate": 0}, {"window": 1}, {"low": 0.8, "high": 0.2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rate": 0},
+        {"rate": 1.1},
+        {"window": 1},
+        {"low": 0.8, "high": 0.2},
+        {"low": 0.5, "high": 0.5},
+        {"low": -0.1},
+        {"high": 1.1},
+    ],
+)
 def test_wrong_options_of_learning_progress(options):
     with pytest.raises(ValueError, match="LearningProgress needs"):
         LearningProgress(2, **options)

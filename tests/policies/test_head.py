@@ -52,6 +52,7 @@ def test_smoothed_loss_and_gradient_equal_the_plain_ones(case, smoothing, softca
     assert loss.item() == pytest.approx(plain.item(), rel=1e-6)
     nll = torch.nn.functional.cross_entropy(logits, labels, reduction="sum")
     assert likelihood.item() == pytest.approx(nll.item(), rel=1e-6)
+    assert not likelihood.requires_grad  # it is for the log; the gradient belongs to the loss
     for a, b in zip(
         torch.autograd.grad(loss / 7, [hidden, weight]), torch.autograd.grad(plain / 7, [hidden, weight]), strict=True
     ):
@@ -80,18 +81,21 @@ def test_divergence_and_gradient_equal_the_plain_ones(case):
     hidden, weight, _ = case
     bias = torch.zeros(50, dtype=torch.float64)
     bias[:2] = float("-inf")
-    other = head.Predicted(torch.randn(333, 8, dtype=torch.float64), torch.randn(50, 8, dtype=torch.float64), bias)
+    other_hidden, other_head = (torch.randn(n, 8, dtype=torch.float64, requires_grad=True) for n in (333, 50))
+    other = head.Predicted(other_hidden, other_head, bias)
     ours = head.divergences(head.Predicted(hidden, weight, bias), other, 1.3)
     p = torch.distributions.Categorical(logits=(hidden @ weight.T)[:, 2:] / 1.3)
     q = torch.distributions.Categorical(logits=(other.hidden @ other.head.T)[:, 2:] / 1.3)
     plain = torch.distributions.kl_divergence(p, q)
     assert torch.allclose(ours.double(), plain, atol=1e-5)
     for a, b in zip(
-        torch.autograd.grad(ours.sum(), [hidden, weight]),
+        torch.autograd.grad(ours.sum(), [hidden, weight], retain_graph=True),
         torch.autograd.grad(plain.sum(), [hidden, weight]),
         strict=True,
     ):
         assert torch.allclose(a, b, atol=1e-4)
+    # The anchor does not move.
+    assert torch.autograd.grad(ours.sum(), [other_hidden, other_head], allow_unused=True) == (None, None)
 
 
 def test_a_second_backward_pass_finds_the_same_gradient(case):

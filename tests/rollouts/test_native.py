@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from eclectus.rollouts.base import Sampling, exploring
-from eclectus.rollouts.native import draw
+from eclectus.rollouts.base import Rollouts, Sampling, exploring
+from eclectus.rollouts.native import _inverse_cdf, draw
 
 START, END, PAD = 0, 1, 0
 
@@ -121,6 +121,90 @@ def test_entropy_is_the_mean_over_the_positions_met():
     drawn, _ = run(samples=1, length=1, with_entropy=True)
     row = torch.tensor(TABLE[START][1:])
     assert drawn.entropy.item() == pytest.approx(float(-(row * row.log()).sum()), abs=1e-6)
+
+
+def test_entropy_leaves_out_what_comes_after_the_end():
+    drawn, _ = run(sources=20, samples=5, length=4, with_entropy=True)
+    rows = torch.tensor(TABLE)
+    each = -(rows * rows.clamp(min=1e-30).log()).sum(dim=1)
+    assert len(drawn.mask.sum(dim=-1).unique()) > 2
+    for tokens, mask, found in zip(
+        drawn.tokens.flatten(0, 1), drawn.mask.flatten(0, 1), drawn.entropy.flatten(), strict=True
+    ):
+        met = [START, *tokens[mask].tolist()[:-1]]
+        assert found.item() == pytest.approx(float(each[met].mean()), abs=1e-5)
+
+
+def test_after_the_end_everything_is_empty_also_for_sources_that_left_the_batch():
+    drawn, stepper = run(sources=30, samples=2, length=6, epsilon=0.3, top_k=2, prefixes=[[3]] * 30)
+    assert stepper.seen[-1] < stepper.seen[0] and not drawn.mask.all()
+    for values in (drawn.logprobs, drawn.floor, drawn.forced, drawn.tokens):
+        assert not values[~drawn.mask].any()  # the padding is token 0
+    assert (drawn.logprobs[drawn.mask] < 0).all()
+    for mask in drawn.mask.flatten(0, 1).tolist():
+        assert mask == sorted(mask, reverse=True)
+
+
+class Own:
+    """A decoder whose sources differ: source s says token 2 for s steps more, then the end. It must be kept up."""
+
+    def __init__(self, sources, samples):
+        self.left, self.samples = list(range(sources)), samples
+
+    def step(self, tokens):
+        assert len(tokens) == len(self.left) * self.samples
+        wanted = torch.tensor([2 if steps > 0 else END for steps in self.left]).repeat_interleave(self.samples)
+        self.left = [steps - 1 for steps in self.left]
+        return torch.full((len(tokens), 4), -1e9).scatter(1, wanted[:, None], 0.0)
+
+    def keep(self, sources):
+        self.left = [self.left[source] for source in sources.tolist()]
+
+
+def test_the_decoder_is_told_which_sources_go_on():
+    order = [2, 0, 3, 1]
+    stepper = Own(4, 2)
+    stepper.left = [*order]
+    drawn = draw(stepper, 4, 2, Sampling(0.0, 6), start=[START] * 4, ends=[END], pad=PAD)
+    assert drawn.mask.sum(dim=-1).tolist() == [[steps + 1] * 2 for steps in order]
+
+
+def test_samples_of_a_source_do_not_depend_on_when_the_others_end():
+    def samples(first):
+        generator = torch.Generator().manual_seed(4)
+        starts = [first, START, START]
+        drawn = draw(
+            Fixed([[0.0, 0.1, 0.6, 0.3], [0.0, 1.0, 0.0, 0.0], *TABLE[2:]], 60),
+            3,
+            20,
+            Sampling(1.0, 5),
+            start=starts,
+            ends=[END],
+            pad=PAD,
+            generator=generator,
+        )
+        return torch.nn.functional.pad(drawn.tokens[1:], (0, 5 - drawn.tokens.shape[2]))
+
+    assert torch.equal(samples(START), samples(END))  # from END the first source ends at once
+
+
+@pytest.mark.parametrize(("uniform", "token"), [(0.0, 1), (0.4999, 1), (0.5, 2), (1 - 1e-12, 2), (1.0, 2)])
+def test_the_ends_of_the_unit_interval_give_tokens_that_can_be(uniform, token):
+    probabilities = torch.tensor([[0.0, 0.5, 0.5, 0.0]])
+    assert _inverse_cdf(probabilities.log(), torch.tensor([uniform], dtype=torch.float64)).tolist() == [token]
+
+
+def test_a_prefix_may_hold_the_first_token_of_the_vocabulary():
+    drawn, _ = run(samples=50, length=2, table=[[0.1, 0.3, 0.3, 0.3]] * 4, prefixes=[[0]])
+    assert not drawn.tokens[0, :, 0].any() and drawn.forced[0, :, 0].all()
+
+
+def test_actions_are_the_tokens_that_were_drawn():
+    mask = torch.tensor([[[True, True, False]]])
+    made = Rollouts(torch.zeros(1, 1, 3), torch.zeros(1, 1, 3), mask, torch.tensor([[True]]), [[""]])
+    assert torch.equal(made.actions, mask)
+    made.forced = torch.tensor([[[True, False, False]]])
+    assert made.actions.tolist() == [[[False, True, False]]]
 
 
 def test_sampling_without_a_generator_is_refused():

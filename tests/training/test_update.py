@@ -8,10 +8,12 @@ import torch
 from eclectus.algorithms.base import AdvantageInputs
 from eclectus.algorithms.losses import StepSize
 from eclectus.config import KlConfig
+from eclectus.policies.causal import CausalPolicy
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.training import passes
 from eclectus.training.update import Update, accumulate, step_size
 from tests.algorithms.enumerated import algorithm
+from tests.policies.tiny_models import build
 from tests.tiny import segments, tiny_policy
 
 EVERY = [
@@ -75,12 +77,15 @@ def with_targets(work, chosen, policy):
 
 @pytest.fixture
 def policy():
-    return tiny_policy()
+    """Untrained, but with an end that is likely enough for translations of all lengths."""
+    made = tiny_policy()
+    made.model.final_logits_bias[0, made.end_id] = 3.5
+    return made
 
 
-def make_work(policy, *, epsilon=0.0, forced=False, **changes):
+def make_work(policy, *, epsilon=0.0, forced=False, temperature=1.0, **changes):
     rows = [*segments("en", "es"), *segments("en", "fr")]
-    sampling = Sampling(1.0, 10, epsilon, 5)
+    sampling = Sampling(temperature, 10, epsilon, 5)
     prefixes = None
     if forced:
         targets = policy.tokenize_targets([row.reference for row in rows])
@@ -151,6 +156,7 @@ def test_gradient_does_not_depend_on_the_micro_batch_order_or_padding(policy, na
         assert torch.allclose(other, gradients[0], atol=2e-6)
         assert values == pytest.approx(metrics[0], rel=1e-4, abs=1e-6)
     assert gradients[0].abs().max() > 1e-3
+    assert len(set(work.rollouts.mask.sum(dim=-1).flatten().tolist())) > 3  # otherwise nothing is padded
 
 
 def shuffled(work):
@@ -290,6 +296,50 @@ def test_kl_is_zero_for_the_same_policy_and_grows_with_the_distance(policy, work
     assert {"kl/one", "kl/two"} <= set(other)
 
 
+def test_kl_is_that_of_the_distributions_sampled_from(policy):
+    """Both sides at the sampling temperature, the mean over the drawn tokens, by hand from the policies' numbers."""
+    work = make_work(policy, temperature=0.6, measure_kl=True, kl=KlConfig(estimator="k1"))
+    reference = tiny_policy(seed=2).copy()
+    found = accumulate(policy, reference, algorithm("rloo"), replace(work, entropy_weight=1e-9), 60)["kl"]
+    tokens, mask = work.rollouts.tokens, work.rollouts.mask
+    own, anchor = (one.token_logprobs(work.sources, tokens, mask, 0.6).detach() for one in (policy, reference))
+    assert found == pytest.approx(float(((own - anchor) * mask).sum() / mask.sum()), abs=1e-5)
+    own, anchor = (one.token_logprobs(work.sources, tokens, mask, 1.0).detach() for one in (policy, reference))
+    assert abs(found - float(((own - anchor) * mask).sum() / mask.sum())) > 1e-3
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY, ids=str)
+def test_the_end_has_a_part_in_the_update_and_nothing_after_it(policy, name, options):
+    work = make_work(policy, mle_weights=[0.0] * 8)
+    rollouts = work.rollouts
+    assert rollouts.finished.any() and not rollouts.mask.all()
+
+    def update(changed):
+        accumulate(policy, policy.copy(), algorithm(name, **options), replace(work, rollouts=changed), 100)
+        return gradient(policy)
+
+    expected = update(rollouts)
+    other = rollouts.tokens.masked_fill(~rollouts.mask, 5)
+    assert torch.allclose(update(replace(rollouts, tokens=other)), expected, atol=1e-6)
+    ends = rollouts.mask & (rollouts.tokens == policy.end_id)
+    assert not torch.allclose(update(replace(rollouts, mask=rollouts.mask & ~ends)), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "options"), EVERY, ids=str)
+def test_padding_on_the_left_has_no_part_in_the_update(tmp_path, name, options):
+    """Decoder-only policies see prompts of unlike length: alone, together and in another order it is one gradient."""
+    policy = CausalPolicy(*build("llama", tmp_path))
+    work = make_work(policy, forced=name == "mixer")
+    assert len({len(source.ids) for source in work.sources}) > 1
+    found = []
+    for step, budget in ((work, 1), (work, 100_000), (shuffled(work), 100)):
+        accumulate(policy, policy.copy(), algorithm(name, **options), step, budget)
+        found.append(gradient(policy))
+    assert found[0].abs().max() > 1e-3
+    for other in found[1:]:
+        assert torch.allclose(other, found[0], atol=5e-6)
+
+
 def test_estimates_of_kl_agree_over_many_samples(policy):
     rows = segments("en", "es")
     rollouts = policy.sample(rows, 300, Sampling(1.0, 8), torch.Generator().manual_seed(5))
@@ -319,10 +369,13 @@ def test_estimates_of_kl_agree_over_many_samples(policy):
     assert found["k3"] == pytest.approx(found["exact"], rel=0.05)
 
 
-@pytest.mark.parametrize(("epsilon", "forced"), [(0.0, False), (0.4, False), (0.4, True)])
-def test_the_loss_sees_the_probabilities_that_tokens_were_drawn_with(policy, epsilon, forced):
-    """Fresh samples have a ratio of 1 on every token that was drawn, with exploration as without."""
-    work = make_work(policy, epsilon=epsilon, forced=forced)
+@pytest.mark.parametrize(
+    ("temperature", "epsilon", "forced"),
+    [(1.0, 0.0, False), (0.6, 0.0, False), (1.0, 0.4, False), (1.5, 0.4, False), (0.6, 0.4, True)],
+)
+def test_the_loss_sees_the_probabilities_that_tokens_were_drawn_with(policy, temperature, epsilon, forced):
+    """Fresh samples have a ratio of 1 on every token that was drawn, whatever the temperature and the exploration."""
+    work = make_work(policy, epsilon=epsilon, forced=forced, temperature=temperature)
     chosen = algorithm("mixer" if forced else "rloo")
     loss, seen = chosen.loss, []
     chosen.loss = lambda inputs: seen.append(inputs) or loss(inputs)
