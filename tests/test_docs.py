@@ -12,12 +12,11 @@ import pytest
 import torch
 import yaml
 
-from eclectus import config as cfg
 from eclectus import registry
 from eclectus.algorithms.advantages import group_mean
 from eclectus.algorithms.base import AdvantageInputs, Algorithm
 from eclectus.cli import app
-from eclectus.config import DataConfig, RewardConfig, TaskConfig
+from eclectus.config import DataConfig, PolicyConfig, ReinforceConfig, RewardConfig, TaskConfig
 from eclectus.corpora.dataset import prepare
 from eclectus.rewards.base import Reward, RewardContext
 from eclectus.rewards.combine import CompositeReward
@@ -92,7 +91,7 @@ def test_three_ideas_run_and_say_what_they_said(tmp_path, monkeypatch):
     for language, code in BLOCK.findall((DOCS / "three-ideas.md").read_text(encoding="utf-8")):
         assert language == "python"
         exec(code, names)
-        for expression, said in re.findall(r"^(\S.*?)\s{3,}# (.+)$", code, re.MULTILINE):
+        for expression, said in re.findall(r"^(\S.*?)  # (.+)$", code, re.MULTILINE):
             assert eval(expression, names) == ast.literal_eval(said), expression
             checked += 1
     assert checked == 5
@@ -184,5 +183,10 @@ def test_settings_parse(code):
         assert RewardConfig(**values.get("reward", values))
     elif "tasks" in values:
         assert [TaskConfig(**task) for task in values["tasks"]]
+    elif "policy" in values:
+        assert PolicyConfig(**values["policy"])
     else:
-        assert cfg.Component(**values["reinforce"]["algorithm"])
+        assert "reinforce" in values
+    if "reinforce" in values:
+        task = {"name": "t", "directions": ["en-de"], "reward": {"terms": [{"type": "bleu"}]}}
+        assert ReinforceConfig(**{"tasks": [task], **values["reinforce"]})

@@ -21,7 +21,6 @@ from eclectus.training.reinforce import Reinforcer
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
-from eclectus.training.values import trainer_of
 from tests.algorithms.enumerated import algorithm
 
 WORDS = {"1": "uno", "2": "dos", "3": "tres", "4": "cinco"}
@@ -145,7 +144,7 @@ def reinforcer(
     chosen = algorithm(name, **(options or {}))
     chosen.check(settings)
     composite = CompositeReward(config.reward, RewardContext(["en", "es"]))
-    return trainer_of(chosen)(
+    return Reinforcer(
         policy,
         policy.copy(),
         chosen,

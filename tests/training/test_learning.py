@@ -117,11 +117,11 @@ def test_same_seed_same_weights_and_resumed_equals_uninterrupted(tmp_path, name)
     resumed = reinforcer(tmp_path / "cut", "copy", name, **settings)
     resumed.train(resume=True)
     assert same(final(whole), final(resumed))
-    assert resumed.kl["toy"].weight == whole.kl["toy"].weight
-    assert whole.kl["toy"].weight == 0 if name == "ppo" else whole.kl["toy"].weight != 0.1
+    assert resumed.updater.kl["toy"].weight == whole.updater.kl["toy"].weight
+    assert whole.updater.kl["toy"].weight == 0 if name == "ppo" else whole.updater.kl["toy"].weight != 0.1
     if name in ACTOR_CRITIC:
         assert any(key.startswith("algorithm_optimizer/") for key in final(whole))
-    assert resumed.entropy.weight == whole.entropy.weight != 0.01
+    assert resumed.updater.entropy.weight == whole.updater.entropy.weight != 0.01
     other = reinforcer(tmp_path / "other", "copy", name, seed=2, **settings)
     other.train()
     assert not same(final(whole), final(other))

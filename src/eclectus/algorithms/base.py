@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -200,6 +201,10 @@ class Algorithm(ABC):
                     f"config: 'reinforce.algorithm': '{self.name}' learns from references, which the task"
                     f" '{task.name}' withholds; set references: true there, or take another algorithm"
                 )
+
+    def acting(self, step: int) -> AbstractContextManager[None]:
+        """Around a step, counted from 1: whatever makes the policy act otherwise in training than after it."""
+        return nullcontext()
 
     def policy_learns(self, step: int) -> bool:
         """Whether the policy is trained in this step, counted from 1; where not, only the module is."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,22 +11,17 @@ import torch
 
 from eclectus.algorithms.advantages import judged
 from eclectus.algorithms.base import AdvantageInputs, Algorithm, Signals
-from eclectus.algorithms.coefficients import KlCoefficient
 from eclectus.config import ReinforceConfig
-from eclectus.exploration.entropy import EntropyCoefficient
 from eclectus.policies.base import Policy
-from eclectus.policies.precision import loss_scaler
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.schedule import value_at
-from eclectus.seeds import derive, rng
+from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import passes
-from eclectus.training.averaged import Averaged
 from eclectus.training.guard import Guard
 from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
-from eclectus.training.optimizer import add_module, build, scheduled, update
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
@@ -36,8 +29,9 @@ from eclectus.training.rewarding import as_rollouts, reward_step
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
-from eclectus.training.update import Update, accumulate, step_size
+from eclectus.training.update import Update, step_size
 from eclectus.training.validation import DevSet
+from eclectus.training.values import updater_of
 
 _KL_EVERY = 10
 """Steps between two measurements of KL on tasks that have no KL term; it costs a pass of the starting policy."""
@@ -77,16 +71,7 @@ class Reinforcer:
         self.config, self.tasks, self.dev = config, list(tasks), dev
         self.languages, self.seed, self.folder = list(languages), seed, folder
         self.tracker, self.stage, self.dev_max_length = tracker, stage, dev_max_length
-        algorithm.build(policy, derive(seed, "algorithm"))
-        self.optimizer = build(config.optimizer, policy.model, config.learning_rate)
-        self.scaler = loss_scaler(policy.autocast, policy.device)
-        # By the name of their optimizer's group in a checkpoint.
-        self.weights = {"optimizer": Averaged(policy.model, "model", "mean", "best")}
-        if (module := algorithm.module) is not None:
-            rate = algorithm.learning_rate or config.learning_rate
-            add_module(self.optimizer, module, rate / config.learning_rate)
-            own = Averaged(module, "algorithm", "algorithm_mean", "algorithm_best")
-            self.weights["algorithm_optimizer"] = own
+        self.updater = updater_of(algorithm)(policy, reference, algorithm, config, self.tasks, seed)
         stream = PromptStream(
             self.tasks, config.segments, config.direction_temperature, seed, config.direction_sampling
         )
@@ -96,9 +81,6 @@ class Reinforcer:
         self.renewed = renewed
         if renewed is not None:
             renewed.model = policy
-        self.kl = {task.name: KlCoefficient(task.config.kl, config.kl.target, config.kl.gain) for task in self.tasks}
-        self.entropy = EntropyCoefficient(config.entropy.weight, config.entropy.rate, bounds=(1e-6, 10.0))
-        self.skipped = 0
         self.step, self.seconds = 0, 0.0
         self.best, self.best_step = float("-inf"), 0
 
@@ -113,9 +95,10 @@ class Reinforcer:
             while self.step < self.config.steps:
                 started = time.monotonic()
                 self.step += 1
-                self._advance()
+                with self.algorithm.acting(self.step):
+                    self._advance()
                 if self.renewed is not None:
-                    self.renewed.renew(self.step, self.weights["optimizer"].mean)
+                    self.renewed.renew(self.step, self.updater.weights["optimizer"].mean)
                 gamed = None
                 if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                     gamed = self._evaluate()
@@ -131,8 +114,7 @@ class Reinforcer:
                     self.tracker.say(f"[yellow]stopped early: {gamed}")
                     break
         if complete:
-            for weights in self.weights.values():
-                weights.restore_best()
+            self.updater.restore_best()
         return Trained(self.step, self.best_step, self.best, self.seconds, complete, reason)
 
     def _advance(self) -> None:
@@ -159,20 +141,27 @@ class Reinforcer:
             rollouts=rollouts,
             rewards=rewards.scaled.to(device),
             advantages=advantages,
-            kl_weights=[self.kl[self.tasks[i].name].weight for i in owners],
+            kl_weights=[self.updater.kl[self.tasks[i].name].weight for i in owners],
             mle_weights=[self.tasks[i].config.mle for i in owners],
             references=[s.reference if self.tasks[i].config.mle > 0 else None for i, s in batch],
             size=step_size(rewards.scaled, rollouts),
             sampling=sampling,
             kl=self.config.kl,
             measure_kl=self.step % _KL_EVERY == 1,
-            entropy_weight=self.entropy.weight,
+            entropy_weight=self.updater.entropy.weight,
             owners=[self.tasks[i].name for i in owners],
             targets=signals.targets,
             values=signals.values,
             policy_learns=learns,
         )
-        sums = self._update(work)
+        skipped = self.updater.skipped
+        sums = self.updater(work, self.step)
+        # In float16 a loss that was scaled too far is how its scale is found.
+        if self.updater.skipped > skipped == 0 and not self.updater.scaler.is_enabled():
+            self.tracker.say(
+                f"[yellow]step {self.step}: the gradient is not finite, so this update was not made (counted as"
+                " skipped_updates); if it happens often, lower reinforce.learning_rate"
+            )
         ended = time.monotonic()
         counts = count_parts(self.tasks, owners, rollouts.texts, rewards.parts)
         values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards, counts)
@@ -265,71 +254,9 @@ class Reinforcer:
     def _greedy(self, segments: Sequence[Segment]) -> Rollouts:
         return self.policy.sample(segments, 1, Sampling(0.0, self.config.max_length), None)
 
-    def _update(self, work: Update) -> dict[str, float]:
-        """All updates on one batch of samples; returns the mean of each value over the updates that have it."""
-        floor = 0.1 if self.config.decay else 1.0
-        rate = scheduled(self.config.learning_rate, self.step, self.config.steps, self.config.warmup, floor)
-        found: dict[str, list[float]] = {}
-        for number, rows in enumerate(self._parts(len(work.sources))):
-            part = work if rows is None else work.only(rows)
-            values = self._accumulate(replace(part, reused=number > 0), number)
-            norms = update(self.optimizer, rate, self.config.max_grad_norm, self.scaler)
-            values |= zip(("grad_norm", "grad_norm_algorithm"), norms, strict=False)
-            self._count_skipped(norms)
-            for name, value in values.items():
-                found.setdefault(name, []).append(value)
-            self._average()
-        totals = {name: sum(values) / len(values) for name, values in found.items()}
-        totals["learning_rate"] = rate
-        totals["temperature"] = work.sampling.temperature
-        totals["skipped_updates"] = float(self.skipped)
-        for task in self.tasks:
-            if self.config.kl.target is not None:
-                totals[f"kl_weight/{task.name}"] = self.kl[task.name].weight
-            self.kl[task.name].update(totals.get(f"kl/{task.name}", math.nan))
-        if self.entropy.weight:
-            totals["entropy_weight"] = self.entropy.weight
-            self.entropy.update(totals.get("policy_entropy", math.nan), self.config.entropy.target)
-        return totals
-
-    def _parts(self, sources: int) -> Iterator[list[int] | None]:
-        """For each update the sources that it is made of; None: all, in their order."""
-        count = self.config.minibatches
-        for number in range(self.config.updates):
-            if count == 1:
-                yield None
-                continue
-            order = list(range(sources))
-            rng(self.seed, self.stage, "minibatches", self.step, number).shuffle(order)
-            yield from (order[first::count] for first in range(count))
-
-    def _accumulate(self, work: Update, number: int) -> dict[str, float]:
-        """The backward pass of update `number` of a step; returns its metrics."""
-        budget = self.config.micro_batch_tokens
-        return accumulate(self.policy, self.reference, self.algorithm, work, budget, self.scaler)
-
-    def _count_skipped(self, norms: Sequence[float]) -> None:
-        if all(map(math.isfinite, norms)):
-            return
-        self.skipped += 1
-        # In float16 a loss that was scaled too far is how its scale is found.
-        if self.skipped == 1 and not self.scaler.is_enabled():
-            self.tracker.say(
-                f"[yellow]step {self.step}: the gradient is not finite, so this update was not made (counted as"
-                " skipped_updates); if it happens often, lower reinforce.learning_rate"
-            )
-
-    def _average(self) -> None:
-        """Move the running means of the weights; the first steps weigh more, or a mean would stay with the start."""
-        decay = min(self.config.averaging, self.step / (self.step + 9))
-        for weights in self.weights.values():
-            weights.update(decay)
-
     def _evaluate(self) -> str | None:
         """Score the dev set with the mean weights, keep them if they are the best, and ask the stop rule."""
-        with ExitStack() as stack:
-            for weights in self.weights.values():
-                stack.enter_context(weights.in_place())
+        with self.updater.means_in_place():
             outputs = self.dev.translate(self.policy, self.dev_max_length)
         values: dict[str, float] = {}
         chrf, reward, weighted = {}, {}, []
@@ -343,8 +270,7 @@ class Reinforcer:
         selected = score > self.best
         if selected:
             self.best, self.best_step = score, self.step
-            for weights in self.weights.values():
-                weights.keep()
+            self.updater.keep()
         self.tracker.log(
             "dev",
             self.stage,
@@ -357,8 +283,7 @@ class Reinforcer:
         segments, groups = [], []
         for direction in task.directions:
             for segment, text in zip(self.dev.segments[direction], outputs[direction], strict=True):
-                seen = segment.reference if task.config.references else None
-                segments.append(Segment(segment.source, segment.source_lang, segment.target_lang, seen, segment.id))
+                segments.append(segment if task.config.references else replace(segment, reference=None))
                 groups.append([text])
         totals = [row[0] for row in task.reward.score_groups(segments, groups).total if row[0] is not None]
         return sum(totals) / len(totals) if totals else 0.0
@@ -378,15 +303,9 @@ class Reinforcer:
             "guard": self.guard.state_dict(),
             "scalings": {task.name: task.scaling.state_dict() for task in self.tasks},
             "parts": self.watch.state_dict(),
-            "algorithm": self.algorithm.state_dict(),
-            "kl": {name: coefficient.weight for name, coefficient in self.kl.items()},
-            "entropy": self.entropy.weight,
-            "skipped": self.skipped,
-            "scaler": self.scaler.state_dict(),
+            "updater": self.updater.state_dict(),
         }
-        tensors = {"algorithm_state": self.algorithm.tensors()}
-        for name, weights in self.weights.items():
-            tensors |= {**weights.tensors(), name: ckpt.optimizer_tensors(weights.module, self.optimizer)}
+        tensors = self.updater.tensors()
         if self.renewed is not None:
             tensors |= self.renewed.tensors()
         ckpt.save(self.folder, self.step, ckpt.Checkpoint(tensors, state))
@@ -397,20 +316,13 @@ class Reinforcer:
             self.tracker.forget_after(self.stage, -1)
             return
         state = found.state
-        for name, weights in self.weights.items():
-            weights.load(found.tensors)
-            ckpt.load_optimizer_tensors(weights.module, self.optimizer, found.tensors[name])
+        self.updater.load_tensors(found.tensors)
+        self.updater.load_state_dict(state["updater"])
         self.step, self.seconds = state["step"], state["seconds"]
         self.best, self.best_step = state["best"], state["best_step"]
         self.prompts.load_state_dict(state["prompts"])
         self.guard.load_state_dict(state["guard"])
         self.watch.load_state_dict(state["parts"])
-        self.algorithm.load_state_dict(state["algorithm"])
-        self.algorithm.load_tensors(found.tensors["algorithm_state"])
-        for name, weight in state["kl"].items():
-            self.kl[name].weight = weight
-        self.entropy.weight, self.skipped = state["entropy"], state["skipped"]
-        self.scaler.load_state_dict(state["scaler"])
         for task in self.tasks:
             task.scaling.load_state_dict(state["scalings"][task.name])
         if self.renewed is not None:

@@ -36,13 +36,13 @@ from eclectus.training import checkpoint as ckpt
 from eclectus.training import optimizer
 from eclectus.training.directions import check_sampling
 from eclectus.training.model_card import write_card
+from eclectus.training.reinforce import Reinforcer
 from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.supervised import Trained, train_supervised
 from eclectus.training.tasks import Task, build_tasks
 from eclectus.training.testbench import TestBench, groups, test_segments
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
-from eclectus.training.values import trainer_of
 
 
 @dataclass
@@ -253,7 +253,7 @@ def reinforce(
     wanted = [pair for task in tasks for pair in expand_directions(task.directions, run.languages)]
     dev = run.dev(list(dict.fromkeys(wanted)))
 
-    reinforcer = trainer_of(algorithm)(
+    reinforcer = Reinforcer(
         policy,
         run.start,
         algorithm,

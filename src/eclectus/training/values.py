@@ -1,8 +1,8 @@
-"""Value-based training: each update learns from remembered translations, and the policy acts on the values."""
+"""Value-based training: each update learns from remembered translations."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
@@ -11,12 +11,13 @@ from eclectus.algorithms.value_based import ValueBased
 from eclectus.config import ReinforceConfig
 from eclectus.policies.base import Policy
 from eclectus.training import passes
-from eclectus.training.reinforce import Reinforcer
+from eclectus.training.tasks import Task
 from eclectus.training.update import Update
+from eclectus.training.updater import Updater
 
 
-class ValueLearner(Reinforcer):
-    """A run of a value-based algorithm; what is sampled and rewarded goes through its memory into its values."""
+class ValueUpdater(Updater):
+    """Updates of a value-based algorithm: what a step sampled is in its memory, which each update draws from."""
 
     algorithm: ValueBased
 
@@ -26,27 +27,21 @@ class ValueLearner(Reinforcer):
         reference: Policy,
         algorithm: ValueBased,
         config: ReinforceConfig,
-        *others: Any,
-        **options: Any,
+        tasks: Sequence[Task],
+        seed: int,
     ) -> None:
         # What is learnt is no model that must not be disturbed but a small network that begins with nothing.
         config = config.model_copy(update={"learning_rate": algorithm.options.learning_rate})
-        super().__init__(policy, reference, algorithm, config, *others, **options)
+        super().__init__(policy, reference, algorithm, config, tasks, seed)
         # Values are learnt in float32, whatever the model computes in.
         self.scaler = torch.amp.GradScaler(enabled=False)
 
-    def _advance(self) -> None:
-        with self.algorithm.acting(self.step):
-            super()._advance()
-
-    def _accumulate(self, work: Update, number: int) -> dict[str, float]:
-        values = self.algorithm.accumulate(
-            self.policy, work.sampling, self.config.micro_batch_tokens, self.stage, self.step, number
-        )
+    def accumulate(self, work: Update, step: int, number: int) -> dict[str, float]:
+        values = self.algorithm.accumulate(self.policy, work.sampling, self.config.micro_batch_tokens, step, number)
         return values | self._distance(work) if work.measure_kl else values
 
-    def _average(self) -> None:
-        super()._average()
+    def updated(self, step: int) -> None:
+        super().updated(step)
         self.algorithm.moved()
 
     @torch.no_grad()
@@ -68,6 +63,6 @@ class ValueLearner(Reinforcer):
         return {name: value / count[name] for name, value in total.items()}
 
 
-def trainer_of(algorithm: Algorithm) -> type[Reinforcer]:
-    """What trains a policy with this algorithm."""
-    return ValueLearner if isinstance(algorithm, ValueBased) else Reinforcer
+def updater_of(algorithm: Algorithm) -> type[Updater]:
+    """What updates a policy by this algorithm."""
+    return ValueUpdater if isinstance(algorithm, ValueBased) else Updater
