@@ -158,6 +158,17 @@ def reinforcer(
     )
 
 
+def stop_after(trainer: Reinforcer, step: int) -> None:
+    """Have the user ask for a stop once this step is done."""
+    advance = trainer.tracker.advance
+
+    def interrupt(at: int, note: str) -> None:
+        advance(at, note)
+        trainer.tracker.stop_requested = at >= step
+
+    trainer.tracker.advance = interrupt
+
+
 def steps_of(folder: Path) -> list[dict]:
     """Metrics of the steps of a run."""
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

@@ -10,7 +10,7 @@ from eclectus.algorithms.base import AdvantageInputs
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.dense import at_the_end, early_share, prefix_texts
 from tests.tiny import SENTENCES, tiny_policy
-from tests.toy import learn, mean, reinforcer, steps_of
+from tests.toy import learn, mean, reinforcer, steps_of, stop_after
 
 SPARSE = {"terms": [{"type": "tests.toy:positions"}], "normalise": "none", "unfinished": 0.0}
 DENSE = SPARSE | {"terms": [{"type": "tests.toy:positions", "dense": "increments"}]}
@@ -96,13 +96,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, name):
         made._evaluate = lambda: None
         if until is not None:
             made.config = made.config.model_copy(update={"checkpoint_every": until})
-            advance = made.tracker.advance
-
-            def interrupt(at, note):
-                advance(at, note)
-                made.tracker.stop_requested = at >= until
-
-            made.tracker.advance = interrupt
+            stop_after(made, until)
         made.train(resume=resume)
         return ckpt.latest(made.folder)
 

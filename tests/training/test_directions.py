@@ -13,7 +13,7 @@ from eclectus.errors import ConfigError
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.directions import ByProgress, check_sampling, direction_choice
 from eclectus.training.prompts import WINDOW
-from tests.toy import corpus, positions, reinforcer, steps_of
+from tests.toy import corpus, positions, reinforcer, steps_of, stop_after
 
 LEARNABLE, SOLVED, HOPELESS = ("en", "es"), ("es", "en"), ("en", "en")
 STEPS = 100
@@ -130,13 +130,7 @@ def test_a_resumed_run_chooses_the_same_directions(tmp_path, kind):
     whole.train()
     stopped = trainer(tmp_path / "cut", kind, **settings)
     stopped._evaluate = lambda: None
-    advance = stopped.tracker.advance
-
-    def interrupt(at, note):
-        advance(at, note)
-        stopped.tracker.stop_requested = at >= 3
-
-    stopped.tracker.advance = interrupt
+    stop_after(stopped, 3)
     assert not stopped.train().complete
     resumed = trainer(tmp_path / "cut", kind, **settings)
     resumed._evaluate = lambda: None

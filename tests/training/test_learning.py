@@ -11,7 +11,7 @@ import torch
 
 from eclectus.errors import ConfigError, RunError
 from eclectus.training import checkpoint as ckpt
-from tests.toy import learn, mean, reinforcer, steps_of
+from tests.toy import learn, mean, reinforcer, steps_of, stop_after
 
 # Half the rate where each batch of samples is used twice: otherwise the policy commits to what it found first.
 TWICE = {"updates": 2, "learning_rate": 1.5e-3, "samples": 8}
@@ -106,13 +106,7 @@ def test_same_seed_same_weights_and_resumed_equals_uninterrupted(tmp_path, name)
     whole = reinforcer(tmp_path / "whole", "copy", name, **settings)
     whole.train()
     stopped = reinforcer(tmp_path / "cut", "copy", name, **settings)
-    advance = stopped.tracker.advance
-
-    def interrupt(at, note):
-        advance(at, note)
-        stopped.tracker.stop_requested = at >= 3
-
-    stopped.tracker.advance = interrupt
+    stop_after(stopped, 3)
     assert not stopped.train().complete
     resumed = reinforcer(tmp_path / "cut", "copy", name, **settings)
     resumed.train(resume=True)

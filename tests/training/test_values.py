@@ -13,7 +13,7 @@ from eclectus.training import checkpoint as ckpt
 from eclectus.training import run
 from tests.policies.tiny_models import build
 from tests.tiny import segments
-from tests.toy import corpus, learn, mean, reinforcer, steps_of
+from tests.toy import corpus, learn, mean, reinforcer, steps_of, stop_after
 from tests.training.test_run import corpus as numbers  # noqa: F401, a fixture
 from tests.training.test_run import settings
 
@@ -104,13 +104,7 @@ def test_same_seed_same_weights_and_resumed_equals_uninterrupted(tmp_path, name)
     assert any("target|" in n for n in names) and any("rollouts|tokens" in n for n in names)
     assert whole.algorithm.rollouts._oldest  # the memory has gone round
     stopped = reinforcer(tmp_path / "cut", "copy", name, options=OPTIONS, **EVERYTHING)
-    advance = stopped.tracker.advance
-
-    def interrupt(at, note):
-        advance(at, note)
-        stopped.tracker.stop_requested = at >= 3
-
-    stopped.tracker.advance = interrupt
+    stop_after(stopped, 3)
     assert not stopped.train().complete
     resumed = reinforcer(tmp_path / "cut", "copy", name, options=OPTIONS, **EVERYTHING)
     resumed.train(resume=True)
