@@ -63,6 +63,41 @@ def forward(policy, sources, tokens):
     return output.logits[:, start.shape[1] - 1 :], output.loss
 
 
+def test_rows_that_go_on_alone_see_what_they_saw_among_the_others(policy):
+    sources, samples = policy.tokenize_sources(ROWS[:3]), 4
+    allowed = [i for i in range(len(policy._bias)) if policy._bias[i] == 0]
+    tokens = torch.tensor(allowed)[torch.randint(len(allowed), (4, 12), generator=torch.Generator().manual_seed(1))]
+    # sources with 1, 3 and 2 rows; then 1, 2 and none; then one row each
+    cuts = {1: [2, 4, 5, 7, 9, 11], 2: [0, 1, 3], 3: [0, 2]}
+    with torch.inference_mode():
+        all_rows, some = policy.stepper(sources, samples, 6), policy.stepper(sources, samples, 6)
+        rows = torch.arange(12)
+        for position in range(4):
+            if position in cuts:
+                index = torch.tensor(cuts[position])
+                some.keep(index)
+                rows = rows[index]
+            expected = all_rows.step(tokens[position])[rows]
+            assert torch.allclose(some.step(tokens[position][rows]), expected, atol=1e-5)
+
+
+def test_sources_encoded_in_batches_of_like_length_are_the_same(policy, monkeypatch):
+    words = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+    rows = [Segment(" ".join(words[:n]), "en", "es") for n in (7, 1, 10, 2, 1)]
+    sources = policy.tokenize_sources(rows)
+    found = []
+    for padding in (10**6, 0):
+        monkeypatch.setattr("eclectus.policies.seq2seq._ENCODER_PADDING", padding)
+        policy.model.zero_grad()
+        states, mask = policy.encode(sources)
+        states = states.masked_fill(~mask[:, 0, 0, :, None], 0.0)
+        states.pow(2).sum().backward()
+        found.append((states, [p.grad.clone() for p in policy.model.parameters() if p.grad is not None]))
+    (plain, gradient), (cut, other) = found
+    assert torch.allclose(plain, cut, atol=1e-5)
+    assert all(torch.allclose(a, b, atol=1e-3, rtol=1e-4) for a, b in zip(gradient, other, strict=True))
+
+
 def test_sources_are_tokenised_as_the_family_documents(policy, name):
     tokenizer = policy.tokenizer
     segment = Segment("la maison rouge", "fr", "es")

@@ -19,8 +19,8 @@ class Fixed:
         self.seen.append(len(tokens))
         return self.logits[tokens]
 
-    def keep(self, sources):
-        self.kept = sources.tolist()
+    def keep(self, rows):
+        self.kept = rows.tolist()
 
 
 TABLE = [[0.0, 0.1, 0.6, 0.3], [1.0, 0.0, 0.0, 0.0], [0.0, 0.5, 0.2, 0.3], [0.0, 0.7, 0.2, 0.1]]
@@ -309,3 +309,36 @@ def test_each_source_starts_from_its_own_token():
     table = [[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]]
     drawn = draw(Fixed(table, 2), 2, 1, Sampling(0.0, 3), start=[0, 2], ends=[END], pad=PAD)
     assert drawn.tokens[:, 0].tolist() == [[END, PAD], [3, END]]
+
+
+def test_rows_leave_alone_and_the_others_stay_what_they_were():
+    sources, samples, length = 6, 7, 12
+    drawn, stepper = run(sources=sources, samples=samples, length=length, seed=3)
+    assert min(stepper.seen) < samples
+    # every row by itself, in double precision, with the numbers that were drawn for it
+    uniform = torch.rand(length, sources, samples, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    cumulative = torch.tensor(TABLE, dtype=torch.float64).cumsum(dim=1)
+    for b in range(sources):
+        for g in range(samples):
+            expected, last = [], START
+            while len(expected) < length and last != END:
+                last = int((cumulative[last] > uniform[len(expected), b, g]).nonzero()[0])
+                expected.append(last)
+            assert drawn.tokens[b, g][drawn.mask[b, g]].tolist() == expected
+            assert bool(drawn.finished[b, g]) == (expected[-1] == END)
+
+
+@pytest.mark.parametrize("vocabulary", [1, 63, 64, 65, 200, 640])
+def test_the_drawn_word_is_the_first_whose_cumulative_probability_exceeds(vocabulary):
+    generator = torch.Generator().manual_seed(vocabulary)
+    weights = torch.rand(400, vocabulary, generator=generator, dtype=torch.float64)
+    weights[torch.rand(weights.shape, generator=generator) < 0.6] = 0.0
+    weights[:, vocabulary // 2] += 0.1
+    probabilities = weights / weights.sum(dim=1, keepdim=True)
+    uniform = torch.rand(400, generator=generator, dtype=torch.float64)
+    uniform[:2] = torch.tensor([0.0, 1.0 - 2.0**-53])
+    expected = torch.searchsorted(probabilities.cumsum(dim=1), uniform[:, None], right=True).squeeze(1)
+    found = _inverse_cdf(probabilities.float(), uniform)
+    assert (found == expected)[2:].all()
+    assert (probabilities.gather(1, found[:, None]) > 0).all()
+    assert found[0] == probabilities[0].nonzero()[0] and found[1] == probabilities[1].nonzero()[-1]

@@ -228,16 +228,19 @@ def adapted_base(folder: Path) -> str | None:
 class RoutedStepper:
     """A stepper of sources of several languages, each row decoded through the adapter of its language."""
 
-    def __init__(self, stepper: Stepper, routing: Routing, languages: Sequence[str]) -> None:
-        self._stepper, self._routing, self._languages = stepper, routing, list(languages)
+    def __init__(self, stepper: Stepper, routing: Routing, languages: Sequence[str], samples: int) -> None:
+        self._stepper, self._routing = stepper, routing
+        # The first step also looks at the sources themselves, which have one row each.
+        self._languages = list(languages)
+        self._rows = [language for language in languages for _ in range(samples)]
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         with self._routing(self._languages):
             return self._stepper.step(tokens)
 
-    def keep(self, sources: torch.Tensor) -> None:
-        self._stepper.keep(sources)
-        self._languages = [self._languages[i] for i in sources.tolist()]
+    def keep(self, rows: torch.Tensor) -> None:
+        self._stepper.keep(rows)
+        self._languages = self._rows = [self._rows[i] for i in rows.tolist()]
 
 
 def _layers(model: Any) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Registered with transformers under the name `eclectus`, so that one implementation serves every family that goes
 through its attention registry. In cross-attention the queries come as [B * G, H, T, D] while keys and values are
-[B, H, S, D]: the G rows of a source are laid out as G * T queries against one set of keys, which nobody copies.
+[B, H, S, D]: the G rows of a source are laid out as G * T queries against one set of keys, which nobody copies. Where
+sources have different numbers of rows, a `Layout` says which row is whose.
 
 Masks: where none is given, the causal one follows from the module (`is_causal`), because the targets of an
 encoder-decoder are padded on the right only. Everything else is handed over as a ready boolean mask: the padding of
@@ -12,6 +13,7 @@ builds no mask of its own for an implementation that has no entry in its mask re
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,6 +24,26 @@ NAME = "eclectus"
 
 _PLAIN_LIMIT = 128 * 128
 """Queries times keys up to which plain matrix products are used on a CPU."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Rows of B sources, at least one and at most `group` of each, in the order of the sources.
+
+    Args:
+        places: int64 [n], for each row its source times `group` plus its number among the rows of that source.
+    """
+
+    places: torch.Tensor
+    group: int
+
+
+def layout_of(owners: torch.Tensor) -> Layout:
+    """The layout of rows of the sources `owners`, int64 [n]: 0 to B - 1, each there, in order."""
+    counts = owners.bincount()
+    group = int(counts.max())
+    first = counts.cumsum(dim=0) - counts
+    return Layout(owners * group + torch.arange(len(owners), device=owners.device) - first[owners], group)
 
 
 def shared_source_attention(
@@ -35,19 +57,21 @@ def shared_source_attention(
     *,
     position_bias: torch.Tensor | None = None,
     softcap: float | None = None,
+    layout: Layout | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Scaled dot-product attention for query rows that are a multiple of the key rows.
+    """Scaled dot-product attention for query rows of which several share a key row.
 
     Args:
-        query: [B * G, H, T, D]; key, value: [B, H / n, S, D], each head shared by n queries' heads (grouped-query
-            attention); G = 1 is ordinary attention.
+        query: [n, H, T, D], n = B * G without a layout; key, value: [B, H / k, S, D], each head shared by k queries'
+            heads (grouped-query attention); G = 1 is ordinary attention.
         attention_mask: bool, true where a key may be seen, broadcastable to [B, H, T, S], or None.
         position_bias: T5's, [1, H, T, S], added to the scaled scores.
         softcap: Gemma 2's, scores become `softcap * tanh(score / softcap)`.
+        layout: whose the rows are in cross-attention; self-attention, with as many key rows, pays it no attention.
 
     Returns:
-        output [B * G, T, H, D], and None for the attention weights.
+        output [n, T, H, D], and None for the attention weights.
     """
     rows, heads, length, width = query.shape
     sources = key.shape[0]
@@ -60,11 +84,14 @@ def shared_source_attention(
         )
         return output.transpose(1, 2).contiguous(), None
     # T5 hands zeros over as the bias of its cross-attention, the only attention that is shared: they are left out.
-    group = rows // sources
+    group = rows // sources if layout is None else layout.group
+    if layout is not None:
+        query = query.new_zeros(sources * group, *query.shape[1:]).index_copy_(0, layout.places, query)
     packed = query.view(sources, group, heads, length, width).transpose(1, 2).reshape(sources, heads, -1, width)
     output = _attend(packed, key, value, attention_mask, False, scaling, dropout, softcap=softcap)
     output = output.view(sources, heads, group, length, width).permute(0, 2, 3, 1, 4)
-    return output.reshape(rows, length, heads, width), None
+    output = output.reshape(sources * group, length, heads, width)
+    return output if layout is None else output.index_select(0, layout.places), None
 
 
 def _attend(

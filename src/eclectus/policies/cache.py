@@ -59,14 +59,13 @@ def shared_source_cache(layers: int, capacity: int) -> EncoderDecoderCache:
     return EncoderDecoderCache(own, DynamicCache())
 
 
-def keep_sources(cache: EncoderDecoderCache, sources: torch.Tensor, samples: int) -> None:
-    """Drop all but these sources (int64 indices), with their `samples` rows each."""
-    rows = (sources[:, None] * samples + torch.arange(samples, device=sources.device)).reshape(-1)
+def keep_rows(cache: EncoderDecoderCache, rows: torch.Tensor, sources: torch.Tensor | None) -> None:
+    """Drop all but these rows and sources, int64 indices; None: all sources."""
     own: Any = cache.self_attention_cache.layers
     cross: Any = cache.cross_attention_cache.layers
     for layer in own:
         layer.select(rows)
-    for layer in cross:
+    for layer in cross if sources is not None else ():
         layer.keys, layer.values = layer.keys[sources], layer.values[sources]
 
 

@@ -245,7 +245,7 @@ class _Stepper:
     """Incremental decoding of a `CausalPolicy`; see `rollouts.base.Stepper`."""
 
     def __init__(self, policy: CausalPolicy, sources: Sequence[Source], samples: int, max_length: int) -> None:
-        self._policy, self._samples = policy, samples
+        self._policy = policy
         cache, seen = policy.prefill(sources)
         capacity = seen.shape[1] + max_length
         self._cache = repeated(cache, samples, lambda: FilledLayer(capacity))
@@ -255,9 +255,7 @@ class _Stepper:
         self._seen = torch.cat([self._seen, torch.ones_like(self._seen[:, :1])], dim=1)
         return self._policy.next_logits(self._policy.run(tokens[:, None], self._seen, self._cache)[:, -1])
 
-    def keep(self, sources: torch.Tensor) -> None:
-        samples = torch.arange(self._samples, device=sources.device)
-        rows = (sources[:, None] * self._samples + samples).reshape(-1)
+    def keep(self, rows: torch.Tensor) -> None:
         self._seen = self._seen[rows]
         layers: Any = self._cache.layers
         for layer in layers:

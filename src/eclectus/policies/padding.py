@@ -23,3 +23,16 @@ def pad_left(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> t
     lengths = torch.tensor([len(row) for row in rows])
     mask = torch.arange(width)[None] >= width - lengths[:, None]
     return ids.to(device), mask.to(device)
+
+
+def like_lengths(lengths: Sequence[int], padding: int) -> list[list[int]]:
+    """Batches of indices of like length, shortest first: a batch ends before it has more than `padding` padding."""
+    batches: list[list[int]] = []
+    held = 0
+    for i in sorted(range(len(lengths)), key=lambda i: (lengths[i], i)):
+        if not batches or len(batches[-1]) * lengths[i] - held > padding:
+            batches.append([])
+            held = 0
+        batches[-1].append(i)
+        held += lengths[i]
+    return batches

@@ -113,7 +113,7 @@ class PretrainedPolicy(Policy):
             stepper = self.open_stepper(sources, samples, max_length)
         if self._adapters is None or self._adapters.routing is None:
             return stepper
-        return RoutedStepper(stepper, self._adapters.routing, languages)
+        return RoutedStepper(stepper, self._adapters.routing, languages, samples)
 
     def _draw(self, *args: Any, **kwargs: Any) -> Drawn:
         # Around the whole draw: weights are then rounded once and not at every token.

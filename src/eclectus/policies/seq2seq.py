@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 from transformers import (
     DynamicCache,
     EncoderDecoderCache,
@@ -22,13 +23,17 @@ from transformers import (
 from eclectus.config import NewModelConfig, PromptConfig
 from eclectus.errors import ModelError
 from eclectus.languages import Direction
-from eclectus.policies.cache import keep_sources, shared_source_cache
+from eclectus.policies.attention import Layout, layout_of
+from eclectus.policies.cache import keep_rows, shared_source_cache
 from eclectus.policies.families import families
 from eclectus.policies.families.base import Seq2SeqFamily
-from eclectus.policies.padding import pad_rows
+from eclectus.policies.padding import like_lengths, pad_rows
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.source import Source
 from eclectus.segment import Segment
+
+_ENCODER_PADDING = 64
+"""Padding tokens that cost a processor about as much as one more pass of a small encoder."""
 
 
 class Seq2SeqPolicy(PretrainedPolicy):
@@ -152,8 +157,19 @@ class Seq2SeqPolicy(PretrainedPolicy):
         """Encoder states [B, S, d] and the key mask [B, 1, 1, S]."""
         ids, mask = pad_rows([source.ids for source in sources], self.pad_id, self.device)
         ids, mask = ids.squeeze(1), mask[:, :, None, :]
-        states = self.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
-        return states, mask
+        lengths = [len(source) for source in sources]
+        batches = like_lengths(lengths, _ENCODER_PADDING) if self.device.type == "cpu" else []
+        encoder = self.model.get_encoder()
+        if len(batches) <= 1:
+            return encoder(input_ids=ids, attention_mask=mask).last_hidden_state, mask
+        parts = []
+        for rows in batches:
+            width = max(lengths[row] for row in rows)
+            with self.routed([sources[row].language for row in rows]):
+                states = encoder(input_ids=ids[rows, :width], attention_mask=mask[rows, ..., :width]).last_hidden_state
+            parts.append(pad(states, (0, 0, 0, ids.shape[1] - width)))
+        place = torch.tensor([row for rows in batches for row in rows]).argsort()
+        return torch.cat(parts)[place], mask
 
     def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
         states, mask = self.encode(sources)
@@ -206,7 +222,8 @@ class _Stepper:
         self._policy = policy
         self._states, self._mask = policy.encode(sources)
         self._decoder = policy.model.get_decoder()
-        self._samples = samples
+        self._owners = torch.arange(len(sources), device=policy.device).repeat_interleave(samples)
+        self._layout: Layout | None = None
         begin = torch.tensor([source.start[:-1] for source in sources], dtype=torch.int64, device=policy.device)
         self._cache = shared_source_cache(policy.decoder_layers, begin.shape[1] + max_length)
         if begin.shape[1]:
@@ -215,9 +232,14 @@ class _Stepper:
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         return self._policy.next_logits(self._decode(tokens[:, None])[:, -1])
 
-    def keep(self, sources: torch.Tensor) -> None:
-        self._states, self._mask = self._states[sources], self._mask[sources]
-        keep_sources(self._cache, sources, self._samples)
+    def keep(self, rows: torch.Tensor) -> None:
+        sources, self._owners = self._owners[rows].unique_consecutive(return_inverse=True)
+        self._layout = layout_of(self._owners)
+        if len(sources) < len(self._states):
+            self._states, self._mask = self._states[sources], self._mask[sources]
+            keep_rows(self._cache, rows, sources)
+        else:
+            keep_rows(self._cache, rows, None)
 
     def _decode(self, tokens: torch.Tensor) -> torch.Tensor:
         output = self._decoder(
@@ -226,5 +248,6 @@ class _Stepper:
             encoder_attention_mask=self._mask,
             past_key_values=self._cache,
             use_cache=True,
+            layout=self._layout,
         )
         return output.last_hidden_state

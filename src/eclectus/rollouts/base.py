@@ -84,12 +84,12 @@ def exploring(logprobs: torch.Tensor, floor: torch.Tensor, epsilon: float) -> to
 
 
 class Stepper(Protocol):
-    """A policy's decoder, one token at a time, for B sources with G rows each (row `b * G + g`)."""
+    """A policy's decoder, one token at a time, for the rows in work: at first G of each of B sources, `b * G + g`."""
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Take the last token of each row, int64 [B * G]; return logits of the next, float [B * G, V]."""
+        """Take the last token of each row, int64 [n]; return logits of the next, float [n, V]."""
         ...
 
-    def keep(self, sources: torch.Tensor) -> None:
-        """Go on with these sources only: int64 indices into the sources still in work."""
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with these rows only, after a step at least: int64 indices into the rows in work, increasing."""
         ...

@@ -1,6 +1,6 @@
 """Our own sampler: exact at plain temperature, log-probabilities captured while sampling.
 
-Each source is encoded once, whatever its number of samples. Sources of which every sample has ended leave the batch.
+Each source is encoded once, whatever its number of samples. Samples that have ended leave the batch, several at a time.
 All randomness is drawn before the first step, one uniform number for each (position, source, sample), so a sample
 does not depend on which other sources are in the batch.
 
@@ -17,6 +17,12 @@ from dataclasses import dataclass
 import torch
 
 from eclectus.rollouts.base import Sampling, Stepper, exploring
+
+_LEAVING = 1 / 8
+"""Share of the rows that must have ended before they leave: each time, what is cached of the others is copied."""
+
+_BLOCK = 64
+"""Words of the vocabulary whose probabilities are summed before one of them is looked for."""
 
 
 @dataclass
@@ -71,68 +77,78 @@ def draw(
         raise ValueError("sampling needs a generator; give one seeded from (run seed, step, purpose)")
     # Drawn on the CPU so that a seed means the same samples on every device.
     uniform = None if greedy else torch.rand(length, sources, samples, generator=generator, dtype=torch.float64)
-    tokens = torch.full((sources, samples, length), pad, dtype=torch.int64, device=device)
-    logprobs = torch.zeros(sources, samples, length, device=device)
-    mask = torch.zeros(sources, samples, length, dtype=torch.bool, device=device)
-    entropy = torch.zeros(sources, samples, device=device)
+    count = sources * samples
+    tokens = torch.full((count, length), pad, dtype=torch.int64, device=device)
+    logprobs = torch.zeros(count, length, device=device)
+    mask = torch.zeros(count, length, dtype=torch.bool, device=device)
+    entropy = torch.zeros(count, device=device)
     floor = torch.zeros_like(logprobs) if sampling.epsilon and not greedy else None
-    given = None if prefixes is None else _padded(prefixes, device)
+    given = None if prefixes is None else _padded(prefixes, device).repeat_interleave(samples, dim=0)
     forced = None if given is None else torch.zeros_like(mask)
-    done = torch.zeros(sources, samples, dtype=torch.bool, device=device)
-    active = torch.arange(sources, device=device)
+    plain = not greedy and floor is None and given is None and not with_entropy
+    done = torch.zeros(count, dtype=torch.bool, device=device)
+    # The rows in work, and which of them have not ended.
+    rows, running = torch.arange(count, device=device), torch.ones_like(done)
     last = torch.tensor(start, dtype=torch.int64, device=device).repeat_interleave(samples)
     end = torch.tensor(ends, dtype=torch.int64, device=device)
     used = 0
     for position in range(length):
         logits = stepper.step(last).float()
-        if greedy:
-            scores = policy_scores = torch.log_softmax(logits, dim=-1)
-            chosen = scores.argmax(dim=-1)
+        drawn = None if uniform is None else uniform[position].view(-1)[rows.cpu()].to(device)
+        if plain and drawn is not None:
+            probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
+            chosen = _inverse_cdf(probabilities, drawn)
+            picked = probabilities.gather(1, chosen[:, None]).squeeze(1).log()
         else:
-            scores = policy_scores = torch.log_softmax(logits / sampling.temperature, dim=-1)
+            scores = policy_scores = torch.log_softmax(logits if greedy else logits / sampling.temperature, dim=-1)
             if floor is not None:
                 added = exploration(policy_scores, sampling)
                 scores = exploring(policy_scores, added, sampling.epsilon)
-            chosen = _inverse_cdf(scores, uniform[position, active.cpu()].reshape(-1).to(device))  # type: ignore[index]
+            chosen = scores.argmax(dim=-1) if drawn is None else _inverse_cdf(scores.exp(), drawn)
+            if given is not None and forced is not None and position < given.shape[1]:
+                wanted = given[rows, position]
+                following = (wanted >= 0) & (forced[rows, position - 1] if position else True)
+                following &= policy_scores.gather(1, wanted.clamp(min=0)[:, None]).squeeze(1).isfinite()
+                chosen = torch.where(following, wanted, chosen)
+                forced[rows, position] = following & running
+            picked = scores.gather(1, chosen[:, None]).squeeze(1)
+            if floor is not None:
+                floor[rows, position] = added.gather(1, chosen[:, None]).squeeze(1) * running
+            if with_entropy:
+                surprise = -(policy_scores.exp() * policy_scores.clamp(min=-1e4)).sum(dim=-1)
+                entropy[rows] += torch.where(running, surprise, 0.0)
         used = position + 1
-        running = ~done[active]
-        if given is not None and forced is not None and position < given.shape[1]:
-            wanted = given[active, position].repeat_interleave(samples)
-            following = (wanted >= 0) & (forced[active, :, position - 1].view(-1) if position else True)
-            following &= policy_scores.gather(1, wanted.clamp(min=0)[:, None]).squeeze(1).isfinite()
-            chosen = torch.where(following, wanted, chosen)
-            forced[active, :, position] = following.view(-1, samples) & running
-        picked = scores.gather(1, chosen[:, None]).view(-1, samples)
-        if floor is not None:
-            floor[active, :, position] = added.gather(1, chosen[:, None]).view(-1, samples) * running
-        chosen = chosen.view(-1, samples)
-        tokens[active, :, position] = torch.where(running, chosen, pad)
-        logprobs[active, :, position] = torch.where(running, picked, 0.0)
-        mask[active, :, position] = running
-        if with_entropy:
-            surprise = -(policy_scores.exp() * policy_scores.clamp(min=-1e4)).sum(dim=-1).view(-1, samples)
-            entropy[active] += torch.where(running, surprise, 0.0)
-        ended = torch.isin(chosen, end)
+        tokens[rows, position] = torch.where(running, chosen, pad)
+        logprobs[rows, position] = torch.where(running, picked, 0.0)
+        mask[rows, position] = running
+        ended = (chosen[:, None] == end).any(dim=1)
         if stopped is not None:
-            ended[running] |= stopped(tokens[active, :, :used][running])
-        done[active] |= ended
-        open_sources = ~done[active].all(dim=1)
-        if not open_sources.any():
+            ended[running] |= stopped(tokens[rows, :used][running])
+        running = running & ~ended
+        left = running.nonzero().squeeze(1)
+        if not len(left):
+            done[rows] = True
             break
-        if not open_sources.all():
-            index = open_sources.nonzero().squeeze(1)
-            stepper.keep(index)
-            active, chosen = active[index], chosen[index]
-        last = chosen.reshape(-1)
-    mask = mask[..., :used]
+        if len(rows) - len(left) >= _LEAVING * len(rows):
+            stepper.keep(left)
+            done[rows] = ~running
+            rows, running, chosen = rows[left], running[left], chosen[left]
+        last = chosen
+    else:
+        done[rows] = ~running
+
+    def shaped(values: torch.Tensor) -> torch.Tensor:
+        return values[:, :used].view(sources, samples, used)
+
+    mask = shaped(mask)
     return Drawn(
-        tokens[..., :used],
-        logprobs[..., :used],
+        shaped(tokens),
+        shaped(logprobs),
         mask,
-        done,
-        entropy / mask.sum(dim=-1).clamp(min=1),
-        None if floor is None else floor[..., :used],
-        None if forced is None else forced[..., :used],
+        done.view(sources, samples),
+        entropy.view(sources, samples) / mask.sum(dim=-1).clamp(min=1),
+        None if floor is None else shaped(floor),
+        None if forced is None else shaped(forced),
     )
 
 
@@ -152,15 +168,29 @@ def exploration(logprobs: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return torch.zeros_like(logprobs).scatter_(1, places, share)
 
 
-def _inverse_cdf(logprobs: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """Sample one index per row: the first whose cumulative probability exceeds `uniform`.
+def _inverse_cdf(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """Sample one index per row of [N, V]: the first whose cumulative probability exceeds `uniform`.
 
-    One random number and one cumulative sum per row; drawing a random number for each word of the vocabulary, as
-    `torch.multinomial` does, costs several times more. A token of probability zero can never be the first to exceed.
+    One random number per row; drawing one for each word of the vocabulary, as `torch.multinomial` does, costs several
+    times more. The sum is made block by block, and word by word only within the block that is met. A token of
+    probability zero can never be the first to exceed.
     """
-    cumulative = logprobs.exp().cumsum(dim=-1)
+    vocabulary = probabilities.shape[1]
+    whole = vocabulary - vocabulary % _BLOCK
+    sums = probabilities[:, :whole].unflatten(1, (-1, _BLOCK)).sum(dim=-1)
+    if whole < vocabulary:
+        sums = torch.cat([sums, probabilities[:, whole:].sum(dim=-1, keepdim=True)], dim=1)
+    cumulative = sums.cumsum(dim=-1)
+    threshold = _below(uniform[:, None] * cumulative[:, -1:], cumulative)
+    block = torch.searchsorted(cumulative, threshold, right=True)
+    before = torch.where(block > 0, cumulative.gather(1, (block - 1).clamp(min=0)), 0.0)
+    columns = block * _BLOCK + torch.arange(_BLOCK, device=block.device)
+    outside = columns >= vocabulary
+    inside = probabilities.gather(1, columns.clamp(max=vocabulary - 1)).masked_fill_(outside, 0.0).cumsum(dim=-1)
+    return (block * _BLOCK + torch.searchsorted(inside, _below(threshold - before, inside), right=True)).squeeze(1)
+
+
+def _below(threshold: torch.Tensor, cumulative: torch.Tensor) -> torch.Tensor:
+    """The threshold [N, 1] where something exceeds it: rounding may lift it to the total itself."""
     total = cumulative[:, -1:]
-    threshold = (uniform[:, None] * total).to(cumulative.dtype)
-    # Rounding may lift the threshold to the total itself, which nothing exceeds.
-    threshold = torch.minimum(threshold, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(cumulative, threshold, right=True).squeeze(1)
+    return torch.minimum(threshold.to(total.dtype), torch.nextafter(total, torch.zeros_like(total)))

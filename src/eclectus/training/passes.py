@@ -10,17 +10,27 @@ from eclectus.policies.base import Policy
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts
 
+_PADDING = 256
+"""Padded target tokens that cost a processor about as much as one more pass of a small model."""
+
 
 def micro_batches(rollouts: Rollouts, rows: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Rows of the rollouts, samples of like length together, at most `budget` padded target tokens at once."""
+    """Rows of the rollouts, samples of like length together, at most `budget` padded target tokens at once.
+
+    On a CPU a batch also ends where its rows' longest samples differ so much that padding costs more than a pass.
+    """
     samples = rollouts.tokens.shape[1]
     lengths = rollouts.mask.sum(dim=-1).amax(dim=1).tolist()
+    most = _PADDING if rollouts.mask.device.type == "cpu" else budget
     part: list[int] = []
+    held = 0
     for row in sorted(rows, key=lambda r: (lengths[r], r)):
-        if part and (len(part) + 1) * samples * lengths[row] > budget:
+        padded = (len(part) + 1) * samples * lengths[row]
+        if part and (padded > budget or padded - samples * (held + lengths[row]) > most):
             yield part
-            part = []
+            part, held = [], 0
         part.append(row)
+        held += lengths[row]
     if part:
         yield part
 
