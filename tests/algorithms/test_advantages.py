@@ -33,18 +33,19 @@ def test_against_hand_computed_values(rewards, rloo, mean, grpo):
     assert standardised[0].tolist() == pytest.approx(grpo, abs=1e-6)
 
 
-def test_epsilon_is_added_to_the_deviation():
-    rewards = torch.tensor([[1.0, 0.0]])
-    expected = [0.5 / (math.sqrt(0.5) + 0.1), -0.5 / (math.sqrt(0.5) + 0.1)]
-    assert adv.group_standardised(rewards, epsilon=0.1)[0].tolist() == pytest.approx(expected, abs=1e-6)
-    assert adv.standardised_over(rewards, ["a"], epsilon=0.1)[0].tolist() == pytest.approx(expected, abs=1e-6)
+@pytest.mark.parametrize("scale", ["group", "direction", "batch"])
+def test_epsilon_is_added_to_the_deviation(scale):
+    """Rewards so close that a deviation alone would blow them up: their advantages stay small."""
+    expected = 5e-5 / (math.sqrt(0.5) * 1e-4 + 1e-4)
+    found = algorithm("grpo", scale=scale).advantages(AdvantageInputs(torch.tensor([[1e-4, 0.0]]), ["a"]))
+    assert found[0].tolist() == pytest.approx([expected, -expected], rel=1e-5)
 
 
+@pytest.mark.parametrize("scale", ["group", "direction", "batch", "none"])
 @pytest.mark.parametrize("rewards", [[0.3, 0.3], [0.7, NAN], [NAN, NAN]])
-def test_a_group_without_signal_has_advantage_zero_and_never_nan(rewards):
-    rewards = torch.tensor([rewards])
-    for found in (adv.group_standardised(rewards), adv.standardised_over(rewards, ["a"])):
-        assert found.tolist() == [[0.0, 0.0]]
+def test_a_group_without_signal_has_advantage_zero_and_never_nan(rewards, scale):
+    found = algorithm("grpo", scale=scale).advantages(AdvantageInputs(torch.tensor([rewards]), ["a"]))
+    assert found.tolist() == [[0.0, 0.0]]
 
 
 def test_deviation_over_a_direction_and_over_the_batch_against_hand_computed_values():
@@ -63,18 +64,19 @@ def test_deviation_over_a_direction_and_over_the_batch_against_hand_computed_val
 
 
 @pytest.mark.parametrize(
-    ("scale", "expected"),
+    ("scale", "deviation"),
     [
-        ("none", lambda rewards, parts: adv.group_mean(rewards)),
-        ("group", lambda rewards, parts: adv.group_standardised(rewards)),
-        ("direction", adv.standardised_over),
-        ("batch", lambda rewards, parts: adv.standardised_over(rewards, [""] * len(parts))),
+        ("none", lambda rewards: [1.0, 1.0, 1.0]),
+        ("group", lambda rewards: [group.std() for group in rewards]),
+        ("direction", lambda rewards: [rewards[:2].std(), rewards[:2].std(), rewards[2].std()]),
+        ("batch", lambda rewards: [rewards.std()] * 3),
     ],
 )
-def test_grpo_scales_as_it_is_told(scale, expected):
-    rewards, parts = torch.tensor([[0.0, 2.0], [4.0, 9.0], [1.0, 1.5]]), ["a", "a", "b"]
-    found = algorithm("grpo", scale=scale).advantages(AdvantageInputs(rewards, parts))
-    assert torch.equal(found, expected(rewards, parts))
+def test_grpo_scales_as_it_is_told(scale, deviation):
+    rewards = torch.tensor([[0.0, 2.0], [4.0, 9.0], [1.0, 1.5]])
+    found = algorithm("grpo", scale=scale).advantages(AdvantageInputs(rewards, ["a", "a", "b"]))
+    expected = (rewards - rewards.mean(dim=1, keepdim=True)) / torch.tensor(deviation(rewards))[:, None]
+    assert torch.allclose(found, expected, rtol=1e-3)
 
 
 def test_vectorised_equals_a_loop():

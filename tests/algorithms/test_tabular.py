@@ -168,6 +168,33 @@ def test_what_was_explored_is_told():
     assert quiet[-1].entropy == pytest.approx(0)
 
 
+def test_episodes_are_summed_by_hand():
+    """Two steps that pay 2 and 3, with one action each: nothing to explore, and no entropy."""
+    environment = Mdp([[[(1.0, 1, 2.0, False)]], [[(1.0, 0, 3.0, True)]]])
+    first, second = learn(environment, QLearning(2, 1), Uniform(), 2, 1)
+    assert (first.number, first.total, first.steps, first.explored, first.entropy, first.new_pairs) == (
+        0,
+        5,
+        2,
+        0,
+        0,
+        2,
+    )
+    assert (second.number, second.total, second.steps, second.new_pairs) == (1, 5, 2, 0)
+
+
+def test_exploration_is_told_the_share_of_the_episodes_that_has_passed():
+    told = []
+
+    class Told(Uniform):
+        def probabilities(self, values, visits, progress):
+            told.append(progress)
+            return super().probabilities(values, visits, progress)
+
+    list(learn(Mdp([[[(1.0, 0, 1.0, True)]]]), QLearning(1, 1), Told(), 4, 1))
+    assert told == [0.0, 0.25, 0.5, 0.75]
+
+
 def test_one_seed_one_result():
     tables = []
     for seed in (7, 7, 8):

@@ -131,6 +131,14 @@ def test_half_precision_sums_in_single(case):
         assert (a.double() - b).norm() / b.norm() < 0.01
 
 
+@pytest.mark.parametrize(("elements", "sizes"), [(1000, [64, 64, 22]), (5025, [100, 50]), (10**6, [150])])
+def test_pieces_are_as_large_as_fits_and_hold_each_token_once(monkeypatch, elements, sizes):
+    monkeypatch.setattr(head, "_PIECE_ELEMENTS", elements)
+    parts = head._pieces(150, 50)
+    assert [part.stop - part.start for part in parts] == sizes
+    assert [token for part in parts for token in range(150)[part]] == list(range(150))
+
+
 def test_nothing_to_score_is_an_empty_answer(case):
     _, weight, _ = case
     empty = head.Predicted(torch.zeros(0, 8, dtype=torch.float64), weight, torch.zeros(50, dtype=torch.float64))

@@ -21,7 +21,9 @@ def rollouts(lengths, samples=4):
 
 
 def test_micro_batches_keep_long_and_short_samples_apart():
-    # a third row of 10 among those of 60 would be 4 * 50 = 200 tokens of padding, a second one 400 in all
+    # a row of 10 beside one of 60 costs 4 * 50 = 200 tokens of padding, two of them 400
     assert list(micro_batches(rollouts([60, 10, 60, 10]), range(4), 10**6)) == [[1, 3], [0, 2]]
     assert list(micro_batches(rollouts([60, 10, 60]), range(3), 10**6)) == [[1, 0, 2]]
     assert list(micro_batches(rollouts([60, 10, 60]), range(3), 300)) == [[1], [0], [2]]
+    # a batch counts its own padding only
+    assert list(micro_batches(rollouts([10, 10, 60, 126]), range(4), 10**6)) == [[0, 1], [2], [3]]

@@ -125,40 +125,6 @@ def moved(policy):
             parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
 
 
-# The KL and entropy terms are the same code whatever the algorithm.
-CASES = [(*chosen, variant) for variant in ("plain", "reused", "exploring") for chosen in EVERY] + [
-    (name, {}, variant) for variant in ("k1", "exact") for name in ("rloo", "mixer")
-]
-CASES = [case for case in CASES if (case[0], case[2]) != ("a2c", "reused")]  # which it refuses
-CASES += [(name, {}, variant) for variant in ("tokens", "tokens reused") for name in ("rloo", "grpo")]
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "variant"), CASES, ids=lambda v: v if isinstance(v, str) else "-".join(map(str, v.values()))
-)
-def test_gradient_does_not_depend_on_the_micro_batch_order_or_padding(policy, name, options, variant):
-    reference = tiny_policy(seed=2).copy()
-    epsilon = 0.3 if variant == "exploring" else 0.0
-    work = make_work(policy, epsilon=epsilon, forced=name == "mixer", **VARIANTS[variant])
-    chosen = built(name, policy, **options)
-    if name in CRITICS:
-        work = with_targets(work, chosen, policy)
-    if variant.startswith("tokens"):
-        wide = torch.randn(work.rollouts.mask.shape, generator=torch.Generator().manual_seed(7))
-        work = replace(work, advantages=wide * work.advantages[..., None])
-    if variant.endswith("reused"):
-        moved(policy)
-    gradients, metrics = [], []
-    for step, budget in ((work, 1), (work, 60), (work, 100_000), (shuffled(work), 100), (shuffled(work), 100_000)):
-        metrics.append(accumulate(policy, reference, chosen, step, budget))
-        gradients.append(gradient(policy, chosen.module))
-    for other, values in zip(gradients[1:], metrics[1:], strict=True):
-        assert torch.allclose(other, gradients[0], atol=2e-6)
-        assert values == pytest.approx(metrics[0], rel=1e-4, abs=1e-6)
-    assert gradients[0].abs().max() > 1e-3
-    assert len(set(work.rollouts.mask.sum(dim=-1).flatten().tolist())) > 3  # otherwise nothing is padded
-
-
 def shuffled(work):
     """The same step in another order, padded five positions further."""
     order = [3, 1, 7, 0, 5, 2, 6, 4]
@@ -249,6 +215,18 @@ def test_groups_without_signal_are_skipped(policy, work):
     assert all(p.grad is None for p in policy.model.parameters())
 
 
+def test_a_source_says_something_where_one_advantage_is_not_zero(work):
+    advantages = torch.zeros_like(work.advantages)
+    advantages[1, 2], advantages[4, 0] = -0.5, 0.5
+    quiet = replace(work, advantages=advantages)
+    assert quiet.learnable() == [row in {1, 4} for row in range(8)]
+    assert replace(quiet, entropy_weight=0.1).learnable() == [True] * 8
+    forced = torch.zeros_like(work.rollouts.mask)
+    forced[0, 1, 0] = True
+    given = replace(quiet, rollouts=replace(work.rollouts, forced=forced))
+    assert given.learnable() == [row in {0, 1, 4} for row in range(8)]
+
+
 def test_entropy_bonus_works_where_rewards_say_nothing(policy, work):
     """A collapsed policy has groups without signal only; the bonus must still reach it."""
     quiet = replace(work, advantages=torch.zeros_like(work.advantages), mle_weights=[0.0] * 8, kl_weights=[0.0] * 8)
@@ -313,10 +291,13 @@ def test_the_end_has_a_part_in_the_update_and_nothing_after_it(policy, name, opt
     work = make_work(policy, mle_weights=[0.0] * 8)
     rollouts = work.rollouts
     assert rollouts.finished.any() and not rollouts.mask.all()
+    chosen = built(name, policy, **options)
+    if name in CRITICS:
+        work = with_targets(work, chosen, policy)
 
     def update(changed):
-        accumulate(policy, policy.copy(), algorithm(name, **options), replace(work, rollouts=changed), 100)
-        return gradient(policy)
+        accumulate(policy, policy.copy(), chosen, replace(work, rollouts=changed), 100)
+        return gradient(policy, chosen.module)
 
     expected = update(rollouts)
     other = rollouts.tokens.masked_fill(~rollouts.mask, 5)
@@ -331,10 +312,13 @@ def test_padding_on_the_left_has_no_part_in_the_update(tmp_path, name, options):
     policy = CausalPolicy(*build("llama", tmp_path))
     work = make_work(policy, forced=name == "mixer")
     assert len({len(source.ids) for source in work.sources}) > 1
+    chosen = built(name, policy, **options)
+    if name in CRITICS:
+        work = with_targets(work, chosen, policy)
     found = []
     for step, budget in ((work, 1), (work, 100_000), (shuffled(work), 100)):
-        accumulate(policy, policy.copy(), algorithm(name, **options), step, budget)
-        found.append(gradient(policy))
+        accumulate(policy, policy.copy(), chosen, step, budget)
+        found.append(gradient(policy, chosen.module))
     assert found[0].abs().max() > 1e-3
     for other in found[1:]:
         assert torch.allclose(other, found[0], atol=5e-6)
@@ -388,3 +372,37 @@ def test_the_loss_sees_the_probabilities_that_tokens_were_drawn_with(policy, tem
     wanted = work.rollouts.mask[work.learnable()]
     assert drawn + given == int(wanted.sum())
     assert (given > 0) == forced
+
+
+# The KL and entropy terms are the same code whatever the algorithm.
+CASES = [(*chosen, variant) for variant in ("plain", "reused", "exploring") for chosen in EVERY] + [
+    (name, {}, variant) for variant in ("k1", "exact") for name in ("rloo", "mixer")
+]
+CASES = [case for case in CASES if (case[0], case[2]) != ("a2c", "reused")]  # which it refuses
+CASES += [(name, {}, variant) for variant in ("tokens", "tokens reused") for name in ("rloo", "grpo")]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "variant"), CASES, ids=lambda v: v if isinstance(v, str) else "-".join(map(str, v.values()))
+)
+def test_gradient_does_not_depend_on_the_micro_batch_order_or_padding(policy, name, options, variant):
+    reference = tiny_policy(seed=2).copy()
+    epsilon = 0.3 if variant == "exploring" else 0.0
+    work = make_work(policy, epsilon=epsilon, forced=name == "mixer", **VARIANTS[variant])
+    chosen = built(name, policy, **options)
+    if name in CRITICS:
+        work = with_targets(work, chosen, policy)
+    if variant.startswith("tokens"):
+        wide = torch.randn(work.rollouts.mask.shape, generator=torch.Generator().manual_seed(7))
+        work = replace(work, advantages=wide * work.advantages[..., None])
+    if variant.endswith("reused"):
+        moved(policy)
+    gradients, metrics = [], []
+    for step, budget in ((work, 1), (work, 60), (work, 100_000), (shuffled(work), 100), (shuffled(work), 100_000)):
+        metrics.append(accumulate(policy, reference, chosen, step, budget))
+        gradients.append(gradient(policy, chosen.module))
+    for other, values in zip(gradients[1:], metrics[1:], strict=True):
+        assert torch.allclose(other, gradients[0], atol=2e-6)
+        assert values == pytest.approx(metrics[0], rel=1e-4, abs=1e-6)
+    assert gradients[0].abs().max() > 1e-3
+    assert len(set(work.rollouts.mask.sum(dim=-1).flatten().tolist())) > 3  # otherwise nothing is padded
