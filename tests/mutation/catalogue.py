@@ -67,7 +67,16 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
     ],
     "algorithms/losses.py": [
         ("the two sides of the clip are swapped", "1 - clip.low, 1 + clip.high", "1 - clip.high, 1 + clip.low"),
-        ("samples used again are taken for fresh ones", "if inputs.reused:", "if False:"),
+        (
+            "samples used again are taken for fresh ones",
+            "if inputs.reused:\n        ratio",
+            "if False:\n        ratio",
+        ),
+        (
+            "samples used again are taken for fresh ones, token by token",
+            "if inputs.reused:\n            return",
+            "if False:\n            return",
+        ),
         (
             "log-probabilities are shifted by one token",
             "sequence = (inputs.logprobs * inputs.mask).sum(dim=1)\n    return -(inputs.advantages",
@@ -101,8 +110,8 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
     "algorithms/reinforce.py": [
         (
             "the first baseline includes the sample itself",
-            "leave_one_out_mean(rewards.reshape(1, -1)).view(rewards.shape)",
-            "torch.full_like(rewards, float(known.mean()))",
+            "leave_one_out_mean(positions).T.view(returns.shape)",
+            "known.mean(dim=1).expand(returns.shape)",
         ),
         (
             "all directions share one baseline",
@@ -112,12 +121,12 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ("the options' clip is ignored", "Clip(o.clip, o.clip, o.max_ratio)", "Clip(0.9, 9.0, o.max_ratio)"),
     ],
     "algorithms/rloo.py": [
-        ("the baseline is dropped", "leave_one_out(inputs.rewards)", "inputs.rewards.nan_to_num()"),
+        ("the baseline is dropped", "inputs.compared(leave_one_out)", "inputs.compared(torch.nan_to_num)"),
         ("the upper limit of the ratio is lost", "o.max_ratio", "1e9"),
     ],
     "algorithms/grpo.py": [
         ("the upper clip is the lower one", "Clip(o.clip_low, o.clip_high,", "Clip(o.clip_low, o.clip_low,"),
-        ("advantages are never centred", "return group_mean(inputs.rewards)", "return inputs.rewards.nan_to_num()"),
+        ("advantages are never centred", "inputs.compared(group_mean)", "inputs.compared(torch.nan_to_num)"),
     ],
     "algorithms/mrt.py": [("alpha is ignored", "self.options.alpha", "1.0")],
     "algorithms/mixer.py": [
@@ -153,8 +162,8 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
     "training/update.py": [
         (
             "the policy's temperature is forgotten",
-            "work.sampling.temperature,\n            entropy",
-            "1.0,\n            entropy",
+            "work.sampling.temperature,\n                entropy",
+            "1.0,\n                entropy",
         ),
         (
             "the reference's temperature is forgotten",
@@ -186,29 +195,39 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ("given tokens count as drawn", "self.mask & ~self.forced", "self.mask"),
     ],
     "rollouts/native.py": [
-        ("the temperature is forgotten", "logits / sampling.temperature", "logits"),
+        ("the temperature is forgotten", "torch.softmax(logits / sampling.temperature,", "torch.softmax(logits,"),
+        (
+            "the temperature is forgotten beside exploration",
+            "logits if greedy else logits / sampling.temperature",
+            "logits",
+        ),
+        (
+            "what is recorded is at temperature 1",
+            "picked = probabilities.gather(",
+            "picked = torch.softmax(logits, dim=-1).gather(",
+        ),
         ("what is recorded leaves exploration out", "picked = scores.gather", "picked = policy_scores.gather"),
-        ("the mask goes on after the end", "mask[active, :, position] = running", "mask[active, :, position] = True"),
+        ("the mask goes on after the end", "mask[rows, position] = running", "mask[rows, position] = True"),
         (
             "the mask leaves the end out",
-            "mask[active, :, position] = running",
-            "mask[active, :, position] = running & ~torch.isin(chosen, end)",
+            "mask[rows, position] = running",
+            "mask[rows, position] = running & ~torch.isin(chosen, end)",
         ),
         (
             "random numbers belong to a place in the batch",
-            "uniform[position, active.cpu()]",
-            "uniform[position, : len(active)]",
+            "uniform[position].view(-1)[rows.cpu()]",
+            "uniform[position].view(-1)[: len(rows)]",
         ),
         (
             "random numbers are those of the position before",
-            "uniform[position, active.cpu()]",
-            "uniform[max(0, position - 1), active.cpu()]",
+            "uniform[position].view(-1)[rows.cpu()]",
+            "uniform[max(0, position - 1)].view(-1)[rows.cpu()]",
         ),
         ("tokens after the end are kept", "torch.where(running, chosen, pad)", "chosen"),
         (
             "the policy is not told what was drawn",
-            "last = chosen.reshape(-1)",
-            "last = torch.zeros_like(chosen).reshape(-1)",
+            "last = chosen\n    else",
+            "last = torch.zeros_like(chosen)\n    else",
         ),
         ("a given token is fed although another was drawn", "chosen = torch.where(following, wanted, chosen)", "pass"),
     ],
@@ -216,13 +235,14 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ("the bias is added before the cap", "values = linear(hidden, head)", "values = linear(hidden, head) + 0.1"),
         (
             "the anchor moves with the policy",
-            "(anchor.head.detach(), anchor.bias, anchor.softcap)",
-            "(of.head, anchor.bias, anchor.softcap)",
+            "with torch.no_grad():\n            fixed = anchor.log_distribution(other, temperature)",
+            "fixed = torch.log_softmax((product(other, of.head, anchor.softcap) + anchor.bias) / temperature, dim=-1)",
         ),
+        ("the anchor gets gradient", "with torch.no_grad():", "with torch.enable_grad():"),
         (
             "the divergence is the other one",
-            "return (logs.exp() * difference.masked_fill",
-            "return ((logs - difference).exp() * -difference.masked_fill",
+            "return (logs.exp() * (logs - fixed).masked_fill",
+            "return (fixed.exp() * (fixed - logs).masked_fill",
         ),
     ],
     "exploration/entropy_target.py": [
@@ -259,14 +279,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "draw: `mask.sum(dim=-1).clamp(min=1)` forgets clamp": "every row has at least one token",
         "_padded: 0 becomes 1": "it is the width for no sources at all",
         "_padded: 1 becomes 2": "any negative number says that the prefix has ended",
-        "_inverse_cdf: `uniform[:, None] * total` forgets `total`": (
-            "the total of the probabilities is 1 but for rounding, and the next line keeps the threshold below it"
-        ),
     },
     "policies/head.py": {
-        "_SmoothedCrossEntropy.forward: 1 becomes 2 (2)": "the first column is used",
-        "_entropy: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
-        "_divergence: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
+        "entropies: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
+        "divergences: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
     },
     "exploration/epsilon_greedy.py": {
         "EpsilonGreedy.probabilities: `k < len(values)` with <=": "no value is below the least of all",
