@@ -42,19 +42,20 @@ def text(tmp_path):
 
 def test_compares_variants_over_seeds_and_goes_on_where_it_ended(text, tmp_path):
     folder, quiet = tmp_path / "runs", Console(quiet=True)
-    chosen = [algorithm("rloo"), Variant.parse("warm: reinforce.temperature=1.3; reinforce.learning_rate=2e-4")]
+    chosen = [algorithm("rloo"), Variant.parse("warm: reinforce.temperature=1.3; controls=[supervised]")]
     page = compare(text, chosen, [1], folder, quiet)
     assert yaml.safe_load((folder / "warm" / "seed-1.yaml").read_text())["reinforce"]["temperature"] == 1.3
     first = json.loads((folder / "comparison.json").read_text())
-    assert [row["variant"] for row in first["pairs"]] == ["start", "rloo", "warm"]
+    beside = "supervised, continued (beside warm)"
+    assert [row["variant"] for row in first["pairs"]] == ["start", "rloo", "warm", beside]
     assert first["pairs"][1]["scores"]["bleu"]["low"] is None
     done = {path: path.stat().st_mtime_ns for path in folder.glob("*/seed-1/evaluation.json")}
     compare(text, chosen, [1, 2], folder, quiet)
     assert len(done) == 2
     assert all(path.stat().st_mtime_ns == time for path, time in done.items())
     rows = json.loads((folder / "comparison.json").read_text())["pairs"]
-    assert [row["runs"] for row in rows] == [2, 2, 2]
-    for row in rows[1:]:
+    assert [row["runs"] for row in rows] == [2, 2, 2, 2]
+    for row in rows[1:3]:
         chrf = row["scores"]["chrf"]
         assert chrf["low"] <= chrf["value"] <= chrf["high"]
         assert row["memory"] > 50 and row["samples_per_second"] > 0

@@ -175,25 +175,31 @@ def _rows(group: Group, found: Sequence[Finished]) -> list[Row]:
             _off(group, found[0], "base"),
         )
     ]
+    rows += [_row(part.variant, group, part, "rl", means) for part in found]
     for part in found:
-        estimates = {metric: estimate(values) for metric, values in _scores(group, part, "rl").items()}
-        gains = {metric: _minus(estimates[metric], means[metric]) for metric in estimates}
-        steps = [r for records in part.records for r in records if r["kind"] == "step" and r["stage"] == "reinforce"]
-        systems = [results.system("rl") for results in part.results]
-        rows.append(
-            Row(
-                part.variant,
-                len(part.results),
-                estimates,
-                gains,
-                _off(group, part, "rl"),
-                seconds=_median([system.seconds for system in systems]),
-                samples_per_second=_median([step.get("samples_per_second") for step in steps]),
-                memory=max((step["memory"] for step in steps if step.get("memory")), default=None),
-                stopped=sum(system.description.startswith("stopped") for system in systems),
-            )
-        )
+        for other in part.results[0].systems:
+            scored = all(other.name in results.scores[d] for results in part.results for d in group.directions)
+            if other.role in ("control", "oracle") and scored:
+                rows.append(_row(f"{other.label} (beside {part.variant})", group, part, other.name, means))
     return rows
+
+
+def _row(label: str, group: Group, part: Finished, name: str, start: Mapping[str, float]) -> Row:
+    estimates = {metric: estimate(values) for metric, values in _scores(group, part, name).items()}
+    stage = "reinforce" if name == "rl" else name
+    steps = [r for records in part.records for r in records if r["kind"] == "step" and r["stage"] == stage]
+    systems = [results.system(name) for results in part.results]
+    return Row(
+        label,
+        len(part.results),
+        estimates,
+        {metric: _minus(estimates[metric], start[metric]) for metric in estimates},
+        _off(group, part, name),
+        seconds=_median([system.seconds for system in systems]),
+        samples_per_second=_median([step.get("samples_per_second") for step in steps]),
+        memory=max((step["memory"] for step in steps if step.get("memory")), default=None),
+        stopped=sum(system.description.startswith("stopped") for system in systems),
+    )
 
 
 def _scores(group: Group, part: Finished, system: str) -> dict[str, Array]:
