@@ -272,7 +272,16 @@ def _curve(group: str, part: Finished, across: str, colour: int) -> plots.Line |
         drawn = np.random.default_rng(1).integers(len(runs), size=(_RESAMPLES, len(runs)))
         ends = np.percentile(values[drawn].mean(axis=1), [2.5, 97.5], axis=0)
         low, high = ends[0].tolist(), ends[1].tolist()
-    return plots.Line(part.variant, xs, values.mean(axis=0).tolist(), colour=colour, dots=True, low=low, high=high)
+    return plots.Line(
+        part.variant,
+        xs,
+        values.mean(axis=0).tolist(),
+        colour=colour,
+        dashed=colour >= plots.COLOURS,  # colours come round again
+        dots=True,
+        low=low,
+        high=high,
+    )
 
 
 def _plain(tables: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
