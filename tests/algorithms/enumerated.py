@@ -38,7 +38,7 @@ def inputs(logprobs, rewards, advantages, mask=None, *, samples=None, tokens=Non
         "old_logprobs": logprobs.detach(),
         "advantages": advantages,
         "mask": mask,
-        "size": StepSize(float(len(logprobs)), float(mask.sum()), len(logprobs) / samples),
+        "size": StepSize(float(len(logprobs)), float(mask.sum()), len(logprobs) / samples, float(len(logprobs))),
         "tokens": tokens,
         "rewards": rewards,
         "samples": samples,

@@ -44,7 +44,7 @@ def test_loss_and_gradient_equal_those_of_trl(case):
         tensors["advantages"],
         mask,
         samples=3,
-        size=StepSize(len(logprobs), float(mask.sum()), 2),
+        size=StepSize(len(logprobs), float(mask.sum()), 2, len(logprobs)),
         old_logprobs=tensors["old"],
         reused=True,
     )

@@ -230,7 +230,9 @@ def step(policy, optimizer, seed):
         kl_weights=[0.0] * len(ROWS),
         mle_weights=[0.0] * len(ROWS),
         references=[None] * len(ROWS),
-        size=StepSize(float(advantages.numel()), float(rollouts.mask.sum()), float(len(ROWS))),
+        size=StepSize(
+            float(advantages.numel()), float(rollouts.mask.sum()), float(len(ROWS)), float(advantages.numel())
+        ),
         sampling=Sampling(1.0, 8),
         kl=KlConfig(),
         measure_kl=False,

@@ -1,6 +1,9 @@
+import math
+
 import pytest
 import torch
 
+from eclectus.errors import RunError
 from eclectus.rollouts.base import Rollouts, Sampling, exploring
 from eclectus.rollouts.native import _inverse_cdf, draw
 
@@ -340,3 +343,20 @@ def test_the_drawn_word_is_the_first_whose_cumulative_probability_exceeds(vocabu
     assert (found == expected)[2:].all()
     assert (probabilities.gather(1, found[:, None]) > 0).all()
     assert found[0] == probabilities[0].nonzero()[0] and found[1] == probabilities[1].nonzero()[-1]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("epsilon", [0.0, 0.2])
+def test_a_diverged_policy_is_named_in_one_sentence(temperature, epsilon):
+    nothing = Fixed([[math.nan] * 200] * 200, 20)
+    with pytest.raises(RunError, match=r"training has diverged; .* lower learning_rate"):
+        draw(
+            nothing,
+            2,
+            10,
+            Sampling(temperature, 3, epsilon=epsilon),
+            start=[START] * 2,
+            ends=[END],
+            pad=PAD,
+            generator=torch.Generator().manual_seed(1),
+        )

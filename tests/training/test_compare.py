@@ -72,6 +72,8 @@ def test_compares_variants_over_seeds_and_goes_on_where_it_ended(text, tmp_path)
         ([algorithm("rloo")], [1, 1], "each once; got 1, 1"),
         ([Variant("a", ("reinforce.stepz=3",))], [1], "stepz"),
         ([Variant("a", ("reinforce=null",))], [1], "no 'reinforce' part"),
+        ([algorithm("rloo"), algorithm("rlooo")], [1], "variant 'rlooo': .*did you mean 'rloo'"),
+        ([algorithm("rloo"), Variant("one", ("reinforce.samples=1",))], [1], "variant 'one': .*at least 2"),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(text, tmp_path, variants, seeds, message):

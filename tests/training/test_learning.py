@@ -154,6 +154,12 @@ def test_kl_is_held_at_its_target_and_runs_away_without(tmp_path):
 # --- what must not break a run
 
 
+def test_a_policy_that_has_diverged_ends_the_run_with_one_sentence(tmp_path):
+    trainer = reinforcer(tmp_path, "copy", "rloo", steps=9, segments=4, learning_rate=1e30)
+    with pytest.raises(RunError, match="diverged"):
+        trainer.train()
+
+
 def test_all_abstaining_is_a_step_without_update_and_is_counted(tmp_path):
     reward = {"terms": [{"type": "tests.toy:abstain"}], "normalise": "none", "unfinished": None}
     for name in ("rloo", "grpo", "reinforce", "self_critical", "mrt", "a2c", "ppo"):

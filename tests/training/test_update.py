@@ -102,7 +102,7 @@ def make_work(policy, *, epsilon=0.0, forced=False, temperature=1.0, **changes):
         "kl_weights": [0.1, 0.0] * 4,
         "mle_weights": [0.5, 0.0] * 4,
         "references": [row.reference if i % 2 == 0 else None for i, row in enumerate(rows)],
-        "size": StepSize(24.0, float(rollouts.actions.sum()), 8.0),
+        "size": StepSize(24.0, float(rollouts.actions.sum()), 8.0, 24.0),
         "sampling": sampling,
         "kl": KlConfig(),
         "measure_kl": False,
@@ -238,6 +238,19 @@ def test_entropy_bonus_works_where_rewards_say_nothing(policy, work):
     policy.model.zero_grad()
     after = accumulate(policy, policy.copy(), algorithm("rloo"), bonus, 100_000)["policy_entropy"]
     assert after > before
+
+
+@pytest.mark.parametrize(("name", "terms"), [("mixer", {}), ("rloo", {"entropy_weight": 0.3})])
+def test_terms_without_a_reward_weigh_the_same_where_samples_abstain(policy, name, terms):
+    """Nothing judged and everything judged alike: only the prefixes, the entropy and KL of the forced sources learn."""
+    found = []
+    for rewards in (torch.full((8, 3), 0.5), torch.full((8, 3), float("nan"))):
+        work = make_work(policy, forced=name == "mixer", mle_weights=[0.0] * 8, **terms)
+        work = replace(work, rewards=rewards, advantages=torch.zeros(8, 3), size=step_size(rewards, work.rollouts))
+        accumulate(policy, tiny_policy(seed=2).copy(), algorithm(name), work, 100)
+        found.append(gradient(policy))
+    assert found[0].abs().max() > 1e-4
+    assert torch.allclose(found[0], found[1], atol=1e-7)
 
 
 def test_forced_prefixes_are_learnt_where_rewards_say_nothing(policy):

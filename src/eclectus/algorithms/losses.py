@@ -23,11 +23,13 @@ class StepSize:
         sequences: sampled sequences with a judged reward, those of groups without signal included.
         tokens: their tokens.
         sources: sources with at least one judged sample.
+        drawn: all sampled sequences, judged or not, for terms that no reward has a part in.
     """
 
     sequences: float
     tokens: float
     sources: float
+    drawn: float
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ def expected_risk(inputs: LossInputs, alpha: float) -> torch.Tensor:
 
 
 def forced_likelihood(inputs: LossInputs) -> torch.Tensor:
-    """-sum log pi(forced tokens) / sequences: what a prefix of the reference teaches."""
+    """-sum log pi(forced tokens) / all sequences: what a prefix of the reference teaches."""
     if inputs.forced is None:
         return inputs.logprobs.new_zeros(())
-    return -(inputs.logprobs * inputs.forced).sum() / inputs.size.sequences
+    return -(inputs.logprobs * inputs.forced).sum() / inputs.size.drawn

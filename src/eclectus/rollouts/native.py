@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
+from eclectus.errors import RunError
 from eclectus.rollouts.base import Sampling, Stepper, exploring
 
 _LEAVING = 1 / 8
@@ -70,6 +71,9 @@ def draw(
 
     Returns:
         tokens, log-probabilities and mask [B, G, T], finished and entropy [B, G], on `device`.
+
+    Raises:
+        RunError: the policy's probabilities are not numbers.
     """
     length = sampling.max_length
     greedy = sampling.temperature == 0
@@ -136,6 +140,7 @@ def draw(
         last = chosen
     else:
         done[rows] = ~running
+    _check(logprobs)
 
     def shaped(values: torch.Tensor) -> torch.Tensor:
         return values[:, :used].view(sources, samples, used)
@@ -150,6 +155,14 @@ def draw(
         None if floor is None else shaped(floor),
         None if forced is None else shaped(forced),
     )
+
+
+def _check(logprobs: torch.Tensor) -> None:
+    if not logprobs.isfinite().all():
+        raise RunError(
+            "sampling: the model's probabilities are not numbers any more, so its training has diverged; start again"
+            " from an earlier checkpoint with a lower learning_rate"
+        )
 
 
 def _padded(prefixes: Sequence[Sequence[int]], device: torch.device | str) -> torch.Tensor:
@@ -187,7 +200,8 @@ def _inverse_cdf(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Te
     columns = block * _BLOCK + torch.arange(_BLOCK, device=block.device)
     outside = columns >= vocabulary
     inside = probabilities.gather(1, columns.clamp(max=vocabulary - 1)).masked_fill_(outside, 0.0).cumsum(dim=-1)
-    return (block * _BLOCK + torch.searchsorted(inside, _below(threshold - before, inside), right=True)).squeeze(1)
+    found = block * _BLOCK + torch.searchsorted(inside, _below(threshold - before, inside), right=True)
+    return found.squeeze(1).clamp_(max=vocabulary - 1)  # nothing exceeds where probabilities are no numbers
 
 
 def _below(threshold: torch.Tensor, cumulative: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,8 @@ from eclectus.errors import ConfigError, InterruptedRunError, RunError
 from eclectus.evaluation import comparison
 from eclectus.evaluation.results import FILE
 from eclectus.training.checkpoint import write_atomic
+from eclectus.training.directions import check_sampling
+from eclectus.training.run import build_algorithm
 
 _NAME = re.compile(r"[\w.+-]+")
 
@@ -83,9 +85,14 @@ def compare(
         for seed in seeds
         for variant in variants
     }
-    for run_config in configs.values():
+    for (variant_name, _), run_config in configs.items():
         if run_config.reinforce is None:
             raise ConfigError(f"compare: '{name}' has no 'reinforce' part, so its variants cannot be compared")
+        try:
+            build_algorithm(run_config.reinforce)
+            check_sampling(run_config.reinforce.direction_sampling)
+        except ConfigError as error:
+            raise ConfigError(f"compare: variant '{variant_name}': {error}") from error
     _claim(folder, configs)
     for number, ((variant_name, seed), _) in enumerate(configs.items(), 1):
         run = folder / variant_name / f"seed-{seed}"

@@ -89,11 +89,11 @@ class Update:
 
 
 def step_size(rewards: torch.Tensor, rollouts: Rollouts) -> StepSize:
-    """Judged sequences, their sampled tokens, and the sources that have any; at least 1 of each."""
+    """Judged sequences, their sampled tokens, the sources that have any, and all sequences; at least 1 of each."""
     known = judged(rewards).cpu()
     lengths = rollouts.actions.sum(dim=-1).cpu()
     counts = (known.sum(), (lengths * known).sum(), known.any(dim=1).sum())
-    return StepSize(*(float(count.clamp(min=1)) for count in counts))
+    return StepSize(*(float(count.clamp(min=1)) for count in counts), drawn=float(known.numel()))
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def accumulate(
             loss = loss + _kl_term(reference, work, part, scores.logprobs, scores.divergence, measured, means)
         if scores.entropy is not None:
             entropy = (scores.entropy * part.actions).sum()
-            loss = loss - work.entropy_weight * entropy / work.size.sequences
+            loss = loss - work.entropy_weight * entropy / work.size.drawn
             means.add("policy_entropy", float(entropy.detach()), float(part.actions.sum()))
         scaler.scale(loss).backward()
         sums["loss"] += float(loss.detach())
@@ -228,7 +228,7 @@ def _kl_term(
     measured: torch.Tensor,
     means: _Means,
 ) -> torch.Tensor:
-    """Sum of weighted KL terms of the measured sources of a micro-batch, over the step's sequences."""
+    """Sum of weighted KL terms of the measured sources of a micro-batch, over all sequences of the step."""
     wanted = measured.nonzero().squeeze(1)
     mask = part.actions[wanted].flatten(0, 1)
     if exact is not None:
@@ -251,7 +251,7 @@ def _kl_term(
         means.add("kl", value, length)
         means.add(f"kl/{work.owners[row]}", value, length)
     weights = torch.tensor([work.kl_weights[row] for row in rows], device=terms.device)
-    return (terms.view(len(rows), -1) * weights[:, None]).sum() / work.size.sequences
+    return (terms.view(len(rows), -1) * weights[:, None]).sum() / work.size.drawn
 
 
 def _likelihood(policy: Policy, work: Update, scaler: torch.amp.GradScaler) -> float | None:
