@@ -64,11 +64,16 @@ def test_vectorised_equals_a_loop():
                 assert float(summed[b, g, t]) == pytest.approx(plain, abs=1e-12)
 
 
+def test_an_episode_of_one_token():
+    assert returns.discounted(torch.tensor([[2.0]]), 0.5).tolist() == [[2.0]]
+
+
 def test_explained_variance_of_known_critics():
     targets = torch.tensor([1.0, 2.0, 3.0, 6.0])
     assert returns.explained_variance(targets, targets) == 1.0
     assert returns.explained_variance(targets, torch.full((4,), 3.0)) == 0.0
     assert returns.explained_variance(targets, -targets) == pytest.approx(-3.0)
+    assert returns.explained_variance(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 2.0])) == pytest.approx(0.75)
     assert returns.explained_variance(torch.ones(4), targets) is None
     assert returns.explained_variance(torch.ones(1), torch.ones(1)) is None
 
@@ -306,6 +311,10 @@ def test_normalised_advantages_have_mean_zero_and_deviation_one_over_judged_toke
     found = returns.normalised(advantages, known, epsilon=0.0)[known]
     deviation = math.sqrt(20 / 3)  # of 1 3 5 7
     assert found.tolist() == pytest.approx([-3 / deviation, -1 / deviation, 1 / deviation, 3 / deviation])
+    softened = returns.normalised(advantages, known, epsilon=1.0)[known]
+    assert torch.allclose(softened, found * deviation / (deviation + 1))
+    two = torch.tensor([[True, True, False], [False, False, False]])
+    assert returns.normalised(advantages, two, epsilon=0.0)[two].tolist() == pytest.approx([-(0.5**0.5), 0.5**0.5])
     one = torch.tensor([[True, False, False], [False, False, False]])
     assert torch.equal(returns.normalised(advantages, one), advantages)
 
