@@ -500,6 +500,14 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "Mixer.forced: `step <= o.likelihood_steps` with <": "at that very step the formula below releases nothing too",
         "Mixer.loss: `likelihood.detach()` forgets detach": "`float` takes no gradient along either",
     },
+    "algorithms/value_based.py": {
+        "ValueBased.check: `super().check(config)` is left out": "what it refuses, no value-based algorithm minds",
+        "ValueBased.accumulate: `value.detach()` forgets detach": "`float` takes no gradient along either",
+        "ValueBased._targets: `torch.zeros(mask.shape, device=mask.device)` with ones": (
+            "what stands behind the end is masked by what takes it"
+        ),
+        "ValueBased._targets: `torch.zeros_like(values)` with ones_like": "the same",
+    },
     "rollouts/native.py": {
         "draw: 0 becomes 1 (2)": "it is set anew at the first position",
         "draw: 10000.0 becomes 20000.0": "it replaces an infinity that is multiplied by a probability of 0",
@@ -526,6 +534,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
 """Mutants that no test could tell from the original, with the reason."""
 
 SURVIVORS: dict[str, dict[str, str]] = {
+    "algorithms/value_based.py": {
+        "ValueOptions._not_negative: 1000000.0 becomes 2000000.0": "a limit chosen far from where beta is of use",
+    },
     "algorithms/losses.py": {
         "clipped: `ratio > clip.maximum` with >=": (
             "a ratio that is exactly the maximum is counted as exploded or not; nothing but that count depends on it"

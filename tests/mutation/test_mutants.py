@@ -7,7 +7,7 @@ from eclectus.algorithms import kl
 from tests.mutation.catalogue import NAMED, TARGETS
 from tests.mutation.operators import Mutant, generated, replaced
 from tests.mutation.run import PACKAGE, ROOT, Verdict, mutants, table
-from tests.mutation.swap import swap
+from tests.mutation.swap import judge, swap
 
 
 def bodies(code):
@@ -42,6 +42,11 @@ def test_operators(code, expected):
 def test_names_survive_code_above_them():
     source = "def f(a):\n    return a + 1\n"
     assert [m.name for m in generated("m.py", source)] == [m.name for m in generated("m.py", f"import os\n\n{source}")]
+
+
+def test_a_call_of_the_parent_that_is_left_out_can_be_swapped():
+    source = "class A(B):\n    def f(self):\n        super().f()\n"
+    assert [m.source for m in generated("m.py", source)] == [source.replace("super().f()", "super()")]
 
 
 def test_messages_defaults_and_functions_left_alone_are_not_changed():
@@ -91,6 +96,15 @@ def test_a_mistake_outside_of_functions_is_refused():
     source = (PACKAGE / "algorithms/kl.py").read_text(encoding="utf-8")
     with pytest.raises(LookupError, match="changes no function"):
         swap(replaced("algorithms/kl.py", source, "constant", "_LOG_RATIO = 20.0", "_LOG_RATIO = 21.0"))
+
+
+def test_a_mutant_that_cannot_be_is_an_error_and_not_a_kill():
+    """Were it only a test that failed, it would count as noticed."""
+    source = (PACKAGE / "algorithms/kl.py").read_text(encoding="utf-8")
+    nothing, told = replaced("algorithms/kl.py", source, "nothing", "_LOG_RATIO = 20.0", "_LOG_RATIO = 20.0 + 0"), []
+    with pytest.raises(RuntimeError, match="pytest ended with"):
+        judge(("tests/algorithms/test_coefficients.py",), [nothing], 1, 60.0, lambda *one: told.append(one))
+    assert not told
 
 
 def test_the_table_counts_and_lists_survivors():
