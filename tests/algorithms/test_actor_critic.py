@@ -8,6 +8,8 @@ from torch.nn.functional import cosine_similarity
 
 from eclectus.algorithms import returns
 from eclectus.algorithms.base import AdvantageInputs
+from eclectus.algorithms.critic import Critic
+from eclectus.algorithms.losses import StepSize
 from eclectus.config import ReinforceConfig
 from eclectus.errors import ConfigError
 from tests.algorithms.enumerated import REWARD, algorithm, exact_gradient, groups, inputs, rows, some_logits
@@ -282,6 +284,74 @@ def test_end_of_sequence_gets_gradient_and_nothing_after_it(logits):
         assert (torch.autograd.grad(loss, logprobs)[0] != 0).tolist() == mask.tolist(), name
 
 
+def test_ppo_counts_what_the_clip_takes_and_cuts_ratios_that_exploded():
+    """Four tokens of ratio 0.5, 1, 1.5 and 20; the last is worse than expected and limited to 10."""
+    chosen = algorithm("ppo")
+    chosen.module = Table(WRONG)
+    logprobs = torch.tensor([[0.5, 1.0, 1.5, 20.0]]).log().requires_grad_()
+    loss, metrics = chosen.loss(
+        inputs(
+            logprobs,
+            torch.zeros(1),
+            torch.tensor([[1.0, 1.0, 1.0, -1.0]]),
+            old_logprobs=torch.zeros(1, 4),
+            states=torch.zeros(1, 4, 3, dtype=torch.float64),
+            targets=torch.full((1, 4), NAN),
+            values=torch.zeros(1, 4),
+        )
+    )
+    assert loss.item() == pytest.approx(-(0.5 + 1.0 + 1.2 - 10.0) / 4)
+    assert torch.autograd.grad(loss, logprobs)[0].tolist()[0] == pytest.approx([-0.5 / 4, -1 / 4, 0, 0])
+    wanted = {"clipped_tokens": 1, "clipped_fraction": 0.25, "exploded_tokens": 1, "value_loss": 0}
+    assert metrics == pytest.approx(wanted)
+
+
+def test_the_value_loss_is_divided_by_the_tokens_of_the_step():
+    chosen = algorithm("a2c")
+    chosen.module = Table([1.0, 2.0, 3.0])
+    step = inputs(
+        torch.zeros(1, 3),
+        torch.zeros(1),
+        torch.zeros(1),
+        states=torch.eye(3, dtype=torch.float64)[None],
+        targets=torch.tensor([[1.5, NAN, 1.0]], dtype=torch.float64),
+        values=torch.zeros(1, 3),
+        size=StepSize(4.0, 10.0, 1.0),
+    )
+    loss, metrics = chosen.value_loss(step)
+    assert loss.item() == metrics["value_loss"] == pytest.approx((0.5**2 + 2.0**2) / 2 / 10)
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+def test_a_critic_says_nothing_at_first_and_does_not_see_the_scale_of_states(hidden):
+    critic, states = Critic(8, hidden), torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(critic(states), torch.zeros(2, 3))
+    shapes = [(5, 8), (5,), (1, 5), (1,)] if hidden else [(1, 8), (1,)]
+    assert [tuple(weights.shape) for weights in critic.parameters()] == shapes
+    torch.nn.init.normal_(critic.value.weight, generator=torch.Generator().manual_seed(2))
+    assert torch.allclose(critic(7 * states + 3), critic(states), atol=1e-4) and critic(states).abs().min() > 0
+
+
+def test_targets_are_returns_whatever_is_done_to_the_advantages(logits):
+    group = rows(logits)
+    found = {}
+    for normalise in (False, True):
+        chosen = algorithm("ppo", normalise=normalise)
+        chosen.module = Table(WRONG)
+        found[normalise] = signals_of(chosen, group)
+        assert not any(x.requires_grad for x in (found[normalise].targets, found[normalise].advantages))
+    plain, scaled = found[False], found[True]
+    assert torch.equal(plain.targets.nan_to_num(nan=9.0), scaled.targets.nan_to_num(nan=9.0))
+    mask = torch.stack([row.mask for row in group])[None]
+    expected = returns.normalised(plain.advantages, mask)
+    assert torch.allclose(scaled.advantages, torch.where(mask, expected, 0.0))
+
+
+def test_the_policy_waits_for_the_critic():
+    chosen = algorithm("a2c", critic_steps=2)
+    assert [chosen.policy_learns(step) for step in (1, 2, 3, 4)] == [False, False, True, True]
+
+
 # --- what was not judged, and what cannot be
 
 
@@ -319,16 +389,38 @@ def test_normalised_advantages_have_mean_zero_and_deviation_one_over_judged_toke
     assert torch.equal(returns.normalised(advantages, one), advantages)
 
 
+def test_what_a_critic_cannot_do_without_is_named(logits):
+    chosen, group = algorithm("a2c", kl_in_reward=0.1), rows(logits)[1:3]
+    chosen.module = Table(WRONG)
+    whole = {
+        "rewards": torch.tensor([[0.9, 0.2]], dtype=torch.float64),
+        "directions": ["en-es"],
+        "mask": torch.ones(1, 2, 2, dtype=torch.bool),
+        "states": states_of(group)[None],
+        "logprobs": torch.zeros(1, 2, 2),
+        "reference_logprobs": torch.zeros(1, 2, 2),
+    }
+    chosen.signals(AdvantageInputs(**whole))
+    for name in ("mask", "states"):
+        with pytest.raises(ValueError, match="needs the mask and the states"):
+            chosen.signals(AdvantageInputs(**{**whole, name: None}))
+    for name in ("logprobs", "reference_logprobs"):
+        with pytest.raises(ValueError, match="kl_in_reward needs the log-probabilities"):
+            chosen.signals(AdvantageInputs(**{**whole, name: None}))
+
+
 def settings(**changes):
     reward = {"terms": [{"type": "constant"}]}
     task = {"name": "toy", "directions": ["en-es"], "reward": reward, "kl": changes.pop("kl", 0.0)}
     return ReinforceConfig(**{"tasks": [task], **changes})
 
 
-def test_kl_that_would_count_twice_is_refused():
-    chosen = algorithm("ppo", kl_in_reward=0.05)
-    assert chosen.needs_reference_logprobs and not algorithm("ppo").needs_reference_logprobs
+@pytest.mark.parametrize("name", ["a2c", "ppo"])
+def test_kl_that_would_count_twice_is_refused(name):
+    chosen = algorithm(name, kl_in_reward=0.05)
+    assert chosen.needs_reference_logprobs and not algorithm(name).needs_reference_logprobs
     chosen.check(settings())
+    algorithm(name).check(settings(kl=0.1))
     with pytest.raises(ConfigError, match=r"'toy' has a KL term of its own, .* set kl: 0 there, or kl_in_reward: 0"):
         chosen.check(settings(kl=0.1))
 

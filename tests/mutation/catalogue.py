@@ -10,6 +10,7 @@ from dataclasses import dataclass
 A = "tests/algorithms"
 GRADIENT, ADVANTAGES, UPDATE = f"{A}/test_gradient.py", f"{A}/test_advantages.py", "tests/training/test_update.py"
 CRITIC, DENSE, VALUES = f"{A}/test_actor_critic.py", f"{A}/test_dense_advantages.py", f"{A}/test_value_based.py"
+FIRST_WEIGHTS = f"{A}/test_store.py::test_first_weights_depend_on_the_seed_alone"
 VALUES_LOOP = f"{VALUES}::test_loss_and_gradient_equal_a_loop_over_tokens"
 STRATEGIES, BANDITS = "tests/exploration/test_strategies.py", "tests/exploration/test_bandits.py"
 
@@ -55,7 +56,7 @@ TARGETS = [
     Target("algorithms/mrt.py", (GRADIENT,)),
     Target("algorithms/mixer.py", (ADVANTAGES, GRADIENT)),
     Target("algorithms/self_critical.py", (ADVANTAGES, GRADIENT)),
-    Target("algorithms/critic.py", (f"{A}/test_sb3.py", CRITIC)),
+    Target("algorithms/critic.py", (f"{A}/test_sb3.py", FIRST_WEIGHTS, CRITIC)),
     Target("algorithms/a2c.py", (CRITIC,)),
     Target("algorithms/ppo.py", (f"{A}/test_sb3.py", CRITIC)),
     Target("algorithms/td.py", (f"{A}/test_td.py",)),
@@ -500,6 +501,15 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "Mixer.forced: `step <= o.likelihood_steps` with <": "at that very step the formula below releases nothing too",
         "Mixer.loss: `likelihood.detach()` forgets detach": "`float` takes no gradient along either",
     },
+    "algorithms/critic.py": {
+        "ActorCritic.check: `super().check(config)` is left out": "what it refuses, no actor-critic algorithm minds",
+        "ActorCritic.signals: `self._values(inputs.states) * mask` forgets `mask`": (
+            "what stands behind the end is masked by what takes it"
+        ),
+        "ActorCritic.signals: 0.0 becomes 1.0": "it stands where nothing was judged, and all advantages are set to 0",
+        "ActorCritic.value_loss: 0.0 becomes 1.0": "it stands where the error is multiplied by 0",
+        "ActorCritic.value_loss: `loss.detach()` forgets detach": "`float` takes no gradient along either",
+    },
     "algorithms/value_based.py": {
         "ValueBased.check: `super().check(config)` is left out": "what it refuses, no value-based algorithm minds",
         "ValueBased.accumulate: `value.detach()` forgets detach": "`float` takes no gradient along either",
@@ -510,6 +520,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "rollouts/native.py": {
         "draw: 0 becomes 1 (2)": "it is set anew at the first position",
+        "draw: `not greedy` without its sign (3)": "the way for all cases gives the same, in more time",
+        "draw: `torch.zeros(count, dtype=torch.bool, device=device)` with ones": (
+            "each row is told when it leaves, and all others at the end"
+        ),
         "draw: 10000.0 becomes 20000.0": "it replaces an infinity that is multiplied by a probability of 0",
         "draw: `mask.sum(dim=-1).clamp(min=1)` forgets clamp": "every row has at least one token",
         "_padded: 0 becomes 1": "it is the width for no sources at all",
