@@ -213,7 +213,7 @@ def test_the_critic_learns_the_values_of_the_policy(logits):
     chosen = algorithm("a2c")
     chosen.module = Table([0.0, 0.0, 0.0])
     optimizer = torch.optim.SGD(chosen.module.parameters(), lr=1.0)
-    for _ in range(300):
+    for _ in range(100):
         for row in rows(logits.detach()):
             # The loss of a step is a mean over its tokens.
             (row.probability * row.mask.sum() * loss_of(chosen, [row])).backward()

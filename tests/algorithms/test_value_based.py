@@ -414,6 +414,23 @@ def test_what_a_step_leaves_in_the_memory(policy, source):
     assert remembered(chosen.rollouts) == [((one, end), (0.0, 0.5), True), ((two,), (0.0,), False)]
 
 
+def test_each_translation_is_remembered_with_its_own_source(policy):
+    sources = policy.tokenize_sources(segments("en", "es")[:2])
+    tokens = torch.tensor([[[1], [2]], [[3], [4]]])
+    rewards = torch.tensor([[0.1, 0.2], [0.3, 0.4]])
+    chosen = algorithm("q_learning", **NETWORK)
+    mask, finished = torch.ones(2, 2, 1, dtype=torch.bool), torch.ones(2, 2, dtype=torch.bool)
+    chosen.signals(
+        AdvantageInputs(rewards, ["en-es"] * 2, tokens=tokens, mask=mask, sources=sources, finished=finished)
+    )
+    one, other = sources
+    expected = [(one, (1,), 0.1), (one, (2,), 0.2), (other, (3,), 0.3), (other, (4,), 0.4)]
+    assert (
+        one != other
+        and [(e.source, e.tokens, pytest.approx(e.rewards[0])) for e in chosen.rollouts._episodes] == expected
+    )
+
+
 @pytest.mark.parametrize("reward", [math.nan, math.inf, -math.inf])
 def test_nothing_without_a_reward_is_remembered_and_it_is_counted(policy, source, reward):
     chosen = algorithm("q_learning", **NETWORK, demonstrations=0.5)

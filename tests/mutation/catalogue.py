@@ -31,6 +31,7 @@ def _all(folder: str, tests: str, *names: str) -> list[Target]:
 
 _VALUES_QUICK = (
     "what_a_step_leaves_in_the_memory",
+    "each_translation_is_remembered_with_its_own_source",
     "nothing_without_a_reward_is_remembered_and_it_is_counted",
     "what_cannot_be_is_refused",
     "micro_batches_hold_what_fits_and_each_translation_once",
@@ -520,6 +521,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "rollouts/native.py": {
         "draw: 0 becomes 1 (2)": "it is set anew at the first position",
+        "draw: `drawn is not None` with is": "the way for all cases gives the same, in more time",
         "draw: `not greedy` without its sign (3)": "the way for all cases gives the same, in more time",
         "draw: `torch.zeros(count, dtype=torch.bool, device=device)` with ones": (
             "each row is told when it leaves, and all others at the end"

@@ -221,11 +221,15 @@ def mixed(table, epsilon, k):
 
 
 # from START the four tokens have probability 0, 0.1, 0.6, 0.3; a k of 0 is all that can be said
-@pytest.mark.parametrize(("epsilon", "k"), [(0.4, 2), (0.4, 0), (0.9, 1), (0.05, 3)])
-def test_exploring_samples_come_with_their_exact_probabilities(epsilon, k):
+@pytest.mark.parametrize(
+    ("temperature", "epsilon", "k"), [(1.0, 0.4, 2), (0.7, 0.4, 2), (1.0, 0.4, 0), (1.0, 0.9, 1), (1.0, 0.05, 3)]
+)
+def test_exploring_samples_come_with_their_exact_probabilities(temperature, epsilon, k):
     n = 40_000
-    drawn, _ = run(samples=n, length=2, epsilon=epsilon, top_k=k)
-    table = mixed(TABLE, epsilon, k or 4)
+    drawn, _ = run(temperature, samples=n, length=2, epsilon=epsilon, top_k=k)
+    powered = torch.tensor(TABLE) ** (1 / temperature)
+    own = powered / powered.sum(dim=1, keepdim=True)
+    table = mixed(own.tolist(), epsilon, k or 4)
     first, second = drawn.tokens[0, :, 0], drawn.tokens[0, :, 1]
     expected, observed = [table[START, END]], [(first == END).sum()]
     for a in (2, 3):
@@ -236,7 +240,7 @@ def test_exploring_samples_come_with_their_exact_probabilities(epsilon, k):
     assert int(observed.sum()) == n
     assert ((observed - expected) ** 2 / expected).sum() < 22.46  # 6 degrees of freedom, p = 0.001
     assert torch.allclose(drawn.logprobs[0, :, 0].exp(), table[START][first], atol=1e-6)
-    plain = torch.tensor(TABLE)[START][first] * (1 - epsilon)
+    plain = own[START][first] * (1 - epsilon)
     assert torch.allclose(drawn.floor[0, :, 0], table[START][first] - plain, atol=1e-6)
 
 
