@@ -521,6 +521,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "rollouts/native.py": {
         "draw: 0 becomes 1 (2)": "it is set anew at the first position",
+        "draw: `len(rows) - len(left) >= _LEAVING * len(rows)` with >": "when rows leave changes nothing but the time",
+        "draw: `len(rows) - len(left)` with +": "when rows leave changes nothing but the time",
         "draw: `drawn is not None` with is": "the way for all cases gives the same, in more time",
         "draw: `not greedy` without its sign (3)": "the way for all cases gives the same, in more time",
         "draw: `torch.zeros(count, dtype=torch.bool, device=device)` with ones": (

@@ -249,6 +249,12 @@ def test_exploration_of_tokens_that_cannot_be_said_never_happens():
     assert not (drawn.tokens == 0).any()
 
 
+def test_nothing_is_added_after_the_end_of_a_row_that_stays_in_the_batch():
+    drawn, stepper = run(samples=64, length=8, table=[[0.0, 0.05, 0.6, 0.35]] * 4, epsilon=0.05, top_k=3)
+    assert stepper.seen[2] == 64 and not drawn.mask[0, :, 2].all()
+    assert drawn.floor[drawn.mask].all() and not drawn.floor[~drawn.mask].any()
+
+
 def test_without_exploration_nothing_is_added_and_samples_are_the_same():
     plain, _ = run(samples=50)
     again, _ = run(samples=50, epsilon=0.0, top_k=3)
