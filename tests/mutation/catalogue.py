@@ -542,6 +542,11 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "entropies: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
         "divergences: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
     },
+    "policies/guide.py": {
+        "Guide.save: `v.detach()` forgets detach": "what `state_dict` gives is detached",
+        "Guide.save: 1 becomes 2": "the indentation of a file",
+        "added_to_output: 1 becomes 2": "the first input is used",
+    },
     "exploration/epsilon_greedy.py": {
         "EpsilonGreedy.probabilities: `k < len(values)` with <=": "no value is below the least of all",
     },
