@@ -306,6 +306,22 @@ def test_ppo_counts_what_the_clip_takes_and_cuts_ratios_that_exploded():
     assert metrics == pytest.approx(wanted)
 
 
+def test_the_loss_of_a2c_by_hand():
+    """Two sequences of two and of one token; what stands behind the end of the second must not be seen."""
+    chosen = algorithm("a2c")
+    chosen.module = Table(WRONG)
+    step = inputs(
+        torch.tensor([[-0.5, -1.0], [-2.0, -9.0]]),
+        torch.zeros(2),
+        torch.tensor([[1.0, 2.0], [-1.0, 5.0]]),
+        torch.tensor([[True, True], [True, False]]),
+        states=torch.zeros(2, 2, 3, dtype=torch.float64),
+        targets=torch.full((2, 2), NAN),
+        values=torch.zeros(2, 2),
+    )
+    assert chosen.loss(step)[0].item() == pytest.approx((0.5 * 1 + 1.0 * 2 + 2.0 * -1) / 2)
+
+
 def test_the_value_loss_is_divided_by_the_tokens_of_the_step():
     chosen = algorithm("a2c")
     chosen.module = Table([1.0, 2.0, 3.0])
@@ -341,6 +357,10 @@ def test_targets_are_returns_whatever_is_done_to_the_advantages(logits):
         found[normalise] = signals_of(chosen, group)
         assert not any(x.requires_grad for x in (found[normalise].targets, found[normalise].advantages))
     plain, scaled = found[False], found[True]
+    known = plain.targets.isfinite()
+    explained = returns.explained_variance(plain.targets[known], plain.values[known])
+    assert plain.metrics == scaled.metrics == {"explained_variance": explained}
+    assert signals_of(chosen, group[:1]).metrics == {}  # one target does not vary
     assert torch.equal(plain.targets.nan_to_num(nan=9.0), scaled.targets.nan_to_num(nan=9.0))
     mask = torch.stack([row.mask for row in group])[None]
     expected = returns.normalised(plain.advantages, mask)

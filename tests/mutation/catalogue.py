@@ -522,6 +522,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "rollouts/native.py": {
         "draw: 0 becomes 1 (2)": "it is set anew at the first position",
         "draw: `len(rows) - len(left) >= _LEAVING * len(rows)` with >": "when rows leave changes nothing but the time",
+        "_inverse_cdf: `whole < vocabulary` with <=": "a block more without words has no probability and is never met",
         "draw: `len(rows) - len(left)` with +": "when rows leave changes nothing but the time",
         "draw: `drawn is not None` with is": "the way for all cases gives the same, in more time",
         "draw: `not greedy` without its sign (3)": "the way for all cases gives the same, in more time",
@@ -557,6 +558,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
 """Mutants that no test could tell from the original, with the reason."""
 
 SURVIVORS: dict[str, dict[str, str]] = {
+    "rollouts/native.py": {
+        "_inverse_cdf: `columns >= vocabulary` with >": "it is behind the last word, where only rounding could lead",
+        "_inverse_cdf: 0.0 becomes 1.0 (2)": "it is behind the last word, where only rounding could lead",
+    },
     "algorithms/value_based.py": {
         "ValueOptions._not_negative: 1000000.0 becomes 2000000.0": "a limit chosen far from where beta is of use",
     },

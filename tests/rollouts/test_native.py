@@ -61,6 +61,7 @@ def test_sequences_come_with_their_exact_probabilities(temperature):
     assert int(observed.sum()) == n
     chi_square = ((observed - expected) ** 2 / expected).sum()
     assert chi_square < 22.46  # 6 degrees of freedom, p = 0.001
+    assert torch.allclose(drawn.logprobs[0, :, 0].exp(), table[START][first], atol=1e-6)
 
 
 def test_logprobs_are_those_of_the_drawn_tokens():
@@ -190,6 +191,15 @@ def test_samples_of_a_source_do_not_depend_on_when_the_others_end():
 def test_the_ends_of_the_unit_interval_give_tokens_that_can_be(uniform, token):
     probabilities = torch.tensor([[0.0, 0.5, 0.5, 0.0]])
     assert _inverse_cdf(probabilities, torch.tensor([uniform], dtype=torch.float64)).tolist() == [token]
+
+
+def test_a_word_at_the_edge_of_a_block_is_the_first_that_exceeds():
+    """Blocks have 64 words; a sum that is just reached is not exceeded."""
+    halves, second = torch.zeros(2, 128)
+    halves[10] = halves[70] = 0.5
+    second[70] = 1.0
+    uniform = torch.tensor([0.4999, 0.5, 0.0], dtype=torch.float64)
+    assert _inverse_cdf(torch.stack([halves, halves, second]), uniform).tolist() == [10, 70, 70]
 
 
 def test_a_prefix_may_hold_the_first_token_of_the_vocabulary():
