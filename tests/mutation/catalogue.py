@@ -46,7 +46,7 @@ _VALUES_QUICK = (
 """Those that train nothing, or for a few steps only: the others take ten times as long and find nothing more."""
 
 TARGETS = [
-    Target("algorithms/advantages.py", (ADVANTAGES, GRADIENT)),
+    Target("algorithms/advantages.py", (ADVANTAGES, DENSE, GRADIENT)),
     Target("algorithms/returns.py", (CRITIC, f"{A}/test_sb3.py")),
     Target("algorithms/losses.py", (f"{A}/test_trl.py", DENSE, GRADIENT)),
     Target("algorithms/kl.py", (GRADIENT,)),
@@ -487,6 +487,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "algorithms/advantages.py": {
         "group_mean: `valid.sum(dim=1, keepdim=True).clamp(min=1)` forgets clamp": (
             "only a group without any judged reward divides by 0, and all its advantages are set to 0"
+        ),
+        "group_deviation: `(count - 1).clamp(min=1)` forgets clamp": (
+            "only a group of one judged reward divides by 0, and its deviation is set to infinity"
         ),
         "group_mean: 1 becomes 2": "groups of fewer than two judged rewards have no signal and are set to 0",
     },
