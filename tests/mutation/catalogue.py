@@ -361,11 +361,6 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ("abstaining on the way is worth 0", "last if value is None else value", "0.0 if value is None else value"),
     ],
     "policies/guide.py": [
-        (
-            "what is added has the value of the state in it",
-            "return self.beta * linear(",
-            "return self.beta * self.state(self._features(states)) + self.beta * linear(",
-        ),
         ("beta is forgotten", "return self.beta * linear(", "return linear("),
         ("one token's value leaves its bias out", "+ self.token_bias[tokens]", ""),
     ],
