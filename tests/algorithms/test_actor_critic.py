@@ -8,6 +8,8 @@ from torch.nn.functional import cosine_similarity
 
 from eclectus.algorithms import returns
 from eclectus.algorithms.base import AdvantageInputs
+from eclectus.algorithms.critic import Critic
+from eclectus.algorithms.losses import StepSize
 from eclectus.config import ReinforceConfig
 from eclectus.errors import ConfigError
 from tests.algorithms.enumerated import REWARD, algorithm, exact_gradient, groups, inputs, rows, some_logits
@@ -64,11 +66,16 @@ def test_vectorised_equals_a_loop():
                 assert float(summed[b, g, t]) == pytest.approx(plain, abs=1e-12)
 
 
+def test_an_episode_of_one_token():
+    assert returns.discounted(torch.tensor([[2.0]]), 0.5).tolist() == [[2.0]]
+
+
 def test_explained_variance_of_known_critics():
     targets = torch.tensor([1.0, 2.0, 3.0, 6.0])
     assert returns.explained_variance(targets, targets) == 1.0
     assert returns.explained_variance(targets, torch.full((4,), 3.0)) == 0.0
     assert returns.explained_variance(targets, -targets) == pytest.approx(-3.0)
+    assert returns.explained_variance(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 2.0])) == pytest.approx(0.75)
     assert returns.explained_variance(torch.ones(4), targets) is None
     assert returns.explained_variance(torch.ones(1), torch.ones(1)) is None
 
@@ -206,7 +213,7 @@ def test_the_critic_learns_the_values_of_the_policy(logits):
     chosen = algorithm("a2c")
     chosen.module = Table([0.0, 0.0, 0.0])
     optimizer = torch.optim.SGD(chosen.module.parameters(), lr=1.0)
-    for _ in range(300):
+    for _ in range(100):
         for row in rows(logits.detach()):
             # The loss of a step is a mean over its tokens.
             (row.probability * row.mask.sum() * loss_of(chosen, [row])).backward()
@@ -277,6 +284,94 @@ def test_end_of_sequence_gets_gradient_and_nothing_after_it(logits):
         assert (torch.autograd.grad(loss, logprobs)[0] != 0).tolist() == mask.tolist(), name
 
 
+def test_ppo_counts_what_the_clip_takes_and_cuts_ratios_that_exploded():
+    """Four tokens of ratio 0.5, 1, 1.5 and 20; the last is worse than expected and limited to 10."""
+    chosen = algorithm("ppo")
+    chosen.module = Table(WRONG)
+    logprobs = torch.tensor([[0.5, 1.0, 1.5, 20.0]]).log().requires_grad_()
+    loss, metrics = chosen.loss(
+        inputs(
+            logprobs,
+            torch.zeros(1),
+            torch.tensor([[1.0, 1.0, 1.0, -1.0]]),
+            old_logprobs=torch.zeros(1, 4),
+            states=torch.zeros(1, 4, 3, dtype=torch.float64),
+            targets=torch.full((1, 4), NAN),
+            values=torch.zeros(1, 4),
+        )
+    )
+    assert loss.item() == pytest.approx(-(0.5 + 1.0 + 1.2 - 10.0) / 4)
+    assert torch.autograd.grad(loss, logprobs)[0].tolist()[0] == pytest.approx([-0.5 / 4, -1 / 4, 0, 0])
+    wanted = {"clipped_tokens": 1, "clipped_fraction": 0.25, "exploded_tokens": 1, "value_loss": 0}
+    assert metrics == pytest.approx(wanted)
+
+
+def test_the_loss_of_a2c_by_hand():
+    """Two sequences of two and of one token; what stands behind the end of the second must not be seen."""
+    chosen = algorithm("a2c")
+    chosen.module = Table(WRONG)
+    step = inputs(
+        torch.tensor([[-0.5, -1.0], [-2.0, -9.0]]),
+        torch.zeros(2),
+        torch.tensor([[1.0, 2.0], [-1.0, 5.0]]),
+        torch.tensor([[True, True], [True, False]]),
+        states=torch.zeros(2, 2, 3, dtype=torch.float64),
+        targets=torch.full((2, 2), NAN),
+        values=torch.zeros(2, 2),
+    )
+    assert chosen.loss(step)[0].item() == pytest.approx((0.5 * 1 + 1.0 * 2 + 2.0 * -1) / 2)
+
+
+def test_the_value_loss_is_divided_by_the_tokens_of_the_step():
+    chosen = algorithm("a2c")
+    chosen.module = Table([1.0, 2.0, 3.0])
+    step = inputs(
+        torch.zeros(1, 3),
+        torch.zeros(1),
+        torch.zeros(1),
+        states=torch.eye(3, dtype=torch.float64)[None],
+        targets=torch.tensor([[1.5, NAN, 1.0]], dtype=torch.float64),
+        values=torch.zeros(1, 3),
+        size=StepSize(4.0, 10.0, 1.0),
+    )
+    loss, metrics = chosen.value_loss(step)
+    assert loss.item() == metrics["value_loss"] == pytest.approx((0.5**2 + 2.0**2) / 2 / 10)
+
+
+@pytest.mark.parametrize("hidden", [0, 5])
+def test_a_critic_says_nothing_at_first_and_does_not_see_the_scale_of_states(hidden):
+    critic, states = Critic(8, hidden), torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(critic(states), torch.zeros(2, 3))
+    shapes = [(5, 8), (5,), (1, 5), (1,)] if hidden else [(1, 8), (1,)]
+    assert [tuple(weights.shape) for weights in critic.parameters()] == shapes
+    torch.nn.init.normal_(critic.value.weight, generator=torch.Generator().manual_seed(2))
+    assert torch.allclose(critic(7 * states + 3), critic(states), atol=1e-4) and critic(states).abs().min() > 0
+
+
+def test_targets_are_returns_whatever_is_done_to_the_advantages(logits):
+    group = rows(logits)
+    found = {}
+    for normalise in (False, True):
+        chosen = algorithm("ppo", normalise=normalise)
+        chosen.module = Table(WRONG)
+        found[normalise] = signals_of(chosen, group)
+        assert not any(x.requires_grad for x in (found[normalise].targets, found[normalise].advantages))
+    plain, scaled = found[False], found[True]
+    known = plain.targets.isfinite()
+    explained = returns.explained_variance(plain.targets[known], plain.values[known])
+    assert plain.metrics == scaled.metrics == {"explained_variance": explained}
+    assert signals_of(chosen, group[:1]).metrics == {}  # one target does not vary
+    assert torch.equal(plain.targets.nan_to_num(nan=9.0), scaled.targets.nan_to_num(nan=9.0))
+    mask = torch.stack([row.mask for row in group])[None]
+    expected = returns.normalised(plain.advantages, mask)
+    assert torch.allclose(scaled.advantages, torch.where(mask, expected, 0.0))
+
+
+def test_the_policy_waits_for_the_critic():
+    chosen = algorithm("a2c", critic_steps=2)
+    assert [chosen.policy_learns(step) for step in (1, 2, 3, 4)] == [False, False, True, True]
+
+
 # --- what was not judged, and what cannot be
 
 
@@ -306,8 +401,32 @@ def test_normalised_advantages_have_mean_zero_and_deviation_one_over_judged_toke
     found = returns.normalised(advantages, known, epsilon=0.0)[known]
     deviation = math.sqrt(20 / 3)  # of 1 3 5 7
     assert found.tolist() == pytest.approx([-3 / deviation, -1 / deviation, 1 / deviation, 3 / deviation])
+    softened = returns.normalised(advantages, known, epsilon=1.0)[known]
+    assert torch.allclose(softened, found * deviation / (deviation + 1))
+    two = torch.tensor([[True, True, False], [False, False, False]])
+    assert returns.normalised(advantages, two, epsilon=0.0)[two].tolist() == pytest.approx([-(0.5**0.5), 0.5**0.5])
     one = torch.tensor([[True, False, False], [False, False, False]])
     assert torch.equal(returns.normalised(advantages, one), advantages)
+
+
+def test_what_a_critic_cannot_do_without_is_named(logits):
+    chosen, group = algorithm("a2c", kl_in_reward=0.1), rows(logits)[1:3]
+    chosen.module = Table(WRONG)
+    whole = {
+        "rewards": torch.tensor([[0.9, 0.2]], dtype=torch.float64),
+        "directions": ["en-es"],
+        "mask": torch.ones(1, 2, 2, dtype=torch.bool),
+        "states": states_of(group)[None],
+        "logprobs": torch.zeros(1, 2, 2),
+        "reference_logprobs": torch.zeros(1, 2, 2),
+    }
+    chosen.signals(AdvantageInputs(**whole))
+    for name in ("mask", "states"):
+        with pytest.raises(ValueError, match="needs the mask and the states"):
+            chosen.signals(AdvantageInputs(**{**whole, name: None}))
+    for name in ("logprobs", "reference_logprobs"):
+        with pytest.raises(ValueError, match="kl_in_reward needs the log-probabilities"):
+            chosen.signals(AdvantageInputs(**{**whole, name: None}))
 
 
 def settings(**changes):
@@ -316,10 +435,12 @@ def settings(**changes):
     return ReinforceConfig(**{"tasks": [task], **changes})
 
 
-def test_kl_that_would_count_twice_is_refused():
-    chosen = algorithm("ppo", kl_in_reward=0.05)
-    assert chosen.needs_reference_logprobs and not algorithm("ppo").needs_reference_logprobs
+@pytest.mark.parametrize("name", ["a2c", "ppo"])
+def test_kl_that_would_count_twice_is_refused(name):
+    chosen = algorithm(name, kl_in_reward=0.05)
+    assert chosen.needs_reference_logprobs and not algorithm(name).needs_reference_logprobs
     chosen.check(settings())
+    algorithm(name).check(settings(kl=0.1))
     with pytest.raises(ConfigError, match=r"'toy' has a KL term of its own, .* set kl: 0 there, or kl_in_reward: 0"):
         chosen.check(settings(kl=0.1))
 

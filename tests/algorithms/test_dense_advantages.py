@@ -9,7 +9,7 @@ from eclectus.algorithms import advantages as adv
 from eclectus.algorithms.base import AdvantageInputs
 from eclectus.config import ReinforceConfig
 from eclectus.errors import ConfigError
-from tests.algorithms.enumerated import algorithm
+from tests.algorithms.enumerated import algorithm, inputs
 
 NAN = math.nan
 EVERY = [
@@ -114,6 +114,23 @@ def test_moving_baselines_of_positions_by_hand():
     found = chosen.advantages(step([[[1.0]]], torch.ones(1, 1, 1, dtype=torch.bool)))
     assert torch.allclose(found, torch.tensor([[[0.3]]]))
     assert chosen.state_dict()["means"]["en-es"] == pytest.approx([0.775, 0.6625, 0.55, 0.55])
+
+
+@pytest.mark.parametrize("name", ["rloo", "reinforce"])
+def test_losses_of_tokens_by_hand(name):
+    """Two sequences of two and of one token; what stands behind the end of the second must not be seen."""
+    mask = torch.tensor([[True, True], [True, False]])
+    advantages = torch.tensor([[1.0, 2.0], [-1.0, 5.0]])
+    old = torch.tensor([[-0.5, -1.0], [-2.0, -9.0]])
+    loss, metrics = algorithm(name).loss(inputs(old, torch.zeros(2), advantages, mask))
+    assert loss.item() == pytest.approx((0.5 * 1 + 1.0 * 2 + 2.0 * -1) / 2) and metrics == {}
+    # used again: ratios 1.5, 0.5 and 0.5, of which the clip at 1.2 and at 0.8 takes the first and the last
+    now = (old + torch.tensor([[1.5, 0.5], [0.5, 3.0]]).log()).requires_grad_()
+    loss, metrics = algorithm(name).loss(inputs(now, torch.zeros(2), advantages, mask, old_logprobs=old, reused=True))
+    assert loss.item() == pytest.approx(-(1.2 * 1 + 0.5 * 2 + 0.8 * -1) / 2)
+    assert metrics == {"clipped_tokens": 2.0, "exploded_tokens": 0.0}
+    gradient = torch.autograd.grad(loss, now)[0]
+    assert gradient.flatten().tolist() == pytest.approx([0.0, -0.5, 0.0, 0.0])
 
 
 def test_rewards_of_tokens_need_their_mask():

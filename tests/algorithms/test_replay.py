@@ -26,8 +26,9 @@ def filled(capacity: int, count: int) -> Replay:
 
 
 def test_only_the_newest_are_kept():
-    seen = {len(e.tokens) - 1 for e in filled(4, 10).sample(200, random.Random(1))}
-    assert seen == {6, 7, 8, 9}
+    for count in (5, 6, 10):
+        seen = {len(e.tokens) - 1 for e in filled(4, count).sample(200, random.Random(1))}
+        assert seen == {count - 4, count - 3, count - 2, count - 1}
     assert len(filled(4, 3)) == 3 and len(filled(4, 10)) == 4
 
 

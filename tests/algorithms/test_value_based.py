@@ -9,6 +9,9 @@ import torch
 
 from eclectus.algorithms.base import AdvantageInputs
 from eclectus.algorithms.replay import Episode
+from eclectus.algorithms.value_based import _micro_batches
+from eclectus.config import ReinforceConfig
+from eclectus.errors import ConfigError
 from eclectus.rollouts.base import Sampling
 from tests.algorithms.enumerated import REWARD, algorithm
 from tests.tiny import segments, tiny_policy
@@ -44,10 +47,10 @@ def every(policy, source):
     return [episode(policy, source, sequence, reward) for sequence, reward in REWARD.items()]
 
 
-def hidden(policy, source):
-    """States of the three prefixes, scaled as the head takes them."""
+def hidden(policy, source, prefixes=PREFIXES):
+    """States of prefixes, scaled as the head takes them."""
     rows = []
-    for prefix in PREFIXES:
+    for prefix in prefixes:
         tokens = torch.tensor([[[*(policy.tokens[i] for i in prefix), 0]]])
         rows.append(policy.states([source], tokens)[0, -1])
     return policy.predicted(torch.stack(rows)).hidden
@@ -60,10 +63,10 @@ def table(policy, source, guide):
 
 
 @torch.no_grad()
-def probabilities(policy, source, temperature=1.0):
+def probabilities(policy, source, temperature=1.0, prefixes=PREFIXES):
     """Of the three tokens after each prefix, as the policy samples them."""
     rows = []
-    for prefix in PREFIXES:
+    for prefix in prefixes:
         stepper = policy.stepper([source], 1, 4)
         last = source.start[-1]
         for i in prefix:
@@ -154,6 +157,145 @@ def test_n_steps_to_the_end_are_returns_without_any_value(policy, source):
     chosen.accumulate(policy, Sampling(1.0, 2), 10_000, 0)
     assert max(abs(p.grad).max() for p in chosen.online.parameters() if p.grad is not None) < 10
     assert chosen.online.state.bias.grad.item() == pytest.approx(-_mean_return(chosen), abs=1e-5)
+
+
+WAYS = {
+    "q_learning": lambda online, target, acts, said: target[online.argmax()],
+    "single": lambda online, target, acts, said: target.max(),
+    "sarsa": lambda online, target, acts, said: acts @ target if said is None else target[said],
+    "expected_sarsa": lambda online, target, acts, said: acts @ target,
+}
+"""What a state is worth, from the values of its three tokens in both networks and how the policy acts there."""
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("cut", ["ends", "continues"])
+@pytest.mark.parametrize("way", WAYS)
+def test_loss_and_gradient_equal_a_loop_over_tokens(policy, source, way, cut, steps, monkeypatch):
+    """Two networks that have nothing in common, a discount, exploration at a temperature, and one translation cut."""
+    options = {**NETWORK, "beta": 2.0, "gamma": 0.5, "n_step": steps, "conservative": 0.3, "cut": cut}
+    single = {"double": False} if way == "single" else {}
+    chosen = algorithm("q_learning" if single else way, **options, **single)
+    chosen.build(policy, 1)
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for weights in (*chosen.online.parameters(), *chosen.target.parameters()):
+            weights.normal_(0, 0.4, generator=generator)
+    said = [(1, 0), (2, 1), (1, 1), (0,)]
+    batch = [
+        episode(policy, source, (1, 0), 0.9),
+        episode(policy, source, (2, 1), 0.7, rewards=(0.25, 0.5)),
+        episode(policy, source, (1, 1), 0.0, rewards=(0.125, 0.25), ended=False),
+        episode(policy, source, (0,), 0.1),
+    ]
+    monkeypatch.setattr(chosen, "_batch", lambda *purpose: batch)
+    prefixes = [*PREFIXES, (1, 1)]
+    acts = probabilities(policy, source, 0.7, prefixes)
+    acts = 0.5 * acts + torch.zeros_like(acts).scatter_(1, acts.topk(2, dim=-1).indices, 0.25)
+    states = hidden(policy, source, prefixes).detach()
+    online, target = (guide.values(states)[:, policy.tokens] for guide in (chosen.online, chosen.target))
+    target = target.detach()
+
+    def worth(prefix, token):
+        at = prefixes.index(prefix)
+        return WAYS[way](online[at].detach(), target[at], acts[at], token)
+
+    found, squared, excess, start = [], 0.0, 0.0, 0.0
+    for sequence, row in zip(said, batch, strict=True):
+        start += worth((), sequence[0])
+        for t, token in enumerate(sequence):
+            ahead = min(steps, len(sequence) - t)
+            wanted = sum(0.5**k * row.rewards[t + k] for k in range(ahead))
+            if t + ahead < len(sequence):
+                wanted = wanted + 0.5**ahead * worth(sequence[: t + ahead], sequence[t + ahead])
+            elif cut == "continues" and not row.ended:
+                wanted = wanted + 0.5**ahead * worth(sequence, None)
+            values = online[prefixes.index(sequence[:t])]
+            squared = squared + (values[token] - wanted) ** 2 / 2
+            excess = excess + torch.logsumexp(values, 0) - values[token]
+            found.append(values[token])
+    loss = (squared + 0.3 * excess) / 7
+    expected = torch.autograd.grad(loss, list(chosen.online.parameters()), allow_unused=True)
+    for budget in (1, 10_000):
+        metrics = chosen.accumulate(policy, Sampling(0.7, 2, 0.5, 2), budget, 0)
+        for weights, by_hand in zip(chosen.online.parameters(), expected, strict=True):
+            own, weights.grad = weights.grad, None
+            assert torch.allclose(own, torch.zeros_like(own) if by_hand is None else by_hand, atol=1e-5)
+        by_hand = {"loss": loss, "q_loss": squared / 7, "conservative_loss": excess / 7, "q": sum(found) / 7}
+        by_hand |= {"value_at_start": start / 4, "return": torch.tensor((0.9 + 0.75 + 0.375 + 0.1) / 4)}
+        for name, value in by_hand.items():
+            assert metrics[name] == pytest.approx(value.item(), abs=1e-5), name
+
+
+def test_one_translation_is_its_own_mean(policy, source):
+    chosen = algorithm("sarsa", **{**NETWORK, "batch": 1})
+    chosen.build(policy, 1)
+    with torch.no_grad():
+        chosen.target.state.bias.fill_(3.0)
+    fill(chosen.rollouts, [episode(policy, source, (1, 0), 0.5)])
+    metrics = chosen.accumulate(policy, Sampling(1.0, 2), 10_000, 0)
+    assert metrics["return"] == 0.5 and metrics["value_at_start"] == pytest.approx(3.0)
+    assert metrics["replay"] == 1 and metrics["demonstrations"] == metrics["replay_refused"] == metrics["beta"] == 0
+
+
+def test_a_batch_has_its_share_of_references_and_is_drawn_anew_each_time(policy, source):
+    chosen = algorithm("q_learning", **{**NETWORK, "batch": 8}, demonstrations=0.25)
+    chosen.build(policy, 1)
+    fill(chosen.rollouts, every(policy, source))
+    fill(chosen.demonstrations, [episode(policy, source, (1, 2), 7.0)])
+    batch = chosen._batch(3, 0)
+    assert sum(row.rewards[-1] == 7.0 for row in batch) == 2 and len(batch) == 8
+    assert batch == chosen._batch(3, 0) != chosen._batch(3, 1)
+
+
+def test_micro_batches_hold_what_fits_and_each_translation_once():
+    rows = [Episode(None, (0,) * length, (0.0,) * length, True) for length in (2, 3, 1, 2)]
+    lengths = lambda budget: [[len(row.tokens) for row in part] for part in _micro_batches(rows, budget)]  # noqa: E731
+    assert lengths(1) == [[1], [2], [2], [3]]
+    assert lengths(4) == [[1, 2], [2], [3]]
+    assert lengths(6) == [[1, 2, 2], [3]]
+    assert lengths(12) == [[1, 2, 2, 3]]
+    assert list(_micro_batches([], 4)) == []
+
+
+def test_first_weights_depend_on_the_seed_alone(policy):
+    def weights(seed, before):
+        chosen, fresh = algorithm("q_learning", **NETWORK), _again(policy)
+        torch.manual_seed(before)
+        state = torch.random.get_rng_state()
+        chosen.build(fresh, seed)
+        assert torch.equal(torch.random.get_rng_state(), state)
+        assert all(
+            torch.equal(a, b) for a, b in zip(chosen.online.parameters(), chosen.target.parameters(), strict=True)
+        )
+        return chosen.online.inner.weight
+
+    assert torch.equal(weights(1, 7), weights(1, 8))
+    assert not torch.equal(weights(1, 7), weights(2, 7))
+
+
+def settings(references=True, mle=0.0, **changes):
+    reward = {"terms": [{"type": "constant"}]}
+    task = {"name": "toy", "directions": ["en-es"], "reward": reward, "mle": mle, "references": references}
+    return ReinforceConfig(**{"tasks": [task], **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"entropy": {"weight": 0.1}}, "no policy gradient"),
+        ({"kl": {"target": 0.1}}, "no policy gradient"),
+        ({"mle": 0.1}, "by demonstrations, not by 'mle'"),
+        ({"references": False}, "'toy' withholds its references"),
+    ],
+)
+def test_what_cannot_be_is_refused(changes, message):
+    taught, plain = algorithm("q_learning", demonstrations=0.5), algorithm("q_learning")
+    assert taught.judges_references and not plain.judges_references
+    taught.check(settings())
+    plain.check(settings(references=False))
+    with pytest.raises(ConfigError, match=message):
+        taught.check(settings(**changes))
 
 
 def _mean_return(chosen):
@@ -270,6 +412,23 @@ def test_what_a_step_leaves_in_the_memory(policy, source):
     chosen = algorithm("q_learning", **NETWORK, cut="continues")
     chosen.signals(step_of(policy, source))
     assert remembered(chosen.rollouts) == [((one, end), (0.0, 0.5), True), ((two,), (0.0,), False)]
+
+
+def test_each_translation_is_remembered_with_its_own_source(policy):
+    sources = policy.tokenize_sources(segments("en", "es")[:2])
+    tokens = torch.tensor([[[1], [2]], [[3], [4]]])
+    rewards = torch.tensor([[0.1, 0.2], [0.3, 0.4]])
+    chosen = algorithm("q_learning", **NETWORK)
+    mask, finished = torch.ones(2, 2, 1, dtype=torch.bool), torch.ones(2, 2, dtype=torch.bool)
+    chosen.signals(
+        AdvantageInputs(rewards, ["en-es"] * 2, tokens=tokens, mask=mask, sources=sources, finished=finished)
+    )
+    one, other = sources
+    expected = [(one, (1,), 0.1), (one, (2,), 0.2), (other, (3,), 0.3), (other, (4,), 0.4)]
+    assert (
+        one != other
+        and [(e.source, e.tokens, pytest.approx(e.rewards[0])) for e in chosen.rollouts._episodes] == expected
+    )
 
 
 @pytest.mark.parametrize("reward", [math.nan, math.inf, -math.inf])

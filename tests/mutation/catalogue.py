@@ -9,13 +9,16 @@ from dataclasses import dataclass
 
 A = "tests/algorithms"
 GRADIENT, ADVANTAGES, UPDATE = f"{A}/test_gradient.py", f"{A}/test_advantages.py", "tests/training/test_update.py"
+CRITIC, DENSE, VALUES = f"{A}/test_actor_critic.py", f"{A}/test_dense_advantages.py", f"{A}/test_value_based.py"
+FIRST_WEIGHTS = f"{A}/test_store.py::test_first_weights_depend_on_the_seed_alone"
+VALUES_LOOP = f"{VALUES}::test_loss_and_gradient_equal_a_loop_over_tokens"
 STRATEGIES, BANDITS = "tests/exploration/test_strategies.py", "tests/exploration/test_bandits.py"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A module under src/eclectus, the tests that run on its mutants (the likeliest killers first), and the qualified
-    names of functions that are left alone."""
+    """A module under src/eclectus, the tests that run on its mutants (files or single tests, the likeliest killers
+    first), and the qualified names of functions that are left alone."""
 
     module: str
     tests: tuple[str, ...]
@@ -26,22 +29,51 @@ def _all(folder: str, tests: str, *names: str) -> list[Target]:
     return [Target(f"{folder}/{name}.py", (tests,)) for name in names]
 
 
+_VALUES_QUICK = (
+    "what_a_step_leaves_in_the_memory",
+    "each_translation_is_remembered_with_its_own_source",
+    "nothing_without_a_reward_is_remembered_and_it_is_counted",
+    "what_cannot_be_is_refused",
+    "micro_batches_hold_what_fits_and_each_translation_once",
+    "a_batch_has_its_share_of_references_and_is_drawn_anew_each_time",
+    "one_translation_is_its_own_mean",
+    "the_target_network_follows_by_tau",
+    "first_weights_depend_on_the_seed_alone",
+    "an_update_before_anything_is_remembered_changes_nothing",
+    "state_in_a_checkpoint_comes_back",
+    "beta_zero_is_the_model_itself_token_for_token",
+)
+"""Those that train nothing, or for a few steps only: the others take ten times as long and find nothing more."""
+
 TARGETS = [
-    Target("algorithms/advantages.py", (ADVANTAGES, GRADIENT)),
-    Target("algorithms/losses.py", (f"{A}/test_trl.py", GRADIENT)),
+    Target("algorithms/advantages.py", (ADVANTAGES, DENSE, GRADIENT)),
+    Target("algorithms/returns.py", (CRITIC, f"{A}/test_sb3.py")),
+    Target("algorithms/losses.py", (f"{A}/test_trl.py", DENSE, GRADIENT)),
     Target("algorithms/kl.py", (GRADIENT,)),
     Target("algorithms/coefficients.py", (f"{A}/test_coefficients.py",)),
-    Target("algorithms/reinforce.py", (ADVANTAGES, GRADIENT)),
+    Target("algorithms/reinforce.py", (ADVANTAGES, DENSE, GRADIENT)),
     Target("algorithms/rloo.py", (ADVANTAGES, GRADIENT)),
-    Target("algorithms/grpo.py", (ADVANTAGES, GRADIENT, f"{A}/test_trl.py")),
+    Target("algorithms/grpo.py", (ADVANTAGES, DENSE, f"{A}/test_trl.py", GRADIENT)),
     Target("algorithms/mrt.py", (GRADIENT,)),
     Target("algorithms/mixer.py", (ADVANTAGES, GRADIENT)),
     Target("algorithms/self_critical.py", (ADVANTAGES, GRADIENT)),
+    Target("algorithms/critic.py", (f"{A}/test_sb3.py", FIRST_WEIGHTS, CRITIC)),
+    Target("algorithms/a2c.py", (CRITIC,)),
+    Target("algorithms/ppo.py", (f"{A}/test_sb3.py", CRITIC)),
+    Target("algorithms/td.py", (f"{A}/test_td.py",)),
+    Target("algorithms/replay.py", (f"{A}/test_replay.py",)),
+    Target("algorithms/value_based.py", (VALUES_LOOP, *(f"{VALUES}::test_{name}" for name in _VALUES_QUICK))),
+    Target("algorithms/q_learning.py", (VALUES_LOOP,)),
+    Target("algorithms/sarsa.py", (VALUES_LOOP,)),
+    Target("algorithms/expected_sarsa.py", (VALUES_LOOP,)),
     Target("algorithms/tabular.py", (f"{A}/test_tabular.py",)),
     Target("training/update.py", (UPDATE,)),
+    Target("training/dense.py", ("tests/training/test_dense.py",)),
+    Target("rewards/dense.py", ("tests/rewards/test_reward_dense.py",)),
     Target("rollouts/base.py", ("tests/rollouts/test_native.py", GRADIENT)),
     Target("rollouts/native.py", ("tests/rollouts/test_native.py",)),
     Target("policies/head.py", ("tests/policies/test_head.py",)),
+    Target("policies/guide.py", ("tests/policies/test_guide.py", VALUES_LOOP)),
     *_all(
         "exploration", STRATEGIES, "annealing", "base", "boltzmann", "count_bonus", "entropy", "entropy_target",
         "epsilon_greedy", "greedy", "uniform",
@@ -139,6 +171,198 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
             "minus_baseline(inputs.rewards, inputs.greedy_rewards)",
             "minus_baseline(inputs.rewards, inputs.rewards.nanmean(dim=1))",
         ),
+    ],
+    "algorithms/returns.py": [
+        ("lambda is forgotten", "gamma * lam) * mask", "gamma) * mask"),
+        ("the discount is forgotten in what follows", "rewards + gamma * following", "rewards + following"),
+        (
+            "a value is that of the state before",
+            "torch.cat([values[..., 1:], torch.zeros_like(values[..., :1])], dim=-1)",
+            "torch.cat([torch.zeros_like(values[..., :1]), values[..., :-1]], dim=-1)",
+        ),
+        (
+            "the last state is worth what it is before its token",
+            "torch.cat([values[..., 1:], torch.zeros_like(values[..., :1])], dim=-1)",
+            "torch.cat([values[..., 1:], values[..., -1:]], dim=-1)",
+        ),
+        ("values behind the end are believed", "rewards * mask, values * mask", "rewards * mask, values"),
+        ("the reward stands at the first token", "(later == 1)", "(mask.cumsum(dim=-1) == 1)"),
+        ("the deviation is the biased one", "chosen.std() +", "chosen.std(correction=0) +"),
+        ("the mean is over all tokens", "chosen = advantages[known]", "chosen = advantages.flatten()"),
+    ],
+    "algorithms/critic.py": [
+        ("the value loss always reaches the policy", "else inputs.states.detach()\n", "else inputs.states\n"),
+        ("the share of the trunk is that of the rest", "share + inputs", "(1 - share) + share * inputs"),
+        ("the critic is asked with gradient for the advantages", "with torch.no_grad():", "with torch.enable_grad():"),
+        ("the clipped error is the smaller one", "torch.maximum(errors, bounded)", "torch.minimum(errors, bounded)"),
+        ("the clip is around the target", "inputs.values + (values -", "targets + (values -"),
+        ("targets are not what the advantages say", "advantages + values", "rewards"),
+        (
+            "targets are made of normalised advantages",
+            "        returns = advantages + values\n",
+            "        returns = (normalised(advantages, known) if o.normalise else advantages) + values\n",
+        ),
+        ("what nobody judged is a target", "torch.where(known, returns, float", "torch.where(mask, returns, float"),
+        ("the KL has the wrong sign", "(inputs.logprobs - inputs.reference", "(-inputs.logprobs + inputs.reference"),
+        ("lambda and gamma are swapped", "mask, o.gamma, o.gae_lambda)", "mask, o.gae_lambda, o.gamma)"),
+        ("the critic does not begin at 0", "nn.init.zeros_(self.value.weight)", "nn.init.ones_(self.value.weight)"),
+        ("the policy learns while it should wait", "step > self.options.critic_steps", "True"),
+        ("the divisor is that of the micro-batch", "/ 2 / inputs.size.tokens", "/ 2 / known.sum()"),
+    ],
+    "algorithms/a2c.py": [
+        ("tokens after the end count", "inputs.logprobs * inputs.mask)", "inputs.logprobs)"),
+        ("the loss is a mean over tokens", "inputs.size.sequences", "inputs.size.tokens"),
+        (
+            "log-probabilities are shifted by one token",
+            "inputs.logprobs * inputs.mask",
+            "inputs.logprobs.roll(1, dims=1) * inputs.mask",
+        ),
+        ("the critic does not learn", "policy + value, metrics", "policy, metrics"),
+    ],
+    "algorithms/ppo.py": [
+        ("values are never clipped", "self.value_loss(inputs, o.value_clip)", "self.value_loss(inputs)"),
+        ("values are clipped as ratios are", "inputs, o.value_clip", "inputs, o.clip"),
+        ("the upper limit of the ratio is lost", "o.max_ratio", "1e9"),
+        ("the length is ignored", "o.length, o.constant_length", '"token", 1.0'),
+        ("the policy does not learn", "return policy + value", "return value"),
+    ],
+    "algorithms/td.py": [
+        (
+            "a value stands one token too early",
+            "later[:, steps : steps + width]",
+            "later[:, steps - 1 : steps - 1 + width]",
+        ),
+        ("what is behind the end is worth something", "+ gamma * after[:, None] * last", "+ gamma * after[:, None]"),
+        ("what was cut is over", "rewards * mask + gamma * after[:, None] * last", "rewards * mask"),
+        ("the value is not discounted", "gamma**steps * later", "later"),
+        ("rewards are not discounted", "gamma**k * padded", "padded"),
+        ("the best is the best that cannot be said", 'values.masked_fill(~allowed, float("-inf")).amax', "values.amax"),
+        ("the network that chooses also judges", "judging.gather(1, best)", "choosing.gather(1, best)"),
+        (
+            "the network that judges also chooses",
+            'choosing.masked_fill(~allowed, float("-inf")).argmax',
+            'judging.masked_fill(~allowed, float("-inf")).argmax',
+        ),
+        ("all tokens are equally likely", "(probabilities * values).sum(dim=-1)", "values.mean(dim=-1)"),
+        ("the excess is the best value", "torch.logsumexp(", "torch.amax("),
+    ],
+    "algorithms/replay.py": [
+        (
+            "the newest is forgotten",
+            "self._episodes[self._oldest] = episode",
+            "self._episodes[self._oldest - 1] = episode",
+        ),
+        ("nothing is forgotten", "len(self) < self._capacity", "True"),
+        ("the order of forgetting is lost", 'int(tensors["oldest"])', "0"),
+        ("each is drawn once", "rng.choices(self._episodes, k=count)", "rng.sample(self._episodes, len(self))"),
+        ("whether it has ended is lost", "tuple(rewards), end)", "tuple(rewards), True)"),
+    ],
+    "algorithms/value_based.py": [
+        ("targets have gradient", "with torch.no_grad():", "with torch.enable_grad():"),
+        (
+            "the policy that acts explores nothing",
+            "if self.sampling.epsilon:",
+            "if False:",
+        ),
+        ("the policy that acts has no temperature", "hidden, self.sampling.temperature)", "hidden, 1.0)"),
+        (
+            "the mean is over the network that learns",
+            "td.expected_values(self.target.values",
+            "td.expected_values(self.online.values",
+        ),
+        ("the target network does not follow", "old.lerp_(new, self.options.tau)", "old.lerp_(new, 0.0)"),
+        ("the target network is the other one", "old.lerp_(new, self.options.tau)", "old.lerp_(new, 1.0)"),
+        (
+            "the target network begins with other weights",
+            "copy.deepcopy(self.online)",
+            "Guide(self.online.shape, self.online.beta)",
+        ),
+        (
+            "states are those behind the token",
+            "predicted = policy.predicted(states[:, :-1][mask])",
+            "predicted = policy.predicted(states[:, 1:][mask])",
+        ),
+        (
+            "values are those of the state before",
+            "values[mask] = ask(states[:, :-1]",
+            "values[mask] = ask(states[:, 1:]",
+        ),
+        (
+            "what was cut is worth its last state but one",
+            "device=mask.device), mask.sum(dim=1)]",
+            "device=mask.device), mask.sum(dim=1) - 1]",
+        ),
+        ("what has ended goes on", "[not e.ended for e in episodes]", "[True for e in episodes]"),
+        ("the discount is forgotten", "self.options.n_step, self.options.gamma)", "self.options.n_step, 1.0)"),
+        ("a value stands for the rest at once", "self.options.n_step, self.options.gamma", "1, self.options.gamma"),
+        ("every micro-batch has its own divisor", "(2 * size)", "(2 * len(found))"),
+        ("the conservative term lowers what is in the data", "(most - found).sum()", "-(most - found).sum()"),
+        ("what was said is lowered too", "(most - found).sum()", "most.sum()"),
+        ("references are taken for samples", "self._remember(self.demonstrations,", "self._remember(self.rollouts,"),
+        ("no references are drawn", "self.demonstrations.sample(shown, draw)", "self.rollouts.sample(shown, draw)"),
+        (
+            "a source has the samples of another",
+            "for source in inputs.sources for _ in range(samples)",
+            "for _ in range(samples) for source in inputs.sources",
+        ),
+        ("padding is remembered", "source, tokens[:length],", "source, tokens,"),
+        ("the first weights are those of any seed", "torch.manual_seed(seed)", "torch.manual_seed(0)"),
+        ("every update draws the same", "rng(self._seed, *purpose)", "rng(self._seed)"),
+        ("beta never moves", "value_at(self.options.beta, step)", "value_at(self.options.beta, None)"),
+        (
+            "the policy goes on exploring",
+            "finally:\n            self.online.beta = value_at(self.options.beta, None)",
+            "finally:\n            pass",
+        ),
+        ("rewards of tokens are not looked at", "if dense is None else tuple(dense[: len(tokens)])", ""),
+        (
+            "the target network is not restored",
+            'self.target.load_state_dict(parts["target"])',
+            "self.target.load_state_dict(self.online.state_dict())",
+        ),
+    ],
+    "algorithms/q_learning.py": [
+        ("the target network is not used", "judging = states.target.values", "judging = states.online.values"),
+        (
+            "the network that learns judges what it has chosen",
+            "states.online.values(hidden), judging",
+            "judging, states.online.values(hidden)",
+        ),
+        ("double is ignored", "if not self.options.double:", "if True:"),
+        ("double cannot be turned off", "if not self.options.double:", "if False:"),
+    ],
+    "algorithms/sarsa.py": [
+        ("the target network is not used", "states.target.values_of", "states.online.values_of"),
+        (
+            "the best token is taken, not the one that was said",
+            "states.target.values_of(states.hidden, states.tokens)",
+            "states.target.values(states.hidden).amax(dim=-1)",
+        ),
+    ],
+    "algorithms/expected_sarsa.py": [
+        (
+            "the best token is taken, not the mean",
+            "states.expected()",
+            "states.target.values(states.hidden)[:, states.allowed].amax(dim=-1)",
+        ),
+        (
+            "the token that was said is taken, not the mean",
+            "states.expected()",
+            "states.expected() if states.tokens is None else states.target.values_of(states.hidden, states.tokens)",
+        ),
+    ],
+    "training/dense.py": [
+        ("the reward stands at the first token", ".scatter_(-1, last, rewards", ".scatter_(-1, 0 * last, rewards"),
+        ("prefixes are one token longer", "range(1, length)]", "range(2, length + 1)]"),
+    ],
+    "rewards/dense.py": [
+        ("the last token gets what it adds", "[0.0, *potentials, total]", "[0.0, *potentials, *potentials[-1:]]"),
+        ("potentials are not scaled", "shares[name] / divisors[b][name]", "shares[name]"),
+        ("abstaining on the way is worth 0", "last if value is None else value", "0.0 if value is None else value"),
+    ],
+    "policies/guide.py": [
+        ("beta is forgotten", "return self.beta * linear(", "return linear("),
+        ("one token's value leaves its bias out", "+ self.token_bias[tokens]", ""),
     ],
     "algorithms/tabular.py": [
         (
@@ -259,6 +483,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "group_mean: `valid.sum(dim=1, keepdim=True).clamp(min=1)` forgets clamp": (
             "only a group without any judged reward divides by 0, and all its advantages are set to 0"
         ),
+        "group_deviation: `(count - 1).clamp(min=1)` forgets clamp": (
+            "only a group of one judged reward divides by 0, and its deviation is set to infinity"
+        ),
         "group_mean: 1 becomes 2": "groups of fewer than two judged rewards have no signal and are set to 0",
     },
     "algorithms/losses.py": {
@@ -267,22 +494,57 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "expected_risk: 0.0 becomes 1.0": "it stands where the weight is 0; only that it is a number matters",
     },
     "algorithms/reinforce.py": {
-        "Reinforce.advantages: `torch.zeros_like(rewards)` with ones_like": "each row is written by its direction",
+        "Reinforce.advantages: `torch.zeros_like(returns)` with ones_like": "each row is written by its direction",
     },
     "algorithms/mixer.py": {
         "Mixer.forced: `step <= o.likelihood_steps` with <": "at that very step the formula below releases nothing too",
         "Mixer.loss: `likelihood.detach()` forgets detach": "`float` takes no gradient along either",
     },
+    "algorithms/critic.py": {
+        "ActorCritic.check: `super().check(config)` is left out": "what it refuses, no actor-critic algorithm minds",
+        "ActorCritic.signals: `self._values(inputs.states) * mask` forgets `mask`": (
+            "what stands behind the end is masked by what takes it"
+        ),
+        "ActorCritic.signals: 0.0 becomes 1.0": "it stands where nothing was judged, and all advantages are set to 0",
+        "ActorCritic.value_loss: 0.0 becomes 1.0": "it stands where the error is multiplied by 0",
+        "ActorCritic.value_loss: `loss.detach()` forgets detach": "`float` takes no gradient along either",
+    },
+    "algorithms/value_based.py": {
+        "ValueBased.check: `super().check(config)` is left out": "what it refuses, no value-based algorithm minds",
+        "ValueBased.accumulate: `value.detach()` forgets detach": "`float` takes no gradient along either",
+        "ValueBased._targets: `torch.zeros(mask.shape, device=mask.device)` with ones": (
+            "what stands behind the end is masked by what takes it"
+        ),
+        "ValueBased._targets: `torch.zeros_like(values)` with ones_like": "the same",
+    },
     "rollouts/native.py": {
         "draw: 0 becomes 1 (2)": "it is set anew at the first position",
+        "draw: `len(rows) - len(left) >= _LEAVING * len(rows)` with >": "when rows leave changes nothing but the time",
+        "_inverse_cdf: `whole < vocabulary` with <=": "a block more without words has no probability and is never met",
+        "draw: `len(rows) - len(left)` with +": "when rows leave changes nothing but the time",
+        "draw: `drawn is not None` with is": "the way for all cases gives the same, in more time",
+        "draw: `not greedy` without its sign (3)": "the way for all cases gives the same, in more time",
+        "draw: `torch.zeros(count, dtype=torch.bool, device=device)` with ones": (
+            "each row is told when it leaves, and all others at the end"
+        ),
         "draw: 10000.0 becomes 20000.0": "it replaces an infinity that is multiplied by a probability of 0",
         "draw: `mask.sum(dim=-1).clamp(min=1)` forgets clamp": "every row has at least one token",
         "_padded: 0 becomes 1": "it is the width for no sources at all",
         "_padded: 1 becomes 2": "any negative number says that the prefix has ended",
     },
     "policies/head.py": {
+        "_LabelLogprobs.forward: 0 becomes 1": "a block is larger than one byte, so none is kept",
+        "_LabelLogprobs.backward: `everywhere.any()` with all": "a loss weighs the mean of each row alike",
+        "_LabelLogprobs.backward: 5 becomes 6": "torch takes more gradients than inputs where they are None",
+        "token_logprobs: False becomes True": "the mean that is then made as well is not looked at",
+        "smoothed_cross_entropy: `smoothing > 0` with >=": "the mean that is then made as well is not looked at",
         "entropies: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
         "divergences: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
+    },
+    "policies/guide.py": {
+        "Guide.save: `v.detach()` forgets detach": "what `state_dict` gives is detached",
+        "Guide.save: 1 becomes 2": "the indentation of a file",
+        "added_to_output: 1 becomes 2": "the first input is used",
     },
     "exploration/epsilon_greedy.py": {
         "EpsilonGreedy.probabilities: `k < len(values)` with <=": "no value is below the least of all",
@@ -294,6 +556,13 @@ EQUIVALENT: dict[str, dict[str, str]] = {
 """Mutants that no test could tell from the original, with the reason."""
 
 SURVIVORS: dict[str, dict[str, str]] = {
+    "rollouts/native.py": {
+        "_inverse_cdf: `columns >= vocabulary` with >": "it is behind the last word, where only rounding could lead",
+        "_inverse_cdf: 0.0 becomes 1.0 (2)": "it is behind the last word, where only rounding could lead",
+    },
+    "algorithms/value_based.py": {
+        "ValueOptions._not_negative: 1000000.0 becomes 2000000.0": "a limit chosen far from where beta is of use",
+    },
     "algorithms/losses.py": {
         "clipped: `ratio > clip.maximum` with >=": (
             "a ratio that is exactly the maximum is counted as exploded or not; nothing but that count depends on it"

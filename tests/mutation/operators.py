@@ -1,7 +1,7 @@
 """Mutants of a module: each is the source with one small mistake in it, made from its syntax tree or by hand.
 
-Left out on purpose: what a test could only notice as a crash (types, names, shapes by `dim`), what a message says, and
-decorators, annotations and default values, which are declarations and not steps of a computation.
+Left out on purpose: what a test could only notice as a crash (types, names, shapes by `dim`), what a message or an
+assertion says, and decorators, annotations and default values, which are declarations and not steps of a computation.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _edits(function: ast.FunctionDef) -> Iterator[_Edit]:
 
 
 def _visit(node: ast.AST) -> Iterator[_Edit]:
-    if isinstance(node, ast.Raise | ast.JoinedStr) or _is_text(node):
+    if isinstance(node, ast.Raise | ast.Assert | ast.JoinedStr) or _is_text(node):
         return
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _SHAPING:
         yield from _visit(node.func)
@@ -184,7 +184,8 @@ def _of(node: ast.expr | ast.stmt) -> Iterator[_Edit]:  # noqa: PLR0912, one cas
             other = value + 1 if value in (0, 1) or isinstance(value, int) else value * 2
             yield _Edit(node, f"{other}", f"{value} becomes {other}")
         case ast.Expr(ast.Call()):
-            yield _Edit(node, "pass", f"`{was}` is left out")
+            # A function that no longer says `super` has no cell for its class and cannot be swapped for one that has.
+            yield _Edit(node, "super()" if "super()" in was else "pass", f"`{was}` is left out")
         case ast.Call(ast.Attribute(receiver, name) as function):
             if name in _DROPPED and not (isinstance(receiver, ast.Name) and receiver.id in {"torch", "math", "np"}):
                 yield _Edit(node, f"({ast.unparse(receiver)})", f"`{was}` forgets {name}")

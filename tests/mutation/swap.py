@@ -93,12 +93,14 @@ class _Loop:
                 if not channel.poll() and time.monotonic() - begun < self._limit:
                     continue
                 running.remove(one)
-                killer = HANGS
+                killer: str | Exception = HANGS
                 if channel.poll():
                     with contextlib.suppress(EOFError):
                         killer = channel.recv()
                 process.kill()
                 process.join()
+                if isinstance(killer, Exception):
+                    raise killer
                 if mutant is not None:
                     self._say(mutant, killer)
                 elif killer:
@@ -119,7 +121,11 @@ class _Loop:
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
         if mutant is not None:
-            swap(mutant)
+            try:
+                swap(mutant)
+            except Exception as error:
+                channel.send(error)
+                return
         with contextlib.suppress(session.Failed, session.Interrupted):
             run_all(session)
         channel.send(self._failed)

@@ -7,7 +7,7 @@ from eclectus.algorithms import kl
 from tests.mutation.catalogue import NAMED, TARGETS
 from tests.mutation.operators import Mutant, generated, replaced
 from tests.mutation.run import PACKAGE, ROOT, Verdict, mutants, table
-from tests.mutation.swap import swap
+from tests.mutation.swap import judge, swap
 
 
 def bodies(code):
@@ -44,8 +44,13 @@ def test_names_survive_code_above_them():
     assert [m.name for m in generated("m.py", source)] == [m.name for m in generated("m.py", f"import os\n\n{source}")]
 
 
+def test_a_call_of_the_parent_that_is_left_out_can_be_swapped():
+    source = "class A(B):\n    def f(self):\n        super().f()\n"
+    assert [m.source for m in generated("m.py", source)] == [source.replace("super().f()", "super()")]
+
+
 def test_messages_defaults_and_functions_left_alone_are_not_changed():
-    source = "def f(a=1):\n    raise ValueError(f'{a + 1}')\n\n\ndef g(a):\n    return a + 1\n"
+    source = "def f(a=1):\n    assert a > 1\n    raise ValueError(f'{a + 1}')\n\n\ndef g(a):\n    return a + 1\n"
     assert generated("m.py", source, frozenset({"g"})) == []
 
 
@@ -56,7 +61,7 @@ def test_the_catalogue_fits_the_source(target):
     assert len({mutant.name for mutant in found}) == len(found)
     for mutant in found:
         compile(mutant.source, mutant.module, "exec")
-    assert all((ROOT / path).is_file() for path in target.tests)
+    assert all((ROOT / path.partition("::")[0]).is_file() for path in target.tests)
 
 
 def test_every_mistake_by_hand_belongs_to_a_target():
@@ -91,6 +96,15 @@ def test_a_mistake_outside_of_functions_is_refused():
     source = (PACKAGE / "algorithms/kl.py").read_text(encoding="utf-8")
     with pytest.raises(LookupError, match="changes no function"):
         swap(replaced("algorithms/kl.py", source, "constant", "_LOG_RATIO = 20.0", "_LOG_RATIO = 21.0"))
+
+
+def test_a_mutant_that_cannot_be_is_an_error_and_not_a_kill():
+    """Were it only a test that failed, it would count as noticed."""
+    source = (PACKAGE / "algorithms/kl.py").read_text(encoding="utf-8")
+    nothing, told = replaced("algorithms/kl.py", source, "nothing", "_LOG_RATIO = 20.0", "_LOG_RATIO = 20.0 + 0"), []
+    with pytest.raises(RuntimeError, match="pytest ended with"):
+        judge(("tests/algorithms/test_coefficients.py",), [nothing], 1, 60.0, lambda *one: told.append(one))
+    assert not told
 
 
 def test_the_table_counts_and_lists_survivors():

@@ -86,6 +86,8 @@ def test_the_librarys_search_follows_too(guided):
     rows = segments("en", "es")
     assert guided.beam_search(rows, 1, 12) == guided.translate(rows, 12)
     assert guided.translate(rows, 12) != tiny_policy().translate(rows, 12)
+    # Nothing stays behind that would add the values a second time.
+    assert not guided.model._forward_hooks and not guided.model.get_output_embeddings()._forward_pre_hooks
 
 
 def test_scores_are_those_that_samples_were_drawn_with(guided):

@@ -20,7 +20,7 @@ def capped(values, softcap):
 
 
 @pytest.mark.parametrize("softcap", [None, 2.0])
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_logprobs_and_gradient_equal_the_plain_ones(case, temperature, softcap):
     hidden, weight, labels = case
     bias = torch.zeros(50, dtype=torch.float64)
@@ -129,6 +129,55 @@ def test_half_precision_sums_in_single(case):
     for a, b in zip(ours, torch.autograd.grad(plain, [exact_hidden, exact_weight]), strict=True):
         assert a.dtype == torch.bfloat16
         assert (a.double() - b).norm() / b.norm() < 0.01
+
+
+def test_a_capped_head_has_the_plain_gradient_in_single_precision_too(case):
+    """There sums are made in place, and what the cap's slope is made of must outlast them."""
+    hidden, weight, labels = (x.detach() for x in case)
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        leaves = [x.to(dtype).requires_grad_() for x in (hidden, weight)]
+        bias = torch.linspace(-2, 2, 50, dtype=dtype)
+        if dtype == torch.float32:
+            values = head.token_logprobs(*leaves, bias, labels, 1.0, 2.0)
+        else:
+            logits = capped(leaves[0] @ leaves[1].T, 2.0) + bias
+            values = -torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+        found.append(torch.autograd.grad(values.sum(), leaves))
+    for a, b in zip(*found, strict=True):
+        assert torch.allclose(a.double(), b, atol=1e-4)
+
+
+@pytest.mark.parametrize(("room", "products"), [(9 * 333 * 4, 11), (9 * 333 * 4 - 1, 12), (10**9, 6), (0, 12)])
+def test_blocks_that_are_kept_are_not_made_again(case, monkeypatch, room, products):
+    """Six blocks; the first five have 9 columns in single precision each."""
+    hidden, weight, labels = case
+    made, plain = [], head.product
+    monkeypatch.setattr(head, "product", lambda *inputs: (made.append(1), plain(*inputs))[1])
+    monkeypatch.setattr(head, "_KEPT_BYTES", room)
+    head.token_logprobs(hidden, weight, torch.zeros(50, dtype=torch.float64), labels, 1.0).sum().backward()
+    assert len(made) == products
+
+
+@pytest.mark.parametrize("temperature", [1.0, 1.7])
+def test_what_is_added_to_the_logits_counts(case, temperature):
+    hidden, weight, labels = case
+    bias, more = torch.randn(50, dtype=torch.float64), torch.randn(8, 50, dtype=torch.float64)
+    of = head.Predicted(hidden, weight, bias, 2.0, lambda states: states.sin() @ more)
+    plain = torch.log_softmax((capped(hidden @ weight.T, 2.0) + bias + hidden.sin() @ more) / temperature, dim=-1)
+    assert torch.allclose(head.logprobs(of, labels, temperature).double(), plain[range(333), labels], atol=1e-4)
+    assert torch.allclose(head.entropies(of, temperature).double(), -(plain.exp() * plain).sum(dim=-1), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "vocabulary", "sizes"),
+    [(10, 250, [100, 100, 50]), (1, 1500, [1000, 500]), (2000, 3, [1, 1, 1]), (0, 5, [5])],
+)
+def test_blocks_of_the_vocabulary_are_as_large_as_fits_and_hold_each_word_once(monkeypatch, tokens, vocabulary, sizes):
+    monkeypatch.setattr(head, "_PIECE_ELEMENTS", 1000)
+    parts = head._columns(tokens, vocabulary)
+    assert [part.stop - part.start for part in parts] == sizes
+    assert [word for part in parts for word in range(vocabulary)[part]] == list(range(vocabulary))
 
 
 @pytest.mark.parametrize(("elements", "sizes"), [(1000, [64, 64, 22]), (5025, [100, 50]), (10**6, [150])])

@@ -64,6 +64,7 @@ def test_sequences_come_with_their_exact_probabilities(temperature):
     assert int(observed.sum()) == n
     chi_square = ((observed - expected) ** 2 / expected).sum()
     assert chi_square < 22.46  # 6 degrees of freedom, p = 0.001
+    assert torch.allclose(drawn.logprobs[0, :, 0].exp(), table[START][first], atol=1e-6)
 
 
 def test_logprobs_are_those_of_the_drawn_tokens():
@@ -195,6 +196,15 @@ def test_the_ends_of_the_unit_interval_give_tokens_that_can_be(uniform, token):
     assert _inverse_cdf(probabilities, torch.tensor([uniform], dtype=torch.float64)).tolist() == [token]
 
 
+def test_a_word_at_the_edge_of_a_block_is_the_first_that_exceeds():
+    """Blocks have 64 words; a sum that is just reached is not exceeded."""
+    halves, second = torch.zeros(2, 128)
+    halves[10] = halves[70] = 0.5
+    second[70] = 1.0
+    uniform = torch.tensor([0.4999, 0.5, 0.0], dtype=torch.float64)
+    assert _inverse_cdf(torch.stack([halves, halves, second]), uniform).tolist() == [10, 70, 70]
+
+
 def test_a_prefix_may_hold_the_first_token_of_the_vocabulary():
     drawn, _ = run(samples=50, length=2, table=[[0.1, 0.3, 0.3, 0.3]] * 4, prefixes=[[0]])
     assert not drawn.tokens[0, :, 0].any() and drawn.forced[0, :, 0].all()
@@ -224,11 +234,15 @@ def mixed(table, epsilon, k):
 
 
 # from START the four tokens have probability 0, 0.1, 0.6, 0.3; a k of 0 is all that can be said
-@pytest.mark.parametrize(("epsilon", "k"), [(0.4, 2), (0.4, 0), (0.9, 1), (0.05, 3)])
-def test_exploring_samples_come_with_their_exact_probabilities(epsilon, k):
+@pytest.mark.parametrize(
+    ("temperature", "epsilon", "k"), [(1.0, 0.4, 2), (0.7, 0.4, 2), (1.0, 0.4, 0), (1.0, 0.9, 1), (1.0, 0.05, 3)]
+)
+def test_exploring_samples_come_with_their_exact_probabilities(temperature, epsilon, k):
     n = 40_000
-    drawn, _ = run(samples=n, length=2, epsilon=epsilon, top_k=k)
-    table = mixed(TABLE, epsilon, k or 4)
+    drawn, _ = run(temperature, samples=n, length=2, epsilon=epsilon, top_k=k)
+    powered = torch.tensor(TABLE) ** (1 / temperature)
+    own = powered / powered.sum(dim=1, keepdim=True)
+    table = mixed(own.tolist(), epsilon, k or 4)
     first, second = drawn.tokens[0, :, 0], drawn.tokens[0, :, 1]
     expected, observed = [table[START, END]], [(first == END).sum()]
     for a in (2, 3):
@@ -239,13 +253,19 @@ def test_exploring_samples_come_with_their_exact_probabilities(epsilon, k):
     assert int(observed.sum()) == n
     assert ((observed - expected) ** 2 / expected).sum() < 22.46  # 6 degrees of freedom, p = 0.001
     assert torch.allclose(drawn.logprobs[0, :, 0].exp(), table[START][first], atol=1e-6)
-    plain = torch.tensor(TABLE)[START][first] * (1 - epsilon)
+    plain = own[START][first] * (1 - epsilon)
     assert torch.allclose(drawn.floor[0, :, 0], table[START][first] - plain, atol=1e-6)
 
 
 def test_exploration_of_tokens_that_cannot_be_said_never_happens():
     drawn, _ = run(samples=5_000, length=1, epsilon=0.9, top_k=4)
     assert not (drawn.tokens == 0).any()
+
+
+def test_nothing_is_added_after_the_end_of_a_row_that_stays_in_the_batch():
+    drawn, stepper = run(samples=64, length=8, table=[[0.0, 0.05, 0.6, 0.35]] * 4, epsilon=0.05, top_k=3)
+    assert stepper.seen[2] == 64 and not drawn.mask[0, :, 2].all()
+    assert drawn.floor[drawn.mask].all() and not drawn.floor[~drawn.mask].any()
 
 
 def test_without_exploration_nothing_is_added_and_samples_are_the_same():

@@ -58,6 +58,7 @@ def test_all_at_the_end():
     assert early_share(found, mask) == 0.0
     half = torch.tensor([[[-0.5, 0.5, 0.0], [0.25, 0.0, 0.0], [0.25, 0.0, 0.0]]])
     assert early_share(half, mask) == pytest.approx(0.5)
+    assert early_share(torch.zeros(1, 3, 3), mask) == 0.0
 
 
 @pytest.mark.parametrize("reward", [DENSE, MIXED])

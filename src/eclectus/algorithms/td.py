@@ -36,7 +36,7 @@ def n_step_targets(
     targets = gamma**steps * later[:, steps : steps + width]
     for k in range(steps):
         targets = targets + gamma**k * padded[:, k : k + width]
-    return targets * mask
+    return targets
 
 
 def best_values(values: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
