@@ -403,7 +403,7 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         (
             "the divisor is that of the micro-batch",
             "size=work.size,",
-            "size=StepSize(float(part.actions.shape[0] * part.samples), work.size.tokens, work.size.sources, work.size.drawn),",
+            "size=replace(work.size, sequences=float(part.actions.shape[0] * part.samples)),",
         ),
         ("rewards are those of other sources", "work.rewards[rows].flatten()", "work.rewards[: len(rows)].flatten()"),
         ("what exploration adds is forgotten", "torch.where(part.actions, mixed, logprobs)", "logprobs"),
