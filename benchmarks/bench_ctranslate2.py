@@ -8,6 +8,7 @@ length without end-of-sequence, so that both make the same number of tokens, and
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import models
@@ -101,6 +102,9 @@ def evaluation(name: str, policy: PretrainedPolicy, runs: int) -> None:
 
 
 def main() -> None:
+    if find_spec("ctranslate2") is None:
+        print("against CTranslate2: left out, ctranslate2 is not installed")
+        return
     heading("CTranslate2")
     for name, make, runs in (("shipped base", models.shipped, 5), ("Marian-base size", models.marian_base, 3)):
         evaluation(name, make(), runs)
