@@ -63,7 +63,7 @@ def test_samples_of_an_engine_are_scored_by_the_policy_and_weighted(tmp_path, mo
     (row,) = steps_of(tmp_path)
     assert row["logprob_mismatch"] < 1e-4
     assert row["engine_mismatch"] == pytest.approx(float(ratios.abs()[drawn.mask].mean()), rel=1e-3)
-    assert row["engine_truncated"] == pytest.approx(float((known > cap - 1e-6).float().mean()))
+    assert row["engine_truncated"] == pytest.approx(float((known > cap - 1e-6).float().mean()), abs=1e-5)
     assert (row["engine_truncated"] > 0.05) == (cap < 2)
     assert row["engine_ess"] == pytest.approx(float(known.sum() ** 2 / len(known) / (known**2).sum()), rel=1e-3)
 
@@ -141,7 +141,6 @@ def test_a_whole_run_by_ctranslate2_resumes_to_the_same_weights_and_translations
         ({"reinforce__engine": {"type": "vlm"}}, r"config: 'reinforce\.engine\.type': rollouts: unknown type 'vlm'"),
         ({"evaluation__engine": {"type": "native", "x": 1}}, r"unknown key 'evaluation\.engine\.x'"),
         ({"reinforce__engine": OFF, "reinforce__explore": {"epsilon": 0.1}}, r"set reinforce\.explore\.epsilon: 0"),
-        ({"reinforce__engine": OFF, "reinforce__algorithm": {"type": "q_learning"}}, "the algorithm 'q_learning'"),
     ],
 )
 def test_what_an_engine_cannot_do_is_refused_before_anything_is_written(corpus, tmp_path, changes, message):
@@ -150,9 +149,10 @@ def test_what_an_engine_cannot_do_is_refused_before_anything_is_written(corpus, 
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
-def test_prefixes_of_references_are_refused(corpus, tmp_path):
-    config = settings(corpus, reinforce__engine=OFF, reinforce__algorithm={"type": "mixer"})
-    tasks = [task.model_copy(update={"references": True}) for task in config.reinforce.tasks]
+@pytest.mark.parametrize("kind", ["mixer", "q_learning"])
+def test_samples_that_are_not_the_models_own_are_refused(corpus, tmp_path, kind):
+    config = settings(corpus, reinforce__engine=OFF, reinforce__algorithm={"type": kind})
+    tasks = [task.model_copy(update={"references": True, "mle": 0.0}) for task in config.reinforce.tasks]
     config.reinforce = config.reinforce.model_copy(update={"tasks": tasks})
-    with pytest.raises(ConfigError, match="'mixer', which follow values or begin with a part of the reference"):
+    with pytest.raises(ConfigError, match=f"'{kind}', which follow values or begin with a part of the reference"):
         run.start(config, tmp_path / "run")
