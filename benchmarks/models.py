@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers.processors import TemplateProcessing
@@ -90,8 +91,9 @@ def reinforcer(
     samples: int = 8,
     tokens: int = 32,
     learning_rate: float = STILL,
+    engine: dict[str, Any] | None = None,
 ) -> Reinforcer:
-    """The training loop as a run has it, with chrF++ against the references as its reward."""
+    """The training loop as a run has it, with chrF++ against the references as its reward; None: its own sampler."""
     folder = Path(tempfile.mkdtemp(prefix="eclectus-bench-"))
     task = TaskConfig.model_validate(
         {
@@ -103,6 +105,7 @@ def reinforcer(
         {
             "tasks": [task], "steps": 10**6, "segments": len(rows), "samples": samples, "max_length": tokens,
             "learning_rate": learning_rate, "warmup": 0, "decay": False, "samples_every": 10**6,
+            "engine": engine or {"type": "native"},
         }
     )  # fmt: skip
     reward = CompositeReward(task.reward, RewardContext(["en", "es"]))

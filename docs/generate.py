@@ -18,6 +18,7 @@ from eclectus import config, registry, schedule
 from eclectus.algorithms.base import Algorithm
 from eclectus.corpora.base import Corpus
 from eclectus.rewards.base import Reward
+from eclectus.rollouts.engine import Engine
 
 PAGE = Path(__file__).parent / "configuration.md"
 
@@ -33,6 +34,7 @@ PARTS: list[tuple[str, type[BaseModel]]] = [
     ("reinforce.explore", config.ExploreConfig),
     ("reinforce.kl", config.KlConfig),
     ("reinforce.entropy", config.EntropyConfig),
+    ("reinforce.correction", config.CorrectionConfig),
     ("reinforce.tasks.N", config.TaskConfig),
     ("reinforce.tasks.N.reward", config.RewardConfig),
     ("reinforce.tasks.N.reward.terms.N", config.RewardTermConfig),
@@ -44,6 +46,7 @@ PARTS: list[tuple[str, type[BaseModel]]] = [
 ROOMS: list[tuple[str, str, type]] = [
     ("corpora", "`data.corpora.N`", Corpus),
     ("algorithms", "`reinforce.algorithm`", Algorithm),
+    ("rollouts", "`reinforce.engine` and `evaluation.engine`", Engine),
     ("rewards", "the `terms` and `gates` of a task's `reward`", Reward),
 ]
 

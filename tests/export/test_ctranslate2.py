@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
 from eclectus.cli import app
+from eclectus.config import LoraConfig
 from eclectus.errors import ModelError, RunError
 from eclectus.export.ctranslate2 import export
 from eclectus.policies.causal import CausalPolicy
@@ -17,6 +18,7 @@ from eclectus.policies.new_language import add_languages
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
 from eclectus.segment import Segment
+from tests.policies.test_guide import random_guide
 from tests.policies.tiny_models import SEQ2SEQ, build
 from tests.tiny import segments, tiny_policy
 
@@ -50,11 +52,12 @@ class Exported:
 
     def translate(self, rows, beams=1):
         sources, prefixes = self.inputs(rows)
-        # Its count includes the prefix.
+        # Its count and its results include the prefix, but not what the decoder starts with.
+        begin = len(prefixes[0]) - self.begins_with_language
         results = self.translator.translate_batch(
-            sources, target_prefix=prefixes, beam_size=beams, max_decoding_length=12 + len(prefixes[0])
+            sources, target_prefix=prefixes, beam_size=beams, max_decoding_length=12 + begin
         )
-        texts = [row.hypotheses[0][len(prefixes[0]) :] for row in results]
+        texts = [row.hypotheses[0][begin:] for row in results]
         return self.policy.detokenize([self.tokenizer.convert_tokens_to_ids(text) for text in texts])
 
     def scores(self, rows, targets):
@@ -112,6 +115,19 @@ def test_quantised_weights_are_smaller_and_near(tmp_path):
 def test_decoder_only_models_are_refused(tmp_path):
     with pytest.raises(ModelError, match="models of type 'llama' are decoder-only"):
         export(CausalPolicy(*build("llama", tmp_path)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_would_be_lost_is_refused(tmp_path):
+    guided = tiny_policy()
+    guided.follow(random_guide(guided))
+    with pytest.raises(ModelError, match=r"export: the model follows values \(guide\.json\)"):
+        export(guided, tmp_path / "out")
+    pytest.importorskip("peft", reason="needs the extra lora")
+    routed = tiny_policy()
+    routed.adapt(LoraConfig(per_language=True), "x", ["es", "fr"], 1)
+    with pytest.raises(ModelError, match="export: the model has an adapter for each language"):
+        export(routed, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

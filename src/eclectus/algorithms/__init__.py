@@ -7,6 +7,7 @@ SUPPORT = {
     "kl",
     "coefficients",
     "critic",
+    "importance",
     "returns",
     "store",
     "tabular",

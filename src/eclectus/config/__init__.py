@@ -12,7 +12,6 @@ from eclectus.config.models import (
     DenoisingConfig,
     EntropyConfig,
     EvaluationConfig,
-    ExploreConfig,
     FewShotConfig,
     KlConfig,
     LoraConfig,
@@ -26,10 +25,12 @@ from eclectus.config.models import (
     TaskConfig,
 )
 from eclectus.config.reward import RewardConfig, RewardGateConfig, RewardTermConfig
+from eclectus.config.sampling import CorrectionConfig, ExploreConfig
 
 __all__ = [
     "Component",
     "Control",
+    "CorrectionConfig",
     "DataConfig",
     "DenoisingConfig",
     "EntropyConfig",

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from eclectus.config.base import Component, Model
 from eclectus.config.reward import RewardConfig
+from eclectus.config.sampling import CorrectionConfig, ExploreConfig
 from eclectus.schedule import Schedule, Scheduled, within
 
 
@@ -214,14 +215,6 @@ class TaskConfig(Model):
         return self
 
 
-class ExploreConfig(Model):
-    """Sampling from (1 - epsilon) * policy + epsilon * uniform over the `top_k` likeliest tokens, which is also what is
-    then trained: both sides know the exact probability."""
-
-    epsilon: float = Field(0.0, ge=0, lt=1, description="0: plain sampling")
-    top_k: int = Field(20, ge=0, description="0: every token that can be said; used with epsilon > 0")
-
-
 class KlConfig(Model):
     """How KL(policy || starting policy) is measured and held; its weight is each task's `kl`."""
 
@@ -264,6 +257,13 @@ class ReinforceConfig(Model):
     )
     temperature: Scheduled = Field(1.0, description="sampling temperature, above 0; it enters the log-probability")
     explore: ExploreConfig = ExploreConfig()
+    engine: Component = Field(
+        Component(type="native"),
+        description="what draws the samples: native, the policy's own sampler, or ctranslate2, with its options",
+    )
+    correction: CorrectionConfig = Field(
+        CorrectionConfig(), description="for samples that another engine than native drew"
+    )
     kl: KlConfig = KlConfig()
     entropy: EntropyConfig = EntropyConfig()
     max_length: int = Field(64, ge=2, description="tokens of a sampled translation, end-of-sequence included")
@@ -313,6 +313,11 @@ class EvaluationConfig(Model):
     directions: list[str] = Field(["*-*"], description="directions whose test set is scored at the end")
     dev_segments: int = Field(40, ge=1, description="dev segments per direction at each evaluation while training")
     beams: int = Field(1, ge=1, description="beam size; 1 is greedy")
+    engine: Component = Field(
+        Component(type="native"),
+        description="what translates the dev and the test set, as in reinforce.engine; another than native measures no"
+        " entropies",
+    )
     max_length: int = Field(96, ge=2)
     resamples: int = Field(1000, ge=100, description="paired bootstrap resamples")
 

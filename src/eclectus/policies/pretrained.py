@@ -14,7 +14,7 @@ from transformers import logging as transformers_logging
 
 from eclectus.config import LoraConfig
 from eclectus.errors import ModelError
-from eclectus.policies.adapters import Adapters, RoutedStepper, frozen_tensors
+from eclectus.policies.adapters import Adapters, RoutedStepper, frozen_tensors, merged
 from eclectus.policies.attention import NAME as ATTENTION
 from eclectus.policies.base import Policy, TokenScores
 from eclectus.policies.guide import Guide, added_to_output
@@ -150,6 +150,15 @@ class PretrainedPolicy(Policy):
         self._adapters = adapters
         self.model.eval()
         self._trainable = [parameter.requires_grad for parameter in self.model.parameters()]
+
+    @property
+    def has_routed_adapters(self) -> bool:
+        """Whether each target language has an adapter of its own."""
+        return self._adapters is not None and self._adapters.routing is not None
+
+    def plain_model(self) -> Any:
+        """The model without adapters beside it: one for all languages is added to the weights."""
+        return self.model if self._adapters is None else merged(self.model)
 
     def token_scores(
         self: P,

@@ -11,6 +11,7 @@ import torch
 
 from eclectus.algorithms.advantages import judged
 from eclectus.algorithms.base import AdvantageInputs, Algorithm, Signals
+from eclectus.algorithms.importance import weighted
 from eclectus.config import ReinforceConfig
 from eclectus.policies.base import Policy
 from eclectus.policies.source import Source
@@ -26,6 +27,7 @@ from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.rewarding import as_rollouts, reward_step
+from eclectus.training.sampling import Sampled, Sampler
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
@@ -79,6 +81,7 @@ class Reinforcer:
         self.guard = Guard(config.stop_fall)
         self.watch = PartWatch(self.tasks)
         self.renewed = renewed
+        self.sampler = Sampler(policy, config)
         if renewed is not None:
             renewed.model = policy
         self.step, self.seconds = 0, 0.0
@@ -125,8 +128,9 @@ class Reinforcer:
         owners = [task for task, _ in batch]
         segments = [segment for _, segment in batch]
         sampling = self._sampling()
-        rollouts = self._sample(segments, sampling)
-        greedy = self._greedy(segments) if self.algorithm.needs_greedy else None
+        drawn = self._sample(segments, sampling)
+        rollouts = drawn.rollouts
+        greedy = self.sampler.greedy(segments) if self.algorithm.needs_greedy else None
         sampled = time.monotonic()
         judged_too = greedy
         if self.algorithm.judges_references:
@@ -136,6 +140,8 @@ class Reinforcer:
         sources, device = self.policy.tokenize_sources(segments), self.policy.device
         signals = self._signals(segments, sources, rollouts, rewards, others, sampling)
         advantages, learns = signals.advantages.to(device), self.algorithm.policy_learns(self.step)
+        if drawn.weights is not None:
+            advantages = weighted(advantages, drawn.weights)
         work = Update(
             sources=sources,
             rollouts=rollouts,
@@ -170,6 +176,7 @@ class Reinforcer:
         values |= {
             **sums,
             **signals.metrics,
+            **drawn.metrics,
             "zero_signal": float((advantages.flatten(1).abs().amax(dim=1) == 0).float().mean()),
             "samples_per_second": rollouts.finished.numel() / (ended - started),
             "tokens_per_second": tokens / (ended - started),
@@ -242,17 +249,14 @@ class Reinforcer:
         temperature = value_at(self.config.temperature, self.step)
         return Sampling(temperature, self.config.max_length, explore.epsilon, explore.top_k)
 
-    def _sample(self, segments: Sequence[Segment], sampling: Sampling) -> Rollouts:
+    def _sample(self, segments: Sequence[Segment], sampling: Sampling) -> Sampled:
         generator = torch.Generator().manual_seed(derive(self.seed, self.stage, "sample", self.step))
         prefixes = None
         if self.algorithm.needs_references:
             references = self.policy.tokenize_targets([segment.reference or "" for segment in segments])
             forced = self.algorithm.forced(self.step, [len(tokens) for tokens in references])
             prefixes = [tokens[:count] for tokens, count in zip(references, forced, strict=True)]
-        return self.policy.sample(segments, self.config.samples, sampling, generator, prefixes)
-
-    def _greedy(self, segments: Sequence[Segment]) -> Rollouts:
-        return self.policy.sample(segments, 1, Sampling(0.0, self.config.max_length), None)
+        return self.sampler(segments, sampling, generator, prefixes)
 
     def _evaluate(self) -> str | None:
         """Score the dev set with the mean weights, keep them if they are the best, and ask the stop rule."""

@@ -38,6 +38,7 @@ from eclectus.training.directions import check_sampling
 from eclectus.training.model_card import write_card
 from eclectus.training.reinforce import Reinforcer
 from eclectus.training.renewed import RenewedPolicies
+from eclectus.training.sampling import check_engines
 from eclectus.training.supervised import Trained, train_supervised
 from eclectus.training.tasks import Task, build_tasks
 from eclectus.training.testbench import TestBench, groups, test_segments
@@ -91,7 +92,7 @@ class Run:
         self.dataset.check(directions)
         limit = self.config.evaluation.dev_segments
         rows = {direction(s, t): self.dataset.pairs("dev", s, t)[:limit] for s, t in directions}
-        return DevSet(rows, self.languages)
+        return DevSet(rows, self.languages, self.config.evaluation.engine)
 
     def translate(self, segments: Sequence[Segment]) -> list[str]:
         """Greedy translations by the starting policy, for rewards and controls."""
@@ -193,6 +194,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     if config.reinforce is not None:
         algorithm = build_algorithm(config.reinforce)
         tasks = _tasks(run, config.reinforce)
+    check_engines(config, policy, algorithm)
     # Written once everything is checked: after a mistake the folder is still empty and can be used again.
     ckpt.write_atomic(folder / "config.yaml", cfg.dump(config))
     ckpt.write_atomic(folder / "data.json", json.dumps(dataset.describe(), ensure_ascii=False, indent=1))

@@ -16,6 +16,7 @@ from eclectus.evaluation import translations
 from eclectus.evaluation.results import Group, Results, System
 from eclectus.languages import Direction, direction, expand_directions
 from eclectus.policies.base import Policy
+from eclectus.rollouts.engine import engine_of
 from eclectus.segment import Segment
 from eclectus.training.checkpoint import write_atomic
 
@@ -77,8 +78,9 @@ class TestBench:
         if self._kept(system):
             return
         flat = [segment for rows in self.segments.values() for segment in rows]
-        if self.config.beams > 1:
-            texts, entropies = policy.beam_search(flat, self.config.beams, self.config.max_length), None
+        engine = engine_of(self.config.engine, policy, "evaluation.engine")
+        if self.config.beams > 1 or engine is not None:
+            texts, entropies = (engine or policy).beam_search(flat, self.config.beams, self.config.max_length), None
         else:
             texts, entropies = policy.translate_with_entropy(flat, self.config.max_length)
         self._keep(system, _split(self.segments, texts), _split(self.segments, entropies) if entropies else {})

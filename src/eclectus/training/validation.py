@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from eclectus.config import Component
 from eclectus.evaluation.metrics import DirectionScores, Scorer
 from eclectus.policies.base import Policy
+from eclectus.rollouts.engine import NATIVE, engine_of
 from eclectus.segment import Segment
 
 
@@ -33,15 +35,20 @@ class DevSet:
     Args:
         segments: by direction, each with a reference.
         languages: the run's languages, for language identification.
+        engine: what translates; None: the policy itself.
     """
 
-    def __init__(self, segments: Mapping[str, Sequence[Segment]], languages: Sequence[str]) -> None:
+    def __init__(
+        self, segments: Mapping[str, Sequence[Segment]], languages: Sequence[str], engine: Component | None = None
+    ) -> None:
+        self._engine = engine or Component(type=NATIVE)
         self.segments = {direction: list(rows) for direction, rows in segments.items()}
         self._scorers = {direction: Scorer(rows, languages) for direction, rows in self.segments.items()}
 
     def translate(self, policy: Policy, max_length: int) -> dict[str, list[str]]:
         """Greedy translations by direction, all directions in one go so that batches are full."""
-        texts = iter(policy.translate([s for rows in self.segments.values() for s in rows], max_length))
+        translator = engine_of(self._engine, policy, "evaluation.engine") or policy
+        texts = iter(translator.translate([s for rows in self.segments.values() for s in rows], max_length))
         return {direction: [next(texts) for _ in rows] for direction, rows in self.segments.items()}
 
     def score(self, outputs: Mapping[str, Sequence[str]], directions: Sequence[str] | None = None) -> DevScores:

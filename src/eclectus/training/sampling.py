@@ -1,0 +1,103 @@
+"""The samples of each step, by the policy's own sampler or by another engine, whose samples are weighted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from eclectus.algorithms.base import Algorithm
+from eclectus.algorithms.importance import effective_share, truncated_weights
+from eclectus.algorithms.value_based import ValueBased
+from eclectus.config import ReinforceConfig, RunConfig
+from eclectus.errors import ConfigError
+from eclectus.policies.base import Policy
+from eclectus.rollouts.base import Rollouts, Sampling
+from eclectus.rollouts.engine import engine_of
+from eclectus.segment import Segment
+from eclectus.training import passes
+
+_PLACE = "reinforce.engine"
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Samples of a step.
+
+    Args:
+        rollouts: with the log-probabilities of the policy.
+        weights: importance weights, see `importance.truncated_weights`; None: the policy drew them itself.
+        metrics: how far the engine is from the policy: `engine_mismatch`, the mean of |log pi - log mu| over tokens in
+            nats; `engine_ess`, the effective share of the samples; `engine_truncated`, the share of weights that the
+            cap has cut.
+    """
+
+    rollouts: Rollouts
+    weights: torch.Tensor | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class Sampler:
+    """Draws from a policy as `reinforce.engine` says."""
+
+    def __init__(self, policy: Policy, config: ReinforceConfig) -> None:
+        self.policy, self.config = policy, config
+        self.engine = engine_of(config.engine, policy, _PLACE)
+
+    def __call__(
+        self,
+        segments: Sequence[Segment],
+        sampling: Sampling,
+        generator: torch.Generator,
+        prefixes: Sequence[Sequence[int]] | None = None,
+    ) -> Sampled:
+        """Draw the samples of each segment; `prefixes` as in `Policy.sample`, for the policy's own sampler only."""
+        if self.engine is None:
+            return Sampled(self.policy.sample(segments, self.config.samples, sampling, generator, prefixes))
+        drawn = self.engine.sample(segments, self.config.samples, sampling, generator)
+        return self._corrected(segments, drawn, sampling.temperature)
+
+    def greedy(self, segments: Sequence[Segment]) -> Rollouts:
+        """The greedy translation of each segment."""
+        sampling = Sampling(0.0, self.config.max_length)
+        return (self.policy if self.engine is None else self.engine).sample(segments, 1, sampling, None)
+
+    def _corrected(self, segments: Sequence[Segment], drawn: Rollouts, temperature: float) -> Sampled:
+        """Samples of an engine with the policy's log-probabilities, and what makes up for the difference."""
+        sources, budget = self.policy.tokenize_sources(segments), self.config.micro_batch_tokens
+        own = passes.logprobs(self.policy, sources, drawn, temperature, budget)
+        correction = self.config.correction
+        weights = truncated_weights(own, drawn.logprobs, drawn.mask, correction.cap, correction.level)
+        known = weights.flatten() if correction.level == "sequence" else weights[drawn.mask]
+        apart = (own - drawn.logprobs).abs().sum() / drawn.mask.sum()
+        metrics = {
+            "engine_mismatch": float(apart),
+            "engine_ess": effective_share(known),
+            "engine_truncated": float((known >= correction.cap).float().mean()),
+        }
+        return Sampled(replace(drawn, logprobs=own), weights, metrics)
+
+
+def check_engines(config: RunConfig, policy: Policy, algorithm: Algorithm | None) -> None:
+    """Refuse at the door an engine that cannot draw what a run asks for.
+
+    Raises:
+        ConfigError: there is none of this type, it cannot run the model, a wrong option, or samples that an engine
+            cannot draw.
+        RunError: it is not installed.
+    """
+    engine_of(config.evaluation.engine, policy, "evaluation.engine")
+    if config.reinforce is None or engine_of(config.reinforce.engine, policy, _PLACE) is None:
+        return
+    kind = config.reinforce.engine.type
+    if config.reinforce.explore.epsilon:
+        raise ConfigError(
+            f"config: '{_PLACE}': '{kind}' samples from the policy alone; set reinforce.explore.epsilon: 0, or take"
+            " the engine 'native'"
+        )
+    if isinstance(algorithm, ValueBased) or (algorithm is not None and algorithm.needs_references):
+        raise ConfigError(
+            f"config: '{_PLACE}': '{kind}' cannot draw the samples of the algorithm '{algorithm.name}', which"
+            " follow values or begin with a part of the reference; take the engine 'native'"
+        )

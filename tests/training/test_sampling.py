@@ -1,0 +1,158 @@
+"""A run whose samples another engine draws: weighted, learning, resumed to the same weights, or refused at the door."""
+
+import json
+
+import pytest
+import torch
+
+from eclectus.algorithms.advantages import leave_one_out
+from eclectus.errors import ConfigError
+from eclectus.rollouts.engine import Engine
+from eclectus.training import run
+from eclectus.training.tracking import Tracker
+from tests.toy import learn, mean, reinforcer, steps_of, stop_after
+from tests.training.test_run import corpus, lines, same_weights, settings
+
+__all__ = ["corpus"]
+CTRANSLATE2 = {"type": "ctranslate2"}
+
+
+class Off(Engine):
+    """Samples of a copy of the policy whose weights were disturbed."""
+
+    def sample(self, segments, samples, sampling, generator):
+        other = self.policy.copy()
+        noise = torch.Generator().manual_seed(3)
+        with torch.no_grad():
+            for parameter in other.model.parameters():
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=noise))
+        self.drawn = other.sample(segments, samples, sampling, generator)
+        return self.drawn
+
+    def translate(self, segments, max_length):
+        return self.policy.translate(segments, max_length)
+
+    def beam_search(self, segments, beams, max_length):
+        return self.policy.beam_search(segments, beams, max_length)
+
+
+OFF = {"type": "tests.training.test_sampling:Off"}
+
+
+@pytest.mark.parametrize(("level", "cap"), [("sequence", 1.1), ("sequence", 100.0), ("token", 1.1)])
+def test_samples_of_an_engine_are_scored_by_the_policy_and_weighted(tmp_path, monkeypatch, level, cap):
+    trainer = reinforcer(tmp_path, engine=OFF, correction={"level": level, "cap": cap}, steps=1, temperature=1.3)
+    policy, seen = trainer.policy.copy(), []
+    update = trainer.updater.__class__.__call__
+    monkeypatch.setattr(trainer.updater.__class__, "__call__", lambda *a: (seen.append(a[1]), update(*a))[1])
+    trainer.train()
+    (work,), drawn = seen, trainer.sampler.engine.drawn
+    own = policy.token_logprobs(work.sources, drawn.tokens, drawn.mask, 1.3).detach()
+    assert torch.equal(work.rollouts.tokens, drawn.tokens)
+    assert torch.allclose(work.rollouts.logprobs, own, atol=1e-5)
+    ratios = own - drawn.logprobs
+    assert ratios.abs().max() > 0.1
+    plain = leave_one_out(work.rewards)
+    if level == "sequence":
+        weights = ratios.sum(dim=-1).exp().clamp(max=cap)
+        expected, known = plain * weights, weights.flatten()
+    else:
+        weights = ratios.exp().clamp(max=cap)
+        expected, known = plain[..., None] * weights * drawn.mask, weights[drawn.mask]
+    assert torch.allclose(work.advantages, expected, atol=1e-5)
+    (row,) = steps_of(tmp_path)
+    assert row["logprob_mismatch"] < 1e-4
+    assert row["engine_mismatch"] == pytest.approx(float(ratios.abs()[drawn.mask].mean()), rel=1e-3)
+    assert row["engine_truncated"] == pytest.approx(float((known > cap - 1e-6).float().mean()), abs=1e-5)
+    assert (row["engine_truncated"] > 0.05) == (cap < 2)
+    assert row["engine_ess"] == pytest.approx(float(known.sum() ** 2 / len(known) / (known**2).sum()), rel=1e-3)
+
+
+def test_the_own_sampler_needs_no_weights(tmp_path):
+    row = learn(tmp_path, steps=1)[0]
+    assert not any(name.startswith("engine") for name in row)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("rloo", {"engine": CTRANSLATE2, "samples": 8}),
+        ("grpo", {"engine": CTRANSLATE2 | {"compute_type": "int8"}, "samples": 8, "correction": {"level": "token"}}),
+    ],
+)
+def test_it_learns_from_samples_of_ctranslate2(tmp_path, name, changes):
+    library = pytest.importorskip("ctranslate2", reason="needs the extra ctranslate2")
+    kind = changes["engine"].get("compute_type", "float32")
+    if kind not in library.get_supported_compute_types("cpu"):
+        pytest.skip(f"CTranslate2 has no {kind} on this processor")
+    rows = learn(tmp_path, "reverse", name, steps=100, **changes)
+    assert mean(rows[:3]) < 0.72
+    assert mean(rows[-10:]) > 0.75
+    apart = [row["engine_mismatch"] for row in rows]
+    assert max(apart) < 1e-4 if kind == "float32" else 1e-3 < max(apart) < 0.2
+    assert min(row["engine_ess"] for row in rows) > 0.8
+
+
+def test_stopped_and_resumed_equals_uninterrupted(tmp_path):
+    pytest.importorskip("ctranslate2", reason="needs the extra ctranslate2")
+    # Greedy translations too.
+    options = {"name": "self_critical", "engine": CTRANSLATE2, "steps": 6, "samples": 2}
+    whole = reinforcer(tmp_path / "whole", **options)
+    whole.train()
+    stopped = reinforcer(tmp_path / "stopped", **options)
+    stop_after(stopped, 3)
+    assert not stopped.train().complete
+    again = reinforcer(tmp_path / "stopped", **options)
+    again.train(resume=True)
+    for one, two in zip(whole.policy.model.parameters(), again.policy.model.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_whole_run_by_ctranslate2_resumes_to_the_same_weights_and_translations(corpus, tmp_path, monkeypatch):
+    pytest.importorskip("ctranslate2", reason="needs the extra ctranslate2")
+    config = settings(corpus, reinforce__engine=CTRANSLATE2, evaluation__engine=CTRANSLATE2)
+    run.start(config, tmp_path / "run")
+    advance = Tracker.advance
+
+    def interrupt(self, at, note):
+        advance(self, at, note)
+        self.stop_requested = not note.startswith("loss") and at >= 3
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracker, "advance", interrupt)
+        with pytest.raises(run.InterruptedRunError):
+            run.start(config, tmp_path / "stopped")
+    run.resume(tmp_path / "stopped")
+    assert same_weights(tmp_path / "run", tmp_path / "stopped")
+    steps = [row for row in lines(tmp_path / "run") if row["kind"] == "step"]
+    assert [row["step"] for row in steps] == [1, 2, 3, 4, 5, 6]
+    assert all(row["engine_mismatch"] < 1e-4 for row in steps)
+    # The policy itself finds the same translations.
+    native = settings(corpus, reinforce__engine=CTRANSLATE2)
+    run.start(native, tmp_path / "native")
+    one, two = (json.loads((tmp_path / name / "outputs" / "rl.json").read_text()) for name in ("run", "native"))
+    assert one["outputs"] == two["outputs"]
+    assert two["entropies"] and not one["entropies"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reinforce__engine": {"type": "vlm"}}, r"config: 'reinforce\.engine\.type': rollouts: unknown type 'vlm'"),
+        ({"evaluation__engine": {"type": "native", "x": 1}}, r"unknown key 'evaluation\.engine\.x'"),
+        ({"reinforce__engine": OFF, "reinforce__explore": {"epsilon": 0.1}}, r"set reinforce\.explore\.epsilon: 0"),
+    ],
+)
+def test_what_an_engine_cannot_do_is_refused_before_anything_is_written(corpus, tmp_path, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        run.start(settings(corpus, **changes), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+@pytest.mark.parametrize("kind", ["mixer", "q_learning"])
+def test_samples_that_are_not_the_models_own_are_refused(corpus, tmp_path, kind):
+    config = settings(corpus, reinforce__engine=OFF, reinforce__algorithm={"type": kind})
+    tasks = [task.model_copy(update={"references": True, "mle": 0.0}) for task in config.reinforce.tasks]
+    config.reinforce = config.reinforce.model_copy(update={"tasks": tasks})
+    with pytest.raises(ConfigError, match=f"'{kind}', which follow values or begin with a part of the reference"):
+        run.start(config, tmp_path / "run")
