@@ -3,7 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-slow mutation lint type format bench clean
+VENV4 := .venv-transformers4
+
+.PHONY: quickstart test test-slow test-transformers4 mutation lint type format bench clean
 
 $(VENV)/.quickstart: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +27,15 @@ test: $(VENV)/.test  ## all tests but the slow ones
 
 test-slow: $(VENV)/.test  ## the tests that train for minutes
 	$(BIN)/python -m pytest -m slow --timeout 3600
+
+$(VENV4)/.test: pyproject.toml
+	$(PYTHON) -m venv $(VENV4)
+	$(VENV4)/bin/pip install --quiet --upgrade pip
+	$(VENV4)/bin/pip install --quiet -e ".[test]" "transformers>=4.57.6,<5"
+	touch $@
+
+test-transformers4: $(VENV4)/.test  ## models, sampling and training with the last transformers 4
+	$(VENV4)/bin/python -m pytest tests/test_base.py tests/policies tests/rollouts tests/training
 
 mutation: $(VENV)/.test  ## small mistakes in the core, which the tests must notice
 	$(BIN)/python -W ignore -m tests.mutation.run
@@ -48,5 +59,5 @@ bench: $(VENV)/.bench  ## speed against peers, as ratios measured in one run
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV4) build dist .pytest_cache .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

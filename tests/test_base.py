@@ -1,8 +1,13 @@
 """The base model that ships with the package."""
 
+import json
 import re
+from hashlib import sha256
+from random import Random
 
 import pytest
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
 
 from eclectus import config as cfg
 from eclectus import recipes
@@ -13,6 +18,7 @@ from eclectus.policies.load import base_folder, load_policy
 from eclectus.segment import Segment
 
 LANGUAGES = ["en", "es", "pt", "fr", "de", "it", "ca", "gl", "cy"]
+DIGEST = "8963d9426f8acfd1338ac399089a545d3b0b527653452cb19858dda09888deee"
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +44,27 @@ def test_size_and_languages(base):
 )
 def test_it_translates(base, source, target, text, expected):
     assert base[0].translate([Segment(text, source, target)]) == [expected]
+
+
+def test_its_tokenizer_files_say_the_same_to_transformers_4_and_5():
+    """Against the tokenizers library alone, which knows nothing of transformers' own settings."""
+    tokenizer = AutoTokenizer.from_pretrained(base_folder())
+    plain = Tokenizer.from_file(str(base_folder() / "tokenizer.json"))
+    tags = [f">>{language}<<" for language in LANGUAGES]
+    pieces = sorted(plain.get_vocab())
+    random = Random(1)
+    texts = ["".join(random.choices(pieces, k=random.randint(1, 20))).replace("▁", " ") for _ in range(2000)]
+    texts += [f"{random.choice(tags)} {text}" for text in texts[:500]]
+    texts += ["".join(chr(random.randrange(32, 0xD800)) for _ in range(12)) for _ in range(500)]
+    texts += ["", " ", "a  b", "caf\u00e9 cafe\u0301", "</s> <pad>", "\u200b\ufeff", "👩🏽‍🚀 12,5 %"]
+    rows = tokenizer(texts).input_ids
+    assert rows == [encoded.ids for encoded in plain.encode_batch(texts)]
+    decoded = tokenizer.batch_decode(rows, skip_special_tokens=True)
+    assert decoded == plain.decode_batch(rows, skip_special_tokens=True)
+    # Recorded with transformers 5.23 and tokenizers 0.23.3.
+    assert sha256(json.dumps([rows, decoded]).encode()).hexdigest() == DIGEST
+    assert set(tokenizer.all_special_tokens) == {"<pad>", "</s>", "<unk>", *tags}
+    assert not tokenizer.clean_up_tokenization_spaces
 
 
 def test_its_card_names_recipe_data_and_scores():

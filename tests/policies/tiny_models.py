@@ -16,6 +16,9 @@ from tests.tiny import SENTENCES
 
 TEXTS = [sentence for texts in SENTENCES.values() for sentence in texts]
 FAIRSEQ = ["<s>", "<pad>", "</s>", "<unk>"]
+SENTENCEPIECE = ["<unk>", "<s>", "</s>"]
+T5_SPECIALS = ["<pad>", "</s>", "<unk>"]
+BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 SHAPE = {
     "d_model": 16,
     "encoder_layers": 2,
@@ -37,7 +40,8 @@ def bpe(specials: Sequence[str], *, bytes_: bool = False, size: int = 200) -> tu
     """Vocabulary and merges, the special tokens first."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False) if bytes_ else pre_tokenizers.Metaspace()
-    alphabet = pre_tokenizers.ByteLevel.alphabet() if bytes_ else list("▁0123456789:\n.")
+    # The library probes a vocabulary for stop texts with "abcdef".
+    alphabet = pre_tokenizers.ByteLevel.alphabet() if bytes_ else list("▁0123456789:\n.abcdef")
     trainer = trainers.BpeTrainer(
         vocab_size=size + (256 if bytes_ else 0),
         special_tokens=list(specials),
@@ -52,6 +56,41 @@ def bpe(specials: Sequence[str], *, bytes_: bool = False, size: int = 200) -> tu
 def unigram(specials: Sequence[str]) -> list[tuple[str, float]]:
     """Pieces with scores, the special tokens first, longer pieces likelier; the library's own training is not exact."""
     return [(piece, 0.0 if piece in specials else len(piece) - 10.0) for piece in bpe(specials, size=120)[0]]
+
+
+def ranked(specials: Sequence[str], size: int) -> list[tuple[str, float]]:
+    """The same for byte-pair encoding: the earlier a piece was merged, the higher its score."""
+    return [(piece, 0.0 if piece in specials else -float(i)) for i, piece in enumerate(bpe(specials, size=size)[0])]
+
+
+def from_pieces(kind: str, folder: Path, file: str, scored: Sequence[tuple[str, float]], **options: Any) -> Any:
+    """A tokenizer class made by transformers, 4 or 5, from a SentencePiece model of these pieces."""
+    proto = pytest.importorskip("sentencepiece.sentencepiece_model_pb2")
+    types = proto.ModelProto.SentencePiece
+    names = {"<unk>": types.UNKNOWN} | dict.fromkeys(["<s>", "</s>", "<pad>", "<bos>", "<eos>"], types.CONTROL)
+    model = proto.ModelProto()
+    unigram_ = kind not in {"Nllb", "Llama", "Gemma"}
+    model.trainer_spec.model_type = proto.TrainerSpec.UNIGRAM if unigram_ else proto.TrainerSpec.BPE
+    model.trainer_spec.unk_id = [piece for piece, _ in scored].index("<unk>")
+    for piece, score in scored:
+        byte = piece.startswith("<0x")
+        model.trainer_spec.byte_fallback |= byte
+        usual = types.USER_DEFINED if piece.startswith("<") else types.NORMAL
+        model.pieces.add(piece=piece, score=score, type=types.BYTE if byte else names.get(piece, usual))
+    made = folder / "pieces"
+    made.mkdir(exist_ok=True)
+    (made / file).write_bytes(model.SerializeToString())
+    return getattr(transformers, f"{kind}TokenizerFast").from_pretrained(made, **options)
+
+
+def from_merges(kind: str, folder: Path, specials: Sequence[str]) -> Any:
+    """A tokenizer class made by transformers from the two files of a byte-level byte-pair encoding."""
+    vocabulary, merges = bpe(specials, bytes_=True)
+    made = folder / "merges"
+    made.mkdir(exist_ok=True)
+    (made / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    (made / "merges.txt").write_text("\n".join(["#version: 0.2", *map(" ".join, merges)]), encoding="utf-8")
+    return getattr(transformers, f"{kind}TokenizerFast").from_pretrained(made)
 
 
 def sentencepiece_model(folder: Path, name: str) -> str:
@@ -75,17 +114,23 @@ def pieces(file: str) -> list[str]:
     return [processor.IdToPiece(i) for i in range(3, processor.GetPieceSize())]
 
 
+def _nllb_tokenizer(folder: Path, **options: Any) -> Any:
+    from transformers.models.nllb.tokenization_nllb import FAIRSEQ_LANGUAGE_CODES
+
+    # transformers 5 forgets the languages of a SentencePiece file.
+    options["additional_special_tokens"] = FAIRSEQ_LANGUAGE_CODES
+    return from_pieces("Nllb", folder, "sentencepiece.bpe.model", ranked(SENTENCEPIECE, 199), **options)
+
+
 def nllb(folder: Path) -> tuple[Any, Any]:
-    vocabulary, merges = bpe(FAIRSEQ)
-    tokenizer = transformers.NllbTokenizer(vocab=vocabulary, merges=merges)
+    tokenizer = _nllb_tokenizer(folder)
     config = transformers.M2M100Config(**SHAPE, vocab_size=len(tokenizer) + 2, scale_embedding=True)
     return transformers.M2M100ForConditionalGeneration(config), tokenizer
 
 
 def nllb_legacy(folder: Path) -> tuple[Any, Any]:
     model, _ = nllb(folder)
-    vocabulary, merges = bpe(FAIRSEQ)
-    return model, transformers.NllbTokenizer(vocab=vocabulary, merges=merges, legacy_behaviour=True)
+    return model, _nllb_tokenizer(folder, legacy_behaviour=True)
 
 
 def m2m100(folder: Path) -> tuple[Any, Any]:
@@ -99,24 +144,20 @@ def m2m100(folder: Path) -> tuple[Any, Any]:
 
 
 def mbart50(folder: Path) -> tuple[Any, Any]:
-    tokenizer = transformers.MBart50Tokenizer(vocab=unigram(["<unk>", "<s>", "</s>"]))
+    tokenizer = from_pieces("MBart50", folder, "sentencepiece.bpe.model", unigram(SENTENCEPIECE))
     return transformers.MBartForConditionalGeneration(
         transformers.MBartConfig(**SHAPE, vocab_size=len(tokenizer))
     ), tokenizer
 
 
 def mbart25(folder: Path) -> tuple[Any, Any]:
-    from transformers.models.mbart.tokenization_mbart import FAIRSEQ_LANGUAGE_CODES
-
-    codes = [(code, 0.0) for code in FAIRSEQ_LANGUAGE_CODES]
-    tokenizer = transformers.MBartTokenizer(vocab=[*unigram(FAIRSEQ), *codes, ("<mask>", 0.0)])
+    tokenizer = from_pieces("MBart", folder, "sentencepiece.bpe.model", unigram(SENTENCEPIECE))
     config = transformers.MBartConfig(**SHAPE | {"decoder_start_token_id": None}, vocab_size=len(tokenizer))
     return transformers.MBartForConditionalGeneration(config), tokenizer
 
 
 def bart(folder: Path) -> tuple[Any, Any]:
-    vocabulary, merges = bpe([*FAIRSEQ, "<mask>"], bytes_=True)
-    tokenizer = transformers.BartTokenizer(vocab=vocabulary, merges=merges)
+    tokenizer = from_merges("Bart", folder, [*FAIRSEQ, "<mask>"])
     return transformers.BartForConditionalGeneration(
         transformers.BartConfig(**SHAPE, vocab_size=len(tokenizer))
     ), tokenizer
@@ -147,11 +188,11 @@ def _t5(tokenizer: Any, library: Any = transformers.T5ForConditionalGeneration, 
 
 
 def t5(folder: Path) -> tuple[Any, Any]:
-    return _t5(transformers.T5Tokenizer(vocab=unigram(["<pad>", "</s>", "<unk>"]), extra_ids=5))
+    return _t5(from_pieces("T5", folder, "spiece.model", unigram(T5_SPECIALS), extra_ids=5))
 
 
 def mt5(folder: Path) -> tuple[Any, Any]:
-    tokenizer = transformers.T5Tokenizer(vocab=unigram(["<pad>", "</s>", "<unk>"]), extra_ids=0)
+    tokenizer = from_pieces("T5", folder, "spiece.model", unigram(T5_SPECIALS), extra_ids=0)
     return _t5(
         tokenizer, transformers.MT5ForConditionalGeneration, feed_forward_proj="gated-gelu", tie_word_embeddings=False
     )
@@ -159,9 +200,7 @@ def mt5(folder: Path) -> tuple[Any, Any]:
 
 def madlad(folder: Path) -> tuple[Any, Any]:
     tags = [f"<2{code}>" for code in ("en", "es", "fr", "zh_Hant", "translate")]
-    vocabulary = unigram(["<unk>", "<s>", "</s>", *tags])
-    vocabulary = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), *vocabulary[3:]]
-    tokenizer = transformers.T5Tokenizer(vocab=vocabulary, extra_ids=0)
+    tokenizer = from_pieces("T5", folder, "spiece.model", unigram([*T5_SPECIALS, *tags]), extra_ids=0)
     tokenizer.add_tokens([transformers.AddedToken(tag, normalized=False, special=False) for tag in tags])
     return _t5(tokenizer, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
 
@@ -229,9 +268,8 @@ def _decoder(kind: str, tokenizer: Any, **options: Any) -> tuple[Any, Any]:
 
 def llama(folder: Path) -> tuple[Any, Any]:
     """A base model: no chat template, no padding token, bytes for what is not in the vocabulary."""
-    specials = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    vocabulary, merges = bpe(specials, size=450)
-    tokenizer = transformers.LlamaTokenizer(vocab=vocabulary, merges=merges, add_bos_token=True)
+    vocabulary = ranked([*SENTENCEPIECE, *BYTES], 450)
+    tokenizer = from_pieces("Llama", folder, "tokenizer.model", vocabulary, add_bos_token=True)
     return _decoder("Llama", tokenizer, tie_word_embeddings=False)
 
 
@@ -242,43 +280,47 @@ def mistral(folder: Path) -> tuple[Any, Any]:
     return _decoder("Mistral", tokenizer, sliding_window=9)
 
 
-def _qwen(kind: str, **options: Any) -> tuple[Any, Any]:
-    vocabulary, merges = bpe(["<|endoftext|>", "<|im_start|>", "<|im_end|>"], bytes_=True)
-    tokenizer = transformers.Qwen2Tokenizer(vocab=vocabulary, merges=merges)
+def _qwen(kind: str, folder: Path, **options: Any) -> tuple[Any, Any]:
+    tokenizer = from_merges("Qwen2", folder, ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
     tokenizer.chat_template = CHATML
     return _decoder(kind, tokenizer, **options)
 
 
 def qwen2(folder: Path) -> tuple[Any, Any]:
-    return _qwen("Qwen2", use_sliding_window=True, sliding_window=7, max_window_layers=1)
+    return _qwen("Qwen2", folder, use_sliding_window=True, sliding_window=7, max_window_layers=1)
 
 
 def qwen3(folder: Path) -> tuple[Any, Any]:
-    return _qwen("Qwen3")
+    return _qwen("Qwen3", folder)
 
 
-def _gemma(kind: str, **options: Any) -> tuple[Any, Any]:
-    vocabulary, merges = bpe(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>"])
-    tokenizer = transformers.GemmaTokenizer(vocab=vocabulary, merges=merges)
+def _gemma(kind: str, folder: Path, **options: Any) -> tuple[Any, Any]:
+    specials = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>", *BYTES]
+    tokenizer = from_pieces("Gemma", folder, "tokenizer.model", ranked(specials, 450))
     tokenizer.add_special_tokens({"additional_special_tokens": ["<start_of_turn>", "<end_of_turn>"]})
     tokenizer.chat_template = TURNS
     return _decoder(kind, tokenizer, **options)
 
 
 def gemma(folder: Path) -> tuple[Any, Any]:
-    return _gemma("Gemma")
+    return _gemma("Gemma", folder)
 
 
 def gemma2(folder: Path) -> tuple[Any, Any]:
     """Soft caps low enough to tell."""
     return _gemma(
-        "Gemma2", sliding_window=8, final_logit_softcapping=3.0, attn_logit_softcapping=1.5, query_pre_attn_scalar=6
+        "Gemma2",
+        folder,
+        sliding_window=8,
+        final_logit_softcapping=3.0,
+        attn_logit_softcapping=1.5,
+        query_pre_attn_scalar=6,
     )
 
 
 def gemma3(folder: Path) -> tuple[Any, Any]:
-    return _gemma("Gemma3Text", sliding_window=8, query_pre_attn_scalar=6)
+    return _gemma("Gemma3Text", folder, sliding_window=8, query_pre_attn_scalar=6)
 
 
 CAUSAL: dict[str, Callable[[Path], tuple[Any, Any]]] = {

@@ -17,6 +17,7 @@ import torch
 
 from eclectus.errors import ModelError, RunError
 from eclectus.policies.base import Policy
+from eclectus.policies.compat import save_tokenizer
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.segment import Segment
 
@@ -64,7 +65,7 @@ def export(policy: Policy, folder: Path, quantization: str | None = None) -> Non
 
     try:
         PolicyConverter().convert(str(folder), quantization=quantization)
-        policy.tokenizer.save_pretrained(folder)
+        save_tokenizer(policy.tokenizer, folder)
     except OSError as error:
         raise RunError(f"export: cannot write to '{folder}' ({error}); choose another folder") from error
 

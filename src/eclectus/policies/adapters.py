@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 
 from eclectus.config import LoraConfig
 from eclectus.errors import ModelError, nearest
+from eclectus.policies.compat import save_model
 from eclectus.rollouts.base import Stepper
 
 CONFIG_FILE = "adapter_config.json"
@@ -157,7 +158,7 @@ class Adapters:
     def save(self, model: Any, folder: Path) -> None:
         """Write a plain model if `merge`, else the adapters as peft writes them, one folder for each language."""
         if self.merge:
-            merged(model).save_pretrained(folder)
+            save_model(merged(model), folder)
             return
         peft = _peft()
         for name, settings in model.peft_config.items():

@@ -65,7 +65,8 @@ def shared_source_attention(
     Args:
         query: [n, H, T, D], n = B * G without a layout; key, value: [B, H / k, S, D], each head shared by k queries'
             heads (grouped-query attention); G = 1 is ordinary attention.
-        attention_mask: bool, true where a key may be seen, broadcastable to [B, H, T, S], or None.
+        attention_mask: bool, true where a key may be seen, broadcastable to [B, H, T, S], or None; as transformers 4
+            makes them, also numbers to add, 0 where a key may be seen.
         position_bias: T5's, [1, H, T, S], added to the scaled scores.
         softcap: Gemma 2's, scores become `softcap * tanh(score / softcap)`.
         layout: whose the rows are in cross-attention; self-attention, with as many key rows, pays it no attention.
@@ -75,6 +76,8 @@ def shared_source_attention(
     """
     rows, heads, length, width = query.shape
     sources = key.shape[0]
+    if attention_mask is not None and attention_mask.is_floating_point():
+        attention_mask = attention_mask == 0
     if key.shape[1] != heads:
         key, value = (x.repeat_interleave(heads // x.shape[1], dim=1) for x in (key, value))
     if rows == sources:

@@ -60,13 +60,17 @@ def shared_source_cache(layers: int, capacity: int) -> EncoderDecoderCache:
 
 
 def keep_rows(cache: EncoderDecoderCache, rows: torch.Tensor, sources: torch.Tensor | None) -> None:
-    """Drop all but these rows and sources, int64 indices; None: all sources."""
+    """Drop all but these rows and sources, int64 indices; None: all sources.
+
+    Where each row has its own copy of its source's keys and values, these go by rows as well.
+    """
     own: Any = cache.self_attention_cache.layers
     cross: Any = cache.cross_attention_cache.layers
-    for layer in own:
+    for layer, other in zip(own, cross, strict=True):
+        kept = rows if len(other.keys) == len(layer.keys) else sources
         layer.select(rows)
-    for layer in cross if sources is not None else ():
-        layer.keys, layer.values = layer.keys[sources], layer.values[sources]
+        if kept is not None:
+            other.keys, other.values = other.keys[kept], other.values[kept]
 
 
 class RepeatableLayer(DynamicLayer):
@@ -89,8 +93,8 @@ class RepeatableLayer(DynamicLayer):
         if self._before is not None:
             new = (torch.cat([self._before[0], new[0]], dim=-2), torch.cat([self._before[1], new[1]], dim=-2))
         if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
             self.keys, self.values = new
+            self.is_initialized = True
         return new
 
 

@@ -220,7 +220,7 @@ class CausalPolicy(PretrainedPolicy):
         """
         length, width = inputs.shape[1], seen.shape[1]
         positions = (seen.long().cumsum(dim=1) - 1).clamp(min=0)[:, width - length :]
-        output = self.model.base_model(
+        output = self.model.get_decoder()(
             input_ids=inputs,
             attention_mask=self._masks(seen, length),
             position_ids=positions,

@@ -24,6 +24,7 @@ from eclectus.errors import ModelError, RunError
 from eclectus.policies.adapters import adapted_base
 from eclectus.policies.causal import MODEL_TYPES as CAUSAL
 from eclectus.policies.causal import PROMPT_FILE, CausalPolicy
+from eclectus.policies.compat import check_tokenizer
 from eclectus.policies.families import families
 from eclectus.policies.folder import check_config, check_folder
 from eclectus.policies.gguf import check_gguf, float_weights, forget_quantisation, is_gguf
@@ -93,6 +94,7 @@ def _load(path: str, name: str, prompt: PromptConfig | None, beside: str, revisi
     with _one_sentence(path), _quiet():
         config = AutoConfig.from_pretrained(name, **options)
         check_config(path, config.to_dict(), known)
+        check_tokenizer(Path(name))
         tokenizer: Any = AutoTokenizer.from_pretrained(name, **options)
         causal = config.model_type in CAUSAL
         library: Any = AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM

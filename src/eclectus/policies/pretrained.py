@@ -17,6 +17,7 @@ from eclectus.errors import ModelError
 from eclectus.policies.adapters import Adapters, RoutedStepper, frozen_tensors, merged
 from eclectus.policies.attention import NAME as ATTENTION
 from eclectus.policies.base import Policy, TokenScores
+from eclectus.policies.compat import save_model, save_tokenizer, set_attention
 from eclectus.policies.guide import Guide, added_to_output
 from eclectus.policies.head import Predicted, divergences, entropies, logprobs, smoothed_cross_entropy
 from eclectus.policies.padding import pad_rows
@@ -62,7 +63,7 @@ class PretrainedPolicy(Policy):
     ) -> None:
         # Any: the library's own annotations do not describe a generating model.
         self.model: Any = model
-        self.model.set_attn_implementation(ATTENTION)
+        set_attention(self.model, ATTENTION)
         self.model.eval()
         self._trainable = [parameter.requires_grad for parameter in model.parameters()]
         self.tokenizer: Any = tokenizer
@@ -265,22 +266,22 @@ class PretrainedPolicy(Policy):
     @contextmanager
     def library_search(self, attention: str) -> Iterator[None]:
         """Have the library's own forward pass say what this policy says: its attention by name, and the guide."""
-        self.model.set_attn_implementation(attention)
+        set_attention(self.model, attention)
         try:
             with added_to_output(self.model, self.guide):
                 yield
         finally:
-            self.model.set_attn_implementation(ATTENTION)
+            set_attention(self.model, ATTENTION)
 
     def save_parts(self, path: Path) -> None:
         """Write the model as plain transformers reads it, or its adapters alone; the tokenizer; the guide, if any."""
         path.mkdir(parents=True, exist_ok=True)
         if self._adapters is None:
             own = {k: v for k, v in self.model.state_dict().items() if not k.startswith(f"{_GUIDE}.")}
-            self.model.save_pretrained(path, state_dict=own)
+            save_model(self.model, path, state_dict=own)
         else:
             self._adapters.save(self.model, path)
-        self.tokenizer.save_pretrained(path)
+        save_tokenizer(self.tokenizer, path)
         if self.guide is not None:
             self.guide.save(path)
 

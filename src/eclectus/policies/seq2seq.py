@@ -25,6 +25,7 @@ from eclectus.errors import ModelError
 from eclectus.languages import Direction
 from eclectus.policies.attention import Layout, layout_of
 from eclectus.policies.cache import keep_rows, shared_source_cache
+from eclectus.policies.compat import stack
 from eclectus.policies.families import families
 from eclectus.policies.families.base import Seq2SeqFamily
 from eclectus.policies.padding import like_lengths, pad_rows
@@ -159,7 +160,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
         ids, mask = ids.squeeze(1), mask[:, :, None, :]
         lengths = [len(source) for source in sources]
         batches = like_lengths(lengths, _ENCODER_PADDING) if self.device.type == "cpu" else []
-        encoder = self.model.get_encoder()
+        encoder = stack(self.model.get_encoder())
         if len(batches) <= 1:
             return encoder(input_ids=ids, attention_mask=mask).last_hidden_state, mask
         parts = []
@@ -174,7 +175,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
     def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
         states, mask = self.encode(sources)
         start = self._starts(sources).repeat_interleave(tokens.shape[1], dim=0)
-        output = self.model.get_decoder()(
+        output = stack(self.model.get_decoder())(
             input_ids=torch.cat([start, tokens.flatten(0, 1)[:, :-1]], dim=1),
             encoder_hidden_states=states,
             encoder_attention_mask=mask,
@@ -221,7 +222,7 @@ class _Stepper:
     def __init__(self, policy: Seq2SeqPolicy, sources: Sequence[Source], samples: int, max_length: int) -> None:
         self._policy = policy
         self._states, self._mask = policy.encode(sources)
-        self._decoder = policy.model.get_decoder()
+        self._decoder = stack(policy.model.get_decoder())
         self._owners = torch.arange(len(sources), device=policy.device).repeat_interleave(samples)
         self._layout: Layout | None = None
         begin = torch.tensor([source.start[:-1] for source in sources], dtype=torch.int64, device=policy.device)

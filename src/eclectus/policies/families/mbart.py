@@ -42,7 +42,7 @@ class MBart(Seq2SeqFamily):
 
     @property
     def _older(self) -> bool:
-        return type(self.tokenizer).__name__ == "MBartTokenizer"
+        return type(self.tokenizer).__name__.startswith("MBartTokenizer")  # transformers 4 has two kinds of it
 
     def affixes(self, segment: Segment) -> tuple[list[int], list[int]]:
         language = self.token(segment.source_lang)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 
 from eclectus.languages import Direction, name
+from eclectus.policies.compat import scales_output
 from eclectus.policies.families.base import Seq2SeqFamily, check_words
 from eclectus.segment import Segment
 
@@ -40,7 +41,7 @@ class T5(Seq2SeqFamily):
     @property
     def hidden_scale(self) -> float:  # type: ignore[override]
         # T5 of 2019 scales; T5 1.1, mT5 and MADLAD-400 do not.
-        return self.config.d_model**-0.5 if getattr(self.config, "scale_decoder_outputs", False) else 1.0
+        return self.config.d_model**-0.5 if scales_output(self.config) else 1.0
 
     def check_directions(self, directions: Sequence[Direction]) -> None:
         if not self.tokens:
