@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from eclectus.config.base import Component, Model
+from eclectus.config.compare import CompareConfig
 from eclectus.config.reward import RewardConfig
 from eclectus.schedule import Schedule, Scheduled, within
 
@@ -333,6 +334,7 @@ class RunConfig(Model):
     reinforce: ReinforceConfig | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
     controls: list[Control] = Field(default_factory=list)
+    compare: CompareConfig | None = Field(None, description="what `eclectus compare` varies; `train` takes no notice")
 
     @model_validator(mode="after")
     def _something_to_do(self) -> RunConfig:
