@@ -39,6 +39,7 @@ def test_several_runs_give_their_median_with_the_least_and_the_most():
     found = reach(curves, 30, 20)  # most never do, so there is no median
     assert (found.at, found.low, found.high, found.share) == (None, 7.5, None, None)
     assert reach(curves, 0, 20).at_most
+    assert reach(curves, 10, 0).share is None  # the other one was there before it began
 
 
 def test_the_stages_of_a_training_spend_one_after_the_other():
@@ -127,7 +128,7 @@ def test_the_tables_say_what_share_of_data_and_training_was_enough(comparison):
     }
     assert training[-1]["time"] == "30 s (100 %)"
     page = (comparison / efficiency.PAGE).read_text(encoding="utf-8")
-    assert page.count("<svg") == 3 and "3 runs not finished yet" in page and "957 (12 %)" in page
+    assert page.count("<svg") == 3 and "5 runs not finished yet" in page and "957 (12 %)" in page
     assert "| full | 500 | 15 s (50 %)" in (comparison / "efficiency.md").read_text(encoding="utf-8")
 
 

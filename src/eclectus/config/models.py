@@ -93,6 +93,12 @@ class PromptConfig(Model):
         None, description="texts that end a translation and are cut off; null: a line break without chat, none with it"
     )
 
+    @field_validator("chat", mode="before")
+    @classmethod
+    def _switch(cls, value: object) -> object:
+        # YAML reads a bare on or off as true or false.
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
     @field_validator("template")
     @classmethod
     def _known_fields(cls, value: str | None) -> str | None:

@@ -57,7 +57,7 @@ class Reach:
         low: of the run that needed least; None where none reached it.
         high: of the run that needed most; None where one never reached it.
         at_most: the median is where the curves begin, so less may have been enough.
-        share: `at`, as a share of what the other variant took.
+        share: `at`, as a share of what the other variant took; None where that is nothing.
     """
 
     at: float | None
@@ -108,7 +108,7 @@ def reach(curves: Sequence[Curve], bar: float, whole: float, *, log: bool = Fals
     places = [first_reached(curve, bar, log=log) for curve in curves]
     at, low, high = (None if math.isinf(place) else place for place in (median(places), min(places), max(places)))
     begins = at is not None and at <= median(curve.xs[0] for curve in curves)
-    return Reach(at, low, high, begins, None if at is None else at / whole)
+    return Reach(at, low, high, begins, at / whole if at is not None and whole else None)
 
 
 def training_curve(records: Sequence[logs.Record], cost: str) -> Curve:
