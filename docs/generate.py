@@ -41,6 +41,7 @@ PARTS: list[tuple[str, type[BaseModel]]] = [
     ("reinforce.tasks.N.reward.gates.N", config.RewardGateConfig),
     ("a schedule, for weight and strength", schedule.Schedule),
     ("evaluation", config.EvaluationConfig),
+    ("compare", config.CompareConfig),
 ]
 
 ROOMS: list[tuple[str, str, type]] = [

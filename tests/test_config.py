@@ -98,6 +98,13 @@ def test_settings_of_exploration_that_make_no_sense_are_refused(override, messag
         cfg.parse(MINIMAL + REINFORCE, [override])
 
 
+@pytest.mark.parametrize("wanted", ["on", "off", "auto"])
+def test_chat_is_switched_as_the_errors_say(wanted):
+    loaded = cfg.parse(MINIMAL.replace("new: {}", f"prompt: {{chat: {wanted}}}"))
+    assert loaded.policy.prompt.chat == wanted
+    assert cfg.parse(cfg.dump(loaded)) == loaded
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

@@ -16,7 +16,7 @@ from eclectus import registry
 from eclectus.algorithms.advantages import group_mean
 from eclectus.algorithms.base import AdvantageInputs, Algorithm
 from eclectus.cli import app
-from eclectus.config import DataConfig, PolicyConfig, ReinforceConfig, RewardConfig, TaskConfig
+from eclectus.config import CompareConfig, DataConfig, PolicyConfig, ReinforceConfig, RewardConfig, TaskConfig
 from eclectus.corpora.dataset import prepare
 from eclectus.rewards.base import Reward, RewardContext
 from eclectus.rewards.combine import CompositeReward
@@ -183,6 +183,8 @@ def test_settings_parse(code):
         assert RewardConfig(**values.get("reward", values))
     elif "tasks" in values:
         assert [TaskConfig(**task) for task in values["tasks"]]
+    elif "compare" in values:
+        assert CompareConfig(**values["compare"])
     elif "policy" in values:
         assert PolicyConfig(**values["policy"])
     else:

@@ -43,6 +43,7 @@ def main() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     # A reward of the user's own (`type: my_rewards:Ending`) may stand in this folder, which an installed command does
     # not import from; last, so that nothing here stands in for an installed package.
     sys.path.append(os.getcwd())
@@ -154,21 +155,25 @@ def compare(
         list[str] | None,
         typer.Option("--variant", metavar="NAME: KEY=VALUE; ...", help="A variant by its settings; several allowed."),
     ] = None,
-    seeds: Annotated[str, typer.Option(help="Seeds of the runs of each variant.")] = "1,2,3",
+    seeds: Annotated[
+        str | None, typer.Option(help="Seeds of the runs of each variant; default: as CONFIG says, or 1,2,3.")
+    ] = None,
     output: Annotated[Path, typer.Option(help="Folder for the runs; the same command goes on there.")] = Path(
         "runs/compare"
     ),
     overrides: Overrides = None,
 ) -> None:
-    """Compare algorithms or settings over several seeds.
+    """Compare algorithms, settings or sizes of data over seeds.
 
-    Writes a table with intervals over seeds, and curves over time and over samples.
+    Writes a table with intervals over seeds, and curves over time and over samples. What CONFIG says under `compare` is
+    run where neither --algorithms nor --variant is given.
     """
     from eclectus import config
 
     path = Path(recipe)
     loaded = _load(recipe, overrides)
-    numbers = [part.strip() for part in seeds.split(",")]
+    plan = loaded.compare or config.CompareConfig()
+    numbers = [part.strip() for part in seeds.split(",")] if seeds is not None else [str(seed) for seed in plan.seeds]
     if not all(part.isdigit() for part in numbers):
         raise ConfigError(f"compare: --seeds '{seeds}' must be whole numbers with commas between, as in 1,2,3")
     # After the configuration is checked: this import takes seconds.
@@ -176,8 +181,16 @@ def compare(
 
     chosen = [comparing.algorithm(part.strip()) for part in algorithms.split(",") if part.strip()]
     chosen += [comparing.Variant.parse(text) for text in variants or []]
+    planned = [comparing.Variant(name, tuple(changes)) for name, changes in plan.chosen.items()]
     page = comparing.compare(
-        config.dump(loaded), chosen, [int(part) for part in numbers], output, _console(False), name=path.name
+        config.dump(loaded),
+        chosen or planned,
+        [int(part) for part in numbers],
+        output,
+        _console(False),
+        name=path.name,
+        pairs=plan.pairs,
+        against=None if chosen else plan.against,
     )
     print(page.with_suffix(".md").read_text(encoding="utf-8"))
     print(f"comparison: {page}")

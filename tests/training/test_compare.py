@@ -6,8 +6,12 @@ import pytest
 import yaml
 from rich.console import Console
 
+from eclectus import config as cfg
 from eclectus.errors import ConfigError, RunError
+from eclectus.training import compare as comparing
+from eclectus.training import run as single
 from eclectus.training.compare import Variant, algorithm, compare
+from tests.test_cli import eclectus
 
 TEXT = """
 title: numbers
@@ -15,7 +19,7 @@ threads: 1
 device: cpu
 data: {{languages: [en, es], corpora: [{{type: tsv, path: {corpus}, header: true}}], dev: 8, test: 8}}
 policy: {{new: {{vocabulary: 120, d_model: 16, heads: 2, encoder_layers: 1, decoder_layers: 1, ffn: 32}}}}
-supervised: {{steps: 4, batch_tokens: 200, warmup: 2, evaluate_every: 4}}
+supervised: {{directions: [en-es], steps: 4, batch_tokens: 200, warmup: 2, evaluate_every: 4}}
 reinforce:
   steps: 2
   segments: 4
@@ -86,3 +90,69 @@ def test_mistakes_are_found_before_anything_runs(text, tmp_path, variants, seeds
 def test_a_variant_has_a_name_and_settings(wrong):
     with pytest.raises(ConfigError, match="is not of the form"):
         Variant.parse(wrong)
+
+
+GROWING = """
+compare:
+  pairs: [20, 60]
+  against: scratch
+  seeds: [3]
+  variants:
+    shipped: [policy.new=null, policy.path=base]
+    left-out: null
+    scratch: []
+"""
+
+
+def test_a_file_that_says_what_it_compares_is_one_command(text, tmp_path, monkeypatch):
+    # Processes of their own are seen above; here they would only cost time.
+    monkeypatch.setattr(comparing, "_run", lambda run, _: single.start(cfg.load(run.with_suffix(".yaml")), run))
+    path, folder = tmp_path / "growing.yaml", tmp_path / "runs"
+    path.write_text(text + GROWING, encoding="utf-8")
+    outcome = eclectus("compare", path, "--output", folder)
+    assert outcome.code == 0, outcome
+    assert sorted(run.parent.name for run in folder.glob("*/seed-3")) == [
+        "scratch-20",
+        "scratch-60",
+        "shipped-20",
+        "shipped-60",
+    ]
+    for run in folder.glob("*/seed-3"):
+        config = cfg.load(run / "config.yaml")
+        assert config.data.max_pairs == {"es": int(run.parent.name.rpartition("-")[2])}
+        assert (config.policy.new is None, config.seed, config.compare) == ("shipped" in run.parent.name, 3, None)
+        systems = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))["systems"]
+        assert [s["name"] for s in systems] == [*(["loaded"] if config.policy.new is None else []), "base", "rl"]
+    tables = {table["title"].split(" for ")[0]: table for table in json.loads((folder / "efficiency.json").read_text())}
+    assert [(r["variant"], r["pairs"]) for r in tables["Test chrF++"]["rows"]] == [
+        ("shipped", "20"),
+        ("shipped", "60"),
+        ("scratch", "20"),
+        ("scratch", "60"),
+    ]
+    # The shipped model knows these numbers already; random weights after four steps know nothing.
+    assert tables["Pairs needed"]["rows"][0]["as loaded"].startswith("≤ 20 (")
+    assert "0 s (0.0 %)" in outcome.out or "0 s (0 %)" in outcome.out
+    assert f"comparison: {folder / 'efficiency.html'}" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("  against: scratch", "  against: scrach"), "'scrach' is not among the variants"),
+        (("  against: scratch", "  against: left-out"), "'left-out' is not among the variants"),
+        (("pairs: [20, 60]", "pairs: [60, 20]"), "each once, the smallest first"),
+        (("pairs: [20, 60]", "pairs: []"), "so give pairs, or drop it"),
+        (("left-out", "left/out"), "'left/out' names a folder"),
+        (("seeds: [3]", "seeds: []"), "compare.seeds"),
+        (("directions: [en-es], steps", "directions: [es-en], steps"), "both with the same directions"),
+        (("scratch: []", "scratch: [supervised.steps=many]"), "growing.yaml, scratch|supervised.steps"),
+    ],
+)
+def test_a_comparison_that_cannot_be_drawn_is_refused(text, tmp_path, change, message):
+    path = tmp_path / "growing.yaml"
+    path.write_text((text + GROWING).replace(*change), encoding="utf-8")
+    outcome = eclectus("compare", path, "--output", tmp_path / "runs")
+    assert outcome.code == 2 and not (tmp_path / "runs").exists()
+    assert outcome.err.count("\n") == 1
+    assert any(part in outcome.err for part in message.split("|")), outcome.err

@@ -8,10 +8,15 @@ import yaml
 from safetensors.torch import load_file
 
 from eclectus import config as cfg
+from eclectus.corpora.dataset import prepare
 from eclectus.errors import ConfigError, DataError, EclectusError, RunError
+from eclectus.languages import direction, expand_directions
+from eclectus.policies.load import load_policy
 from eclectus.rewards.fluency import Fluency
+from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import run
+from eclectus.training.batches import PairBatches
 from eclectus.training.tracking import Tracker
 
 NUMBERS = {
@@ -132,6 +137,41 @@ def test_interrupted_and_resumed_equals_uninterrupted(corpus, finished, tmp_path
     assert same_weights(finished, folder)
     steps = [row["step"] for row in lines(folder) if row["kind"] == "step"]
     assert steps == [1, 2, 3, 4, 5, 6]
+    spent, again = (
+        [(r["stage"], r["step"], r["tokens"]) for r in lines(f) if r["kind"] == "dev"] for f in (finished, folder)
+    )
+    assert spent == again
+
+
+def test_a_training_that_only_harms_keeps_the_loaded_model(corpus, finished, tmp_path):
+    config = settings(corpus, policy={"path": str(finished / "model")}, supervised__learning_rate=3.0, reinforce=None)
+    run.start(config, tmp_path / "harmed")
+    dev = [row for row in lines(tmp_path / "harmed") if row["kind"] == "dev"]
+    assert [(row["step"], row["selected"]) for row in dev] == [(0, True), (6, False), (12, False)]
+    assert (dev[0]["seconds"], dev[0]["tokens"]) == (0, 0) and dev[1]["tokens"] > 0
+    assert same_weights(finished, tmp_path / "harmed")
+    results = json.loads((tmp_path / "harmed" / "evaluation.json").read_text(encoding="utf-8"))
+    assert [(s["name"], s["role"]) for s in results["systems"]] == [("loaded", "base"), ("supervised", "system")]
+    assert all(scores["loaded"] == scores["supervised"] for scores in results["scores"].values())
+
+
+def test_dev_records_count_the_tokens_that_were_trained_on(corpus, tmp_path):
+    config = settings(corpus, reinforce__steps=1, supervised__steps=2, supervised__evaluate_every=1)
+    run.start(config, tmp_path / "run")
+    policy, _ = load_policy(str(tmp_path / "run" / "model"))
+    dataset = prepare(config.data, config.data.split_seed)
+    pairs = {
+        direction(s, t): dataset.pairs("train", s, t)
+        for s, t in expand_directions(config.supervised.directions, config.data.languages)
+    }
+    batches = PairBatches(policy, pairs, 200, config.supervised.temperature, derive(config.seed, "supervised"))
+    counts = [sum(len(pair.source.ids) + len(pair.target) for pair in batches.next()) for _ in range(2)]
+    dev = {(r["stage"], r["step"]): r["tokens"] for r in lines(tmp_path / "run") if r["kind"] == "dev"}
+    assert [dev["supervised", 1], dev["supervised", 2]] == [counts[0], sum(counts)]
+    (step,) = [row for row in lines(tmp_path / "run") if row["kind"] == "step"]
+    # 6 sources, 3 samples of each; `length` is the mean length of a sample.
+    assert dev["reinforce", 0] == 0
+    assert dev["reinforce", 1] > round(18 * step["length"]) + 6
 
 
 def test_models_of_the_rewards_are_saved_and_judge_again(corpus, tmp_path):

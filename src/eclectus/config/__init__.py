@@ -5,6 +5,7 @@ by their own file when the run is built, still before the first step.
 """
 
 from eclectus.config.base import Component, Model
+from eclectus.config.compare import CompareConfig
 from eclectus.config.files import RewardSettings, dump, load, parse, parse_reward, read
 from eclectus.config.models import (
     Control,
@@ -28,6 +29,7 @@ from eclectus.config.reward import RewardConfig, RewardGateConfig, RewardTermCon
 from eclectus.config.sampling import CorrectionConfig, ExploreConfig
 
 __all__ = [
+    "CompareConfig",
     "Component",
     "Control",
     "CorrectionConfig",

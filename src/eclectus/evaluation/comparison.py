@@ -95,14 +95,14 @@ def estimate(scores: Array, seed: int = 1) -> Estimate:
 
 def write(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
     """Write `comparison.html`, `comparison.md` and `comparison.json` from the runs that are finished."""
-    found = [_finished(folder, variant, seeds) for variant in variants]
+    found = [finished(folder, variant, seeds) for variant in variants]
     found = [part for part in found if part.results]
     if not found:
         return
     groups = found[0].results[0].groups
     tables = {group.name: _rows(group, found) for group in groups}
-    _replace(folder / "comparison.json", json.dumps(_plain(tables), indent=1, ensure_ascii=False))
-    _replace(folder / "comparison.md", markdown(groups, tables))
+    write_whole(folder / "comparison.json", json.dumps(_plain(tables), indent=1, ensure_ascii=False))
+    write_whole(folder / "comparison.md", markdown(groups, tables))
     page = environment().get_template("comparison.html")
     first = found[0].results[0]
     figures = [plot for i, group in enumerate(groups) for plot in _figures(i, group, tables[group.name], found)]
@@ -116,7 +116,7 @@ def write(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
         "signatures": first.signatures,
         "versions": first.versions,
     }
-    _replace(folder / PAGE, page.render(context))
+    write_whole(folder / PAGE, page.render(context))
 
 
 def markdown(groups: Sequence[Group], tables: Mapping[str, Sequence[Row]]) -> str:
@@ -150,7 +150,8 @@ def spread(found: Estimate, sign: bool = False) -> str:
     return value if found.low is None or found.high is None else f"{value} {interval(found.low, found.high)}"
 
 
-def _finished(folder: Path, variant: str, seeds: Sequence[int]) -> Finished:
+def finished(folder: Path, variant: str, seeds: Sequence[int]) -> Finished:
+    """The runs in `folder/<variant>/seed-<n>` that are finished."""
     part = Finished(variant)
     for seed in seeds:
         run = folder / variant / f"seed-{seed}"
@@ -298,7 +299,8 @@ def _plain(tables: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
     }
 
 
-def _replace(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
+    """Write a file, whole or not at all."""
     temporary = path.with_suffix(path.suffix + ".tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)

@@ -87,6 +87,7 @@ def lines(
     percent: bool = False,
     from_zero: bool = False,
     across: str = "step",
+    places: Sequence[float] = (),
     mark: float | None = None,
     note: str = "",
 ) -> Plot:
@@ -99,6 +100,7 @@ def lines(
         percent: values are shares, shown as per cent.
         from_zero: the axis begins at 0, for values whose size matters more than their wobble.
         across: what the horizontal axis counts.
+        places: values above 0 that were measured: they alone are marked on that axis, which is then logarithmic.
         mark: step of the chosen checkpoint, drawn as a vertical line.
         note: one sentence under the figure.
     """
@@ -122,7 +124,12 @@ def lines(
         if mark is not None:
             axes.axvline(mark, color=_INK, linewidth=0.8, linestyle=(0, (1, 2)))
         axes.set_xlabel(across)
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=_TICKS, integer=True))
+        if places:
+            axes.set_xscale("log")
+            axes.set_xticks(places, [f"{place:,.0f}" for place in places])
+            axes.set_xticks([], minor=True)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(6, steps=_TICKS, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=_TICKS))
         if percent or from_zero:
             axes.set_ylim(bottom=0)

@@ -1,8 +1,7 @@
-"""Many runs of one configuration: variants x seeds, each in a process of its own, resumable at any point."""
+"""Many runs of one configuration: variants x sizes of data x seeds, each in its own process, resumable at any point."""
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,14 +12,14 @@ from rich.console import Console
 
 from eclectus import config as cfg
 from eclectus.config import RunConfig
+from eclectus.config.compare import VARIANT_NAME
 from eclectus.errors import ConfigError, InterruptedRunError, RunError
-from eclectus.evaluation import comparison
+from eclectus.evaluation import comparison, efficiency
 from eclectus.evaluation.results import FILE
+from eclectus.languages import expand_directions
 from eclectus.training.checkpoint import write_atomic
 from eclectus.training.directions import check_sampling
 from eclectus.training.run import build_algorithm
-
-_NAME = re.compile(r"[\w.+-]+")
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Variant:
         """
         name, _, rest = text.partition(":")
         overrides = tuple(part.strip() for part in rest.split(";") if part.strip())
-        if not _NAME.fullmatch(name.strip()) or any("=" not in part for part in overrides):
+        if not VARIANT_NAME.fullmatch(name.strip()) or any("=" not in part for part in overrides):
             raise ConfigError(
                 f"compare: '{text}' is not of the form NAME: KEY=VALUE; KEY=VALUE,"
                 " as in 'warm: reinforce.temperature=1.2'"
@@ -58,9 +57,17 @@ def algorithm(kind: str) -> Variant:
 
 
 def compare(
-    text: str, variants: Sequence[Variant], seeds: Sequence[int], folder: Path, console: Console, name: str = "config"
+    text: str,
+    variants: Sequence[Variant],
+    seeds: Sequence[int],
+    folder: Path,
+    console: Console,
+    name: str = "config",
+    *,
+    pairs: Sequence[int] = (),
+    against: str | None = None,
 ) -> Path:
-    """Run every variant with every seed, and write table and figures anew after each run.
+    """Run every variant with every seed, and write tables and figures anew after each run.
 
     Args:
         text: the common configuration, YAML.
@@ -68,6 +75,9 @@ def compare(
         seeds: different numbers.
         folder: `folder/<variant>/seed-<n>` are run folders; what is finished there is not run again.
         name: the configuration's name, for errors.
+        pairs: run each variant with so many training pairs of each language beside the pivot, rising, in
+            `folder/<variant>-<pairs>`; the page then shows learning curves. Empty: with the data as they are.
+        against: see `CompareConfig`.
 
     Returns:
         Path of the page.
@@ -80,10 +90,13 @@ def compare(
     for what, values in (("variant", [v.name for v in variants]), ("seed", [str(s) for s in seeds])):
         if not values or len(set(values)) < len(values):
             raise ConfigError(f"compare: give at least one {what}, each once; got {', '.join(values) or 'none'}")
+    cells = _sized(variants, pairs, cfg.parse(text, name=name).data.languages) if pairs else list(variants)
     configs = {
-        (variant.name, seed): cfg.parse(text, [*variant.overrides, f"seed={seed}"], name=f"{name}, {variant.name}")
+        (cell.name, seed): cfg.parse(
+            text, [*cell.overrides, "compare=null", f"seed={seed}"], name=f"{name}, {cell.name}"
+        )
         for seed in seeds
-        for variant in variants
+        for cell in cells
     }
     for (variant_name, _), run_config in configs.items():
         if run_config.reinforce is None:
@@ -93,14 +106,46 @@ def compare(
             check_sampling(run_config.reinforce.direction_sampling)
         except ConfigError as error:
             raise ConfigError(f"compare: variant '{variant_name}': {error}") from error
+        if pairs:
+            _check_curve(run_config, name)
     _claim(folder, configs)
     for number, ((variant_name, seed), _) in enumerate(configs.items(), 1):
         run = folder / variant_name / f"seed-{seed}"
         if not (run / FILE).exists():
             console.print(f"run {number} of {len(configs)}: {variant_name}, seed {seed}", style="bold")
             _run(run, folder)
-        comparison.write(folder, list(dict.fromkeys(v.name for v in variants)), list(seeds))
-    return folder / comparison.PAGE
+        if pairs:
+            efficiency.write(folder, [variant.name for variant in variants], pairs, seeds, against)
+        else:
+            comparison.write(folder, [variant.name for variant in variants], list(seeds))
+    return folder / (efficiency.PAGE if pairs else comparison.PAGE)
+
+
+def _sized(variants: Sequence[Variant], pairs: Sequence[int], languages: Sequence[str]) -> list[Variant]:
+    """Each variant with each number of pairs."""
+    return [
+        Variant(
+            efficiency.cell(variant.name, count),
+            (*variant.overrides, f"data.max_pairs={dict.fromkeys(languages[1:], count)}"),
+        )
+        for variant in variants
+        for count in pairs
+    ]
+
+
+def _check_curve(config: RunConfig, name: str) -> None:
+    """Make sure that one curve can be drawn through both stages of a training.
+
+    Raises:
+        ConfigError: they train other directions, so that their dev scores are not of the same text.
+    """
+    tasks, languages = config.reinforce.tasks if config.reinforce is not None else [], config.data.languages
+    wanted = [set(expand_directions(task.directions, languages)) for task in tasks]
+    if config.supervised is None or wanted != [set(expand_directions(config.supervised.directions, languages))]:
+        raise ConfigError(
+            f"compare: '{name}' gives pairs, whose curves go through both stages of a training; give it a 'supervised'"
+            " part and one task, both with the same directions"
+        )
 
 
 def _claim(folder: Path, configs: dict[tuple[str, int], RunConfig]) -> None:

@@ -177,6 +177,7 @@ class _Control:
                 max_length=run.config.evaluation.max_length,
                 groups={task.name: task.directions for task in self.tasks},
                 seconds=seconds,
+                judge_start=True,  # as reinforcement learning does, which is never left worse on dev than it began
                 resume=run.resume,
             )
 

@@ -84,7 +84,7 @@ class Reinforcer:
         self.sampler = Sampler(policy, config)
         if renewed is not None:
             renewed.model = policy
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.tokens = 0, 0.0, 0
         self.best, self.best_step = float("-inf"), 0
 
     def train(self, resume: bool = False) -> Trained:
@@ -172,6 +172,7 @@ class Reinforcer:
         counts = count_parts(self.tasks, owners, rollouts.texts, rewards.parts)
         values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards, counts)
         tokens = int(rollouts.mask.sum())
+        self.tokens += tokens + sum(map(len, sources))
         values |= self.prompts.learn(owners, rewards.values.tolist())
         values |= {
             **sums,
@@ -279,7 +280,7 @@ class Reinforcer:
             "dev",
             self.stage,
             self.step,
-            {"score": score, **values, "selected": selected, "seconds": self.seconds},
+            {"score": score, **values, "selected": selected, "seconds": self.seconds, "tokens": self.tokens},
         )
         return self.guard.check(chrf, reward)
 
@@ -301,6 +302,7 @@ class Reinforcer:
         state = {
             "step": self.step,
             "seconds": self.seconds,
+            "tokens": self.tokens,
             "best": self.best,
             "best_step": self.best_step,
             "prompts": self.prompts.state_dict(),
@@ -322,7 +324,7 @@ class Reinforcer:
         state = found.state
         self.updater.load_tensors(found.tensors)
         self.updater.load_state_dict(state["updater"])
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step, self.seconds, self.tokens = state["step"], state["seconds"], state["tokens"]
         self.best, self.best_step = state["best"], state["best_step"]
         self.prompts.load_state_dict(state["prompts"])
         self.guard.load_state_dict(state["guard"])

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import torch
 from rich.console import Console
@@ -198,15 +198,21 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     # Written once everything is checked: after a mistake the folder is still empty and can be used again.
     ckpt.write_atomic(folder / "config.yaml", cfg.dump(config))
     ckpt.write_atomic(folder / "data.json", json.dumps(dataset.describe(), ensure_ascii=False, indent=1))
+    systems: list[System] = []
     if config.supervised is not None:
+        if config.policy.new is None:
+            role: Literal["base", "control"] = "base" if config.reinforce is None else "control"
+            description = "the model before any training"
+            systems.append(System(name="loaded", label="as loaded", role=role, description=description))
+            bench.add("loaded", policy)
         tracker.say("supervised training")
         supervised = _supervised(run, policy, config.supervised)
     run.base = policy.copy()
     if config.reinforce is None or algorithm is None:
-        systems = [System(name="supervised", label="supervised", role="system", **cost(supervised))]
+        systems.append(System(name="supervised", label="supervised", role="system", **cost(supervised)))
         bench.add("supervised", policy)
     else:
-        systems = [System(name="base", label="start", role="base", description="the model before RL")]
+        systems.append(System(name="base", label="start", role="base", description="the model before RL"))
         bench.add("base", run.base)
         tracker.say("reinforcement learning")
         trained = reinforce(run, policy, algorithm, config.reinforce, tasks, "reinforce")
@@ -288,6 +294,7 @@ def _supervised(run: Run, policy: Policy, config: SupervisedConfig) -> Trained:
             tracker=run.tracker,
             max_length=run.config.evaluation.max_length,
             texts=run.texts,
+            judge_start=run.config.policy.new is None,
             resume=run.resume,
         )
 
@@ -308,7 +315,9 @@ def _first_policy(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
         if few_shot.k and few_shot.pool is None:
             policy.use_examples(run.pairs(["*-*"]))
         elif few_shot.pool is not None:
-            policy.use_examples(read_pairs("policy.prompt.few_shot.pool", few_shot.pool, run.languages))
+            policy.use_examples(
+                read_pairs("policy.prompt.few_shot.pool", few_shot.pool, run.languages, root=config.data.root)
+            )
         lora = config.policy.lora
         if lora is not None:
             path = config.policy.path

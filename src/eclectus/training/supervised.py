@@ -44,6 +44,30 @@ class Trained:
     reason: str
 
 
+class _Best:
+    """The best weights so far by dev chrF++.
+
+    Args:
+        groups: directions by name, whose scores are logged apart.
+    """
+
+    def __init__(self, policy: Policy, dev: DevSet, groups: Mapping[str, Sequence[str]], max_length: int) -> None:
+        self._policy, self._dev, self._groups, self._max_length = policy, dev, groups, max_length
+        self.score, self.step, self.weights = float("-inf"), 0, ckpt.weights(policy.model)
+
+    def judge(self, step: int) -> dict[str, float | bool]:
+        """Score the weights as they are, keep them if they are the best, and return what is logged."""
+        outputs = self._dev.translate(self._policy, self._max_length)
+        score = self._dev.score(outputs).chrf
+        selected = score > self.score
+        if selected:
+            self.score, self.step, self.weights = score, step, ckpt.weights(self._policy.model)
+        named: dict[str, float] = {}
+        for group, directions in self._groups.items():
+            named |= self._dev.score(outputs, directions).named(group)
+        return {"score": score, **named, "selected": selected}
+
+
 def train_supervised(
     policy: Policy,
     config: SupervisedConfig,
@@ -59,6 +83,7 @@ def train_supervised(
     groups: Mapping[str, Sequence[str]] | None = None,
     seconds: float | None = None,
     keep_best: bool = True,
+    judge_start: bool = False,
     resume: bool = False,
 ) -> Trained:
     """Train `policy` in place and leave it at its best dev checkpoint.
@@ -72,6 +97,7 @@ def train_supervised(
         seconds: stop after this much training time instead of `config.steps` (for controls of equal time; such a
             training is not repeatable to the bit, because machines differ in speed).
         keep_best: False keeps the last weights.
+        judge_start: also score the weights that the training starts from, which are kept where nothing is better.
         resume: continue from the checkpoint in `folder`, to the same result as an uninterrupted run.
     """
     model, scaler = policy.model, loss_scaler(policy.autocast, policy.device)
@@ -85,38 +111,42 @@ def train_supervised(
         config.denoising,
         texts,
     )
-    step, best, best_step, spent, stale = 0, float("-inf"), 0, 0.0, 0
-    best_weights = ckpt.weights(model)
+    step, spent, stale, learned = 0, 0.0, 0, 0
+    best = _Best(policy, dev, groups or {"supervised": list(dev.segments)}, max_length)
     found = ckpt.latest(folder) if resume else None
     if found is not None:
         state = found.state
         ckpt.load_weights(model, found.tensors["model"])
         ckpt.load_optimizer_tensors(model, optimizer, found.tensors["optimizer"])
         scaler.load_state_dict(state["scaler"])
-        best_weights = found.tensors["best"]
+        best.score, best.step, best.weights = state["best"], state["best_step"], found.tensors["best"]
         batches.load_state_dict(state["batches"])
-        step, best, best_step = state["step"], state["best"], state["best_step"]
-        spent, stale = state["seconds"], state["stale"]
+        step = state["step"]
+        spent, stale, learned = state["seconds"], state["stale"], state["tokens"]
         tracker.forget_after(stage, step)
 
     def save() -> None:
         tensors = {
             "model": ckpt.weights(model),
-            "best": best_weights,
+            "best": best.weights,
             "optimizer": ckpt.optimizer_tensors(model, optimizer),
         }
         state = {
             "step": step,
-            "best": best,
-            "best_step": best_step,
+            "best": best.score,
+            "best_step": best.step,
             "stale": stale,
             "seconds": spent,
+            "tokens": learned,
             "batches": batches.state_dict(),
             "scaler": scaler.state_dict(),
         }
         ckpt.save(folder, step, ckpt.Checkpoint(tensors, state))
 
     reason = "all steps done"
+    if judge_start and found is None:
+        tracker.forget_after(stage, -1)
+        tracker.log("dev", stage, 0, {**best.judge(0), "seconds": 0.0, "tokens": 0})
     tokens, loss_sum, window = 0, 0.0, time.monotonic()
     # The bar counts steps, or seconds where the clock sets the end.
     with tracker.progress(stage, config.steps if seconds is None else round(seconds), step):
@@ -139,6 +169,7 @@ def train_supervised(
             (norm,) = update(optimizer, rate, config.max_grad_norm, scaler)
             model.eval()
             tokens, loss_sum = tokens + count, loss_sum + float(likelihood)
+            learned += count + sum(len(pair.source) for pair in batch)
             last = step == config.steps or (seconds is not None and spent + time.monotonic() - started >= seconds)
             if step % 20 == 0 or last:
                 speed = tokens / (time.monotonic() - window)
@@ -156,38 +187,21 @@ def train_supervised(
                 )
                 tracker.advance(
                     step if seconds is None else int(spent),
-                    f"loss {loss_sum / tokens:.3f}  dev {max(best, 0):.1f}  {speed:.0f} tok/s",
+                    f"loss {loss_sum / tokens:.3f}  dev {max(best.score, 0):.1f}  {speed:.0f} tok/s",
                 )
                 tokens, loss_sum, window = 0, 0.0, time.monotonic()
             evaluated = step % config.evaluate_every == 0 or last
             if evaluated:
-                outputs = dev.translate(policy, max_length)
-                scores = dev.score(outputs)
-                named: dict[str, float] = {}
-                for group, directions in (groups or {"supervised": list(dev.segments)}).items():
-                    named |= dev.score(outputs, directions).named(group)
-                selected = scores.chrf > best
-                if selected:
-                    best, best_step, stale, best_weights = scores.chrf, step, 0, ckpt.weights(model)
-                else:
-                    stale += 1
-                tracker.log(
-                    "dev",
-                    stage,
-                    step,
-                    {
-                        "score": scores.chrf,
-                        **named,
-                        "selected": selected,
-                        "seconds": spent + time.monotonic() - started,
-                    },
-                )
+                values = best.judge(step)
+                stale = 0 if values["selected"] else stale + 1
+                spending = {"seconds": spent + time.monotonic() - started, "tokens": learned}
+                tracker.log("dev", stage, step, {**values, **spending})
                 window = time.monotonic()
             spent += time.monotonic() - started
             if evaluated or tracker.stop_requested:
                 save()
             if tracker.stop_requested:
-                return Trained(step, best_step, best, spent, complete=False, reason="stopped by the user")
+                return Trained(step, best.step, best.score, spent, complete=False, reason="stopped by the user")
             if last:
                 reason = "all steps done" if step == config.steps else "time used up"
                 break
@@ -195,5 +209,5 @@ def train_supervised(
                 reason = f"no better dev score in {stale} evaluations"
                 break
     if keep_best:
-        ckpt.load_weights(model, best_weights)
-    return Trained(step, best_step, best, spent, complete=True, reason=reason)
+        ckpt.load_weights(model, best.weights)
+    return Trained(step, best.step, best.score, spent, complete=True, reason=reason)

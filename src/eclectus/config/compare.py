@@ -1,0 +1,48 @@
+"""What `eclectus compare` varies of a run."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import Field, model_validator
+
+from eclectus.config.base import Model
+
+VARIANT_NAME = re.compile(r"[\w.+-]+")
+"""Names a folder and a row."""
+
+
+class CompareConfig(Model):
+    """Variants of the run, each over sizes of the training data and over seeds; a run by itself takes no notice."""
+
+    variants: dict[str, list[str] | None] = Field(
+        default_factory=dict,
+        description="by name, the settings that it changes, as after `--set`; null leaves a variant out",
+    )
+    pairs: list[int] = Field(
+        default_factory=list,
+        description="sizes of the training data that each variant is run with, smallest first: `data.max_pairs` of"
+        " every language but the pivot; empty: the run's own data",
+    )
+    against: str | None = Field(
+        None, description="the variant whose quality with the most pairs the others are to reach with less"
+    )
+    seeds: list[int] = Field([1, 2, 3], min_length=1)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> CompareConfig:
+        for name in self.variants:
+            if not VARIANT_NAME.fullmatch(name):
+                raise ValueError(f"'{name}' names a folder; use letters, digits and . + - _")
+        if any(n < 1 for n in self.pairs) or self.pairs != sorted(set(self.pairs)):
+            raise ValueError("pairs are numbers above 0, each once, the smallest first")
+        if self.against is not None and self.variants.get(self.against) is None:
+            raise ValueError(f"against: '{self.against}' is not among the variants")
+        if self.against is not None and not self.pairs:
+            raise ValueError("against asks how few pairs are enough, so give pairs, or drop it")
+        return self
+
+    @property
+    def chosen(self) -> dict[str, list[str]]:
+        """The variants that are not left out."""
+        return {name: settings for name, settings in self.variants.items() if settings is not None}
