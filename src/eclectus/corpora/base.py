@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from eclectus import registry
@@ -44,12 +45,19 @@ class Corpus(ABC):
     class Options(registry.Options):
         """No options."""
 
+    root: Path | None = None
+    """Folder that relative paths stand in, `data.root`; None: the folder that the run is started in."""
+
     def __init__(self, options: registry.Options | None, languages: Sequence[str], seed: int) -> None:
         self.options = options if options is not None else type(self).Options()
         self.languages = list(languages)
         self.seed = seed
         self.dropped: Counter[str] = Counter()
         """Texts left out while reading, by reason."""
+
+    def locate(self, path: Path) -> Path:
+        """Return where a file of the options is."""
+        return path if self.root is None else self.root.expanduser() / path.expanduser()
 
     @property
     def name(self) -> str:

@@ -6,11 +6,13 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
 from typing import Any, Literal
 
 from eclectus import languages, registry
 from eclectus.config import Component, DataConfig
 from eclectus.corpora import splits
+from eclectus.corpora.apart import keep_apart
 from eclectus.corpora.base import Corpus, Entry
 from eclectus.corpora.clean import clean, normalise
 from eclectus.errors import ConfigError, DataError, nearest
@@ -149,11 +151,17 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
         DataError: a corpus that cannot be read, or splits of the user's own that share text.
     """
     languages.check(config.languages)
-    for tag in config.max_pairs:
-        if tag not in config.languages:
-            raise ConfigError(f"data.max_pairs: '{tag}' is not among data.languages{nearest(tag, config.languages)}")
+    for key, tags in (("max_pairs", config.max_pairs), ("apart", config.apart)):
+        for tag in tags:
+            if tag not in config.languages:
+                raise ConfigError(f"data.{key}: '{tag}' is not among data.languages{nearest(tag, config.languages)}")
+    if config.root is not None and not config.root.expanduser().is_dir():
+        raise DataError(
+            f"data.root: no folder '{config.root}' (looked in {Path.cwd()}); name the folder that holds the text, as in"
+            " --set data.root=FOLDER"
+        )
     corpora = [
-        _corpus(f"data.corpora.{index}", component, config.languages, seed)
+        _corpus(f"data.corpora.{index}", component, config.languages, seed, config.root)
         for index, component in enumerate(config.corpora)
     ]
     entries: list[Entry] = []
@@ -180,6 +188,8 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
     for entry, name in zip(entries, names, strict=True):
         if name is not None:
             parts[name].append(entry)  # type: ignore[index]
+    if config.apart:
+        parts["train"] = keep_apart(parts["train"], config.apart, seed)
     for part in parts.values():
         # A user's file keeps its order among itself: its ids are numbered lines, the hash is for the rest.
         part.sort(key=lambda e: "" if e.split != "auto" else splits.order(seed, splits.source_key(e, config.languages)))
@@ -190,18 +200,21 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
     return Dataset(config, parts, report)
 
 
-def read_pairs(where: str, component: Component, tags: Sequence[str], seed: int = 1) -> dict[str, list[Segment]]:
+def read_pairs(
+    where: str, component: Component, tags: Sequence[str], seed: int = 1, root: Path | None = None
+) -> dict[str, list[Segment]]:
     """Read one corpus that is not split, as pairs by direction.
 
     Args:
         where: the place in the configuration, for errors.
+        root: see `Corpus.root`.
 
     Raises:
         ConfigError: an unknown corpus or option.
         DataError: a corpus that cannot be read, or without pairs.
     """
     pairs: defaultdict[str, list[Segment]] = defaultdict(list)
-    for entry in _corpus(where, component, tags, seed).entries():
+    for entry in _corpus(where, component, tags, seed, root).entries():
         texts = {tag: text for tag in tags if (text := normalise(entry.texts.get(tag, "")))}
         for source, target in permutations(texts, 2):
             segment = Segment(texts[source], source, target, texts[target], entry.id)
@@ -211,10 +224,12 @@ def read_pairs(where: str, component: Component, tags: Sequence[str], seed: int 
     return dict(pairs)
 
 
-def _corpus(where: str, component: Component, tags: Sequence[str], seed: int) -> Corpus:
+def _corpus(where: str, component: Component, tags: Sequence[str], seed: int, root: Path | None) -> Corpus:
     kind = registry.find("corpora", component.type, Corpus)  # type: ignore[type-abstract]
     options = registry.parse_options(where, kind.Options, component.options)
-    return kind(options, tags, seed)
+    corpus = kind(options, tags, seed)
+    corpus.root = root
+    return corpus
 
 
 def _spread(segments: Sequence[Segment]) -> list[Segment]:

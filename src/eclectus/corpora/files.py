@@ -22,9 +22,9 @@ def read_lines(kind: str, path: Path) -> list[str]:
     try:
         data = path.expanduser().read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"{kind}: no file '{path}' (looked in {Path.cwd()}); check data.corpora.path") from error
+        raise DataError(f"{kind}: no file '{path}' (looked in {Path.cwd()}); check its path") from error
     except OSError as error:
-        raise DataError(f"{kind}: cannot read '{path}' ({error.strerror}); check data.corpora.path") from error
+        raise DataError(f"{kind}: cannot read '{path}' ({error.strerror}); check its path") from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -39,11 +39,11 @@ class Jsonl(Corpus):
     @property
     def signature(self) -> str:
         """For example `jsonl|path:en-gl.jsonl|lines:1200|sha256:0123456789ab`."""
-        return files.signature(self.name, self.options.path, len(self._lines))
+        return files.signature(self.name, self.locate(self.options.path), len(self._lines))
 
     @cached_property
     def _lines(self) -> list[str]:
-        return files.read_lines(self.name, self.options.path)
+        return files.read_lines(self.name, self.locate(self.options.path))
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries of each line that holds text: one, or as many as its longest list.

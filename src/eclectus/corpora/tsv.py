@@ -42,11 +42,11 @@ class Tsv(Corpus):
     @property
     def signature(self) -> str:
         """For example `tsv|path:en-gl.tsv|lines:1200|sha256:0123456789ab`."""
-        return files.signature(self.name, self.options.path, len(self._lines))
+        return files.signature(self.name, self.locate(self.options.path), len(self._lines))
 
     @cached_property
     def _lines(self) -> list[str]:
-        return files.read_lines(self.name, self.options.path)
+        return files.read_lines(self.name, self.locate(self.options.path))
 
     def entries(self) -> Iterator[Entry]:
         """Yield one entry for each line that is not blank.

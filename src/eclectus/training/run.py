@@ -306,7 +306,9 @@ def _first_policy(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
         if few_shot.k and few_shot.pool is None:
             policy.use_examples(run.pairs(["*-*"]))
         elif few_shot.pool is not None:
-            policy.use_examples(read_pairs("policy.prompt.few_shot.pool", few_shot.pool, run.languages))
+            policy.use_examples(
+                read_pairs("policy.prompt.few_shot.pool", few_shot.pool, run.languages, root=config.data.root)
+            )
         lora = config.policy.lora
         if lora is not None:
             path = config.policy.path
