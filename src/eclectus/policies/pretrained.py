@@ -18,7 +18,7 @@ from eclectus.policies.adapters import Adapters, RoutedStepper, frozen_tensors
 from eclectus.policies.attention import NAME as ATTENTION
 from eclectus.policies.base import Policy, TokenScores
 from eclectus.policies.guide import Guide, added_to_output
-from eclectus.policies.head import Predicted, divergences, entropies, logprobs, smoothed_cross_entropy
+from eclectus.policies.head import Predicted, divergences, entropies, label_ranks, logprobs, smoothed_cross_entropy
 from eclectus.policies.padding import pad_rows
 from eclectus.policies.precision import computing_in
 from eclectus.policies.recompute import recomputed
@@ -161,6 +161,7 @@ class PretrainedPolicy(Policy):
         entropy: bool = False,
         anchor: P | None = None,
         states: bool = False,
+        ranks: bool = False,
     ) -> TokenScores:
         wanted = mask.flatten(0, 1)
         labels = tokens.flatten(0, 1)[wanted]
@@ -181,6 +182,7 @@ class PretrainedPolicy(Policy):
             spread(entropies(own, temperature)) if entropy else None,
             divergence,
             _within(mask, hidden) if states else None,
+            spread(label_ranks(own, labels)) if ranks else None,
         )
 
     def hidden_states(self, sources: Sequence[Source], tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
