@@ -7,6 +7,7 @@ by their own file when the run is built, still before the first step.
 from eclectus.config.base import Component, Model
 from eclectus.config.files import RewardSettings, dump, load, parse, parse_reward, read
 from eclectus.config.models import (
+    BackTranslationConfig,
     Control,
     DataConfig,
     DenoisingConfig,
@@ -28,6 +29,7 @@ from eclectus.config.models import (
 from eclectus.config.reward import RewardConfig, RewardGateConfig, RewardTermConfig
 
 __all__ = [
+    "BackTranslationConfig",
     "Component",
     "Control",
     "DataConfig",
