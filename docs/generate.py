@@ -30,6 +30,8 @@ PARTS: list[tuple[str, type[BaseModel]]] = [
     ("policy.prompt", config.PromptConfig),
     ("policy.prompt.few_shot", config.FewShotConfig),
     ("supervised", config.SupervisedConfig),
+    ("supervised.denoising", config.DenoisingConfig),
+    ("back_translation", config.BackTranslationConfig),
     ("reinforce", config.ReinforceConfig),
     ("reinforce.explore", config.ExploreConfig),
     ("reinforce.kl", config.KlConfig),

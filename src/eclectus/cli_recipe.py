@@ -17,8 +17,9 @@ def list_recipes() -> None:
     """Name the packaged recipes."""
     from eclectus import recipes
 
+    width = max(map(len, recipes.names()))
     for name in recipes.names():
-        print(f"{name:<14} {recipes.summary(name)}")
+        print(f"{name:<{width}} {recipes.summary(name)}")
 
 
 @app.command()

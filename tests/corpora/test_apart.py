@@ -65,6 +65,14 @@ def test_halves_are_about_equal_and_depend_on_the_seed_alone():
     assert [e.texts for e in more[1:]] == [e.texts for e in one]
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_order_of_the_entries_and_of_their_languages_does_not_matter(seed):
+    one = keep_apart(entries(LINKED), ["de", "fr"], seed)
+    backwards = entries([dict(reversed(row.items())) for row in LINKED])[::-1]
+    other = keep_apart(backwards, ["de", "fr"], seed)
+    assert {e.id: dict(e.texts) for e in one} == {e.id: dict(e.texts) for e in other}
+
+
 def test_three_languages_and_lines_without_a_choice():
     rows = [{**row, "es": f"{n} perros"} for n, row in enumerate(TRIPLES)]
     after = keep_apart(entries(rows), ["de", "fr", "es"], 1)

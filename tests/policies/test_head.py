@@ -77,6 +77,17 @@ def test_entropy_and_gradient_equal_the_plain_ones(case, temperature):
         assert torch.allclose(a, b, atol=1e-4)
 
 
+def test_ranks_are_places_in_the_sorted_distribution(case, monkeypatch):
+    monkeypatch.setattr(head, "_PIECE_ELEMENTS", 5000)
+    hidden, weight, labels = case
+    bias = torch.zeros(50, dtype=torch.float64)
+    bias[:2] = float("-inf")
+    ours = head.label_ranks(head.Predicted(hidden, weight, bias), labels)
+    order = (hidden @ weight.T + bias).argsort(dim=-1, descending=True)
+    assert ours.tolist() == ((order == labels[:, None]).nonzero()[:, 1] + 1).tolist()
+    assert not ours.requires_grad
+
+
 def test_divergence_and_gradient_equal_the_plain_ones(case):
     hidden, weight, _ = case
     bias = torch.zeros(50, dtype=torch.float64)

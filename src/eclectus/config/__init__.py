@@ -8,6 +8,7 @@ from eclectus.config.base import Component, Model
 from eclectus.config.compare import CompareConfig
 from eclectus.config.files import RewardSettings, dump, load, parse, parse_reward, read
 from eclectus.config.models import (
+    BackTranslationConfig,
     Control,
     DataConfig,
     DenoisingConfig,
@@ -29,6 +30,7 @@ from eclectus.config.reward import RewardConfig, RewardGateConfig, RewardTermCon
 from eclectus.config.sampling import CorrectionConfig, ExploreConfig
 
 __all__ = [
+    "BackTranslationConfig",
     "CompareConfig",
     "Component",
     "Control",

@@ -211,6 +211,14 @@ class SupervisedConfig(Model):
     denoising: DenoisingConfig | None = Field(None, description="also learn from monolingual text")
 
 
+class BackTranslationConfig(SupervisedConfig):
+    """Supervised training continued with back-translations (Sennrich et al. 2016): monolingual target text, and as its
+    source the model's own translation in the reverse direction. The other keys are those of `supervised`."""
+
+    synthetic: list[str] = Field(min_length=1, description="directions that get synthetic pairs, beside `directions`")
+    texts: int = Field(20_000, ge=1, description="target texts translated back for each of them")
+
+
 class TaskConfig(Model):
     """What a share of the prompts is for: directions, whether references may be seen, and what is rewarded."""
 
@@ -341,11 +349,14 @@ class EvaluationConfig(Model):
         description="what translates the dev and the test set, as in reinforce.engine; another than native measures no"
         " entropies",
     )
+    also_beams: int | None = Field(
+        None, ge=2, description="also translate the test set by beam search of this size, with a report of its own"
+    )
     max_length: int = Field(96, ge=2)
     resamples: int = Field(1000, ge=100, description="paired bootstrap resamples")
 
 
-Control = Literal["constant_reward", "supervised", "distillation", "best_of_n"]
+Control = Literal["constant_reward", "supervised", "distillation", "back_translation", "best_of_n"]
 
 
 class RunConfig(Model):
@@ -358,6 +369,9 @@ class RunConfig(Model):
     data: DataConfig
     policy: PolicyConfig = PolicyConfig()
     supervised: SupervisedConfig | None = None
+    back_translation: BackTranslationConfig | None = Field(
+        None, description="a second training between supervised and reinforcement learning"
+    )
     reinforce: ReinforceConfig | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
     controls: list[Control] = Field(default_factory=list)
@@ -367,10 +381,11 @@ class RunConfig(Model):
     def _something_to_do(self) -> RunConfig:
         if self.policy.new is not None and self.supervised is None:
             raise ValueError("policy.new starts from random weights, add a 'supervised' part that trains it first")
-        if self.supervised is None and self.reinforce is None:
+        if self.supervised is None and self.back_translation is None and self.reinforce is None:
             raise ValueError("nothing to do, add a 'supervised' or a 'reinforce' part")
         if self.controls and self.reinforce is None:
             raise ValueError("controls stand beside reinforcement learning, add a 'reinforce' part or drop them")
-        if self.policy.autocast and self.supervised is not None and self.supervised.precision != "float32":
-            raise ValueError("policy.autocast serves supervised training too, drop supervised.precision")
+        for name, part in (("supervised", self.supervised), ("back_translation", self.back_translation)):
+            if self.policy.autocast and part is not None and part.precision != "float32":
+                raise ValueError(f"policy.autocast serves supervised training too, drop {name}.precision")
         return self

@@ -31,6 +31,8 @@ class DirectionScores:
         copy: share of hypotheses that are their source.
         empty: share of empty hypotheses.
         entropy: mean entropy per token in nats; None where it was not measured.
+        reference_first, reference_rank, reference_entropy, reference_nll: see `ReferenceTokens`; None where a system
+            is no policy, or was not asked.
     """
 
     n: int
@@ -44,6 +46,10 @@ class DirectionScores:
     copy: float
     empty: float
     entropy: float | None = None
+    reference_first: float | None = None
+    reference_rank: float | None = None
+    reference_entropy: float | None = None
+    reference_nll: float | None = None
 
 
 class Scorer:

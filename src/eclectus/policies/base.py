@@ -33,12 +33,14 @@ class TokenScores:
         divergence: KL of that distribution from the anchor's, in nats; None where it was not asked for.
         states: [B, G, T, d], the decoder's last hidden state that each token is predicted from: what it made of the
             source and the tokens before; 0 where the mask is false; None where it was not asked for.
+        ranks: of each token among all tokens, 1 is the likeliest; without gradient; None where it was not asked for.
     """
 
     logprobs: torch.Tensor
     entropy: torch.Tensor | None = None
     divergence: torch.Tensor | None = None
     states: torch.Tensor | None = None
+    ranks: torch.Tensor | None = None
 
 
 class Policy(ABC):
@@ -131,6 +133,7 @@ class Policy(ABC):
         entropy: bool = False,
         anchor: P | None = None,
         states: bool = False,
+        ranks: bool = False,
     ) -> TokenScores:
         """What the policy thinks of each token given its source and prefix, with gradient.
 
@@ -141,6 +144,7 @@ class Policy(ABC):
             entropy: also the entropy of each distribution.
             anchor: also the divergence of each distribution from that of this policy, which gets no gradient.
             states: also the hidden state that each token is predicted from, with gradient.
+            ranks: also each token's rank among all.
         """
 
     def token_logprobs(

@@ -233,6 +233,17 @@ def entropies(of: Predicted, temperature: float) -> torch.Tensor:
     return in_pieces(entropy, len(of.head), of.hidden)
 
 
+@torch.no_grad()
+def label_ranks(of: Predicted, labels: torch.Tensor) -> torch.Tensor:
+    """1 + the number of tokens that are likelier than the label at each position, float32 [N]; labels int64 [N]."""
+
+    def rank(hidden: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        logits = of.logits(hidden)
+        return 1 + (logits > logits.gather(1, wanted[:, None])).sum(dim=-1).float()
+
+    return in_pieces(rank, len(of.head), of.hidden, labels)
+
+
 def divergences(of: Predicted, anchor: Predicted, temperature: float) -> torch.Tensor:
     """KL(p || p_0) = sum_v p (log p - log p_0) at each position, in nats, [N], with gradient with respect to p alone.
 

@@ -19,7 +19,7 @@ from eclectus.policies.attention import NAME as ATTENTION
 from eclectus.policies.base import Policy, TokenScores
 from eclectus.policies.compat import save_model, save_tokenizer, set_attention
 from eclectus.policies.guide import Guide, added_to_output
-from eclectus.policies.head import Predicted, divergences, entropies, logprobs, smoothed_cross_entropy
+from eclectus.policies.head import Predicted, divergences, entropies, label_ranks, logprobs, smoothed_cross_entropy
 from eclectus.policies.padding import pad_rows
 from eclectus.policies.precision import computing_in
 from eclectus.policies.recompute import recomputed
@@ -171,6 +171,7 @@ class PretrainedPolicy(Policy):
         entropy: bool = False,
         anchor: P | None = None,
         states: bool = False,
+        ranks: bool = False,
     ) -> TokenScores:
         wanted = mask.flatten(0, 1)
         labels = tokens.flatten(0, 1)[wanted]
@@ -191,6 +192,7 @@ class PretrainedPolicy(Policy):
             spread(entropies(own, temperature)) if entropy else None,
             divergence,
             _within(mask, hidden) if states else None,
+            spread(label_ranks(own, labels)) if ranks else None,
         )
 
     def hidden_states(self, sources: Sequence[Source], tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -1,14 +1,13 @@
 """Controls: what the same time buys without the reward. A result of reinforcement learning stands beside them.
 
-Constant reward shows what the loop does by itself; supervised training continued, and supervised training on the
-pivot's translations (distillation, Kim and Rush 2016), use the same data for the same time; best-of-n picks from the
-starting policy's samples by the same reward, without any training.
+Constant reward shows what the loop does by itself; supervised training continued, supervised training on the pivot's
+translations (distillation, Kim and Rush 2016) and on back-translations (Sennrich et al. 2016) use the same data for the
+same time; best-of-n picks from the starting policy's samples by the same reward, without any training.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,17 +20,20 @@ from eclectus.policies.base import Policy
 from eclectus.rewards.base import RewardContext
 from eclectus.rollouts.base import Sampling
 from eclectus.schedule import value_at
-from eclectus.seeds import derive, rng
+from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training.run import Run, build_algorithm, cost, reinforce
 from eclectus.training.supervised import Trained, train_supervised
+from eclectus.training.synthetic import Make, back_prompts, back_translated, distilled, synthesise
 from eclectus.training.tasks import Task, build_tasks, constant_tasks
 from eclectus.training.testbench import TestBench
 
 _CONTINUED = SupervisedConfig(learning_rate=3e-4, warmup=50, evaluate_every=100, patience=1_000_000, steps=1_000_000)
 """Continued training: a third of the usual peak rate; its end is set by the clock."""
 
-_DISTILLED_PER_DIRECTION = 2000
+_MAKING = 0.25
+"""Share of the time after which no more synthetic pairs are made."""
+
 _BEST_OF = 8
 
 
@@ -100,24 +102,32 @@ class _Control:
         if not new:
             self.run.tracker.say("no direction without the pivot language: the distillation control has nothing to do")
             return None
-        started = time.monotonic()
-        pairs = self.known_pairs()
         prompts = {name: rows for task in self.tasks for name, rows in task.prompts.items() if name in new}
-        for name, rows in prompts.items():
-            order = rng(self.run.config.seed, "distillation", name)
-            chosen = order.sample(rows, min(_DISTILLED_PER_DIRECTION, len(rows)))
-            made = self.pivot_translations(chosen)
-            pairs[name] = [
-                replace(s, reference=text, alternatives=()) for s, text in zip(chosen, made, strict=True) if text
-            ]
-        spent = time.monotonic() - started
-        return self._train(
+        return self._train_on(
             "distillation",
             "distillation",
             "supervised training on the pivot's own translations and the sentence pairs for the same time, making the"
             " translations included",
-            pairs,
-            max(1.0, self.seconds - spent),
+            prompts,
+            distilled(self.pivot_translations),
+        )
+
+    def back_translation(self) -> System | None:
+        # Where references are withheld, the others are there not to be lost.
+        tasks = [task for task in self.tasks if not task.config.references] or self.tasks
+        names = list(dict.fromkeys(name for task in tasks for name in task.directions))
+        directions = expand_directions(names, self.run.languages)
+        prompts = back_prompts(self.run.dataset, directions, self.known_pairs())
+        if not prompts:
+            self.run.tracker.say("all target-side text stands in pairs: the back-translation control has nothing to do")
+            return None
+        return self._train_on(
+            "back_translation",
+            "back-translation",
+            "supervised training on target-side text with the start's translation of it as the source, and on the"
+            " sentence pairs, for the same time, making the translations included",
+            prompts,
+            back_translated(self.run.translate),
         )
 
     def best_of_n(self) -> System | None:
@@ -155,6 +165,22 @@ class _Control:
                 known = [-1.0 if score is None else score for score in scores]
                 chosen.append(group[known.index(max(known))])
         return chosen
+
+    def _train_on(
+        self, name: str, label: str, description: str, prompts: Mapping[str, Sequence[Segment]], make: Make
+    ) -> System:
+        """Make pairs of the prompts for a part of the time, and train on these and the real ones for the rest."""
+        run = self.run
+        made = synthesise(
+            prompts,
+            make,
+            run.folder / "synthetic" / f"{name}.json",
+            seed=derive(run.config.seed, name),
+            seconds=_MAKING * self.seconds,
+            resume=run.resume,
+        )
+        pairs = self.known_pairs() | made.pairs
+        return self._train(name, label, description, pairs, max(1.0, self.seconds - made.seconds))
 
     def _train(
         self, name: str, label: str, description: str, pairs: dict[str, list[Segment]], seconds: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -17,7 +17,7 @@ from eclectus import config as cfg
 from eclectus import registry
 from eclectus.algorithms import store
 from eclectus.algorithms.base import Algorithm
-from eclectus.config import PromptConfig, ReinforceConfig, RunConfig, SupervisedConfig
+from eclectus.config import PromptConfig, ReinforceConfig, RunConfig
 from eclectus.corpora.dataset import Dataset, prepare, read_pairs
 from eclectus.corpora.seen import SeenText
 from eclectus.errors import InterruptedRunError, RunError
@@ -33,13 +33,13 @@ from eclectus.rewards.base import RewardContext
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
-from eclectus.training import optimizer
+from eclectus.training import optimizer, stages
 from eclectus.training.directions import check_sampling
 from eclectus.training.model_card import write_card
 from eclectus.training.reinforce import Reinforcer
 from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.sampling import check_engines
-from eclectus.training.supervised import Trained, train_supervised
+from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task, build_tasks
 from eclectus.training.testbench import TestBench, groups, test_segments
 from eclectus.training.tracking import Tracker
@@ -175,14 +175,14 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     dataset = prepare(config.data, config.data.split_seed)
     run = Run(config, folder, dataset, tracker, resume)
     autocast = autocast_type(config.policy.autocast, device)
-    for part in (config.supervised, config.reinforce):
+    for part in (config.supervised, config.back_translation, config.reinforce):
         if part is not None:
             optimizer.check(part.optimizer, device)
     policy, seen = _first_policy(run)
     policy.model.to(device)
     policy.autocast, policy.gradient_checkpointing = autocast, config.policy.gradient_checkpointing
     policy.check_languages(dataset.languages)
-    if config.supervised is not None:
+    if config.supervised is not None or config.back_translation is not None:
         policy.check_supervised()
     directions = expand_directions(config.evaluation.directions, dataset.languages)
     dataset.check(directions)
@@ -195,25 +195,14 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         algorithm = build_algorithm(config.reinforce)
         tasks = _tasks(run, config.reinforce)
     check_engines(config, policy, algorithm)
+    prompts = stages.prompts_to_translate_back(run)
     # Written once everything is checked: after a mistake the folder is still empty and can be used again.
     ckpt.write_atomic(folder / "config.yaml", cfg.dump(config))
     ckpt.write_atomic(folder / "data.json", json.dumps(dataset.describe(), ensure_ascii=False, indent=1))
-    systems: list[System] = []
-    if config.supervised is not None:
-        if config.policy.new is None:
-            role: Literal["base", "control"] = "base" if config.reinforce is None else "control"
-            description = "the model before any training"
-            systems.append(System(name="loaded", label="as loaded", role=role, description=description))
-            bench.add("loaded", policy)
-        tracker.say("supervised training")
-        supervised = _supervised(run, policy, config.supervised)
-    run.base = policy.copy()
-    if config.reinforce is None or algorithm is None:
-        systems.append(System(name="supervised", label="supervised", role="system", **cost(supervised)))
-        bench.add("supervised", policy)
-    else:
+    systems = _train_start(run, policy, bench, prompts)
+    if config.reinforce is not None and algorithm is not None:
         systems.append(System(name="base", label="start", role="base", description="the model before RL"))
-        bench.add("base", run.base)
+        bench.add("base", run.start)
         tracker.say("reinforcement learning")
         trained = reinforce(run, policy, algorithm, config.reinforce, tasks, "reinforce")
         _save_rewards(folder / "rewards", tasks)
@@ -225,21 +214,40 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         systems += run_controls(run, tasks, bench, trained)
     tracker.say("scoring the test set and writing the report")
     results = bench.results(config, dataset.languages, systems, groups(config, directions))
-    try:
-        policy.save(folder / "model")
-        if algorithm is not None:
-            store.save(algorithm, folder / "model")
-        _remember_text(run, seen, folder / "model")
-    except (OSError, SafetensorError) as error:
-        raise RunError(
-            f"output: cannot write the model to '{folder / 'model'}' ({error}); free some space and continue with"
-            f" `eclectus train --resume {folder}`"
-        ) from error
-    results.save(folder)
-    bench.write_translations()
+    _write_model(run, policy, algorithm, seen)
+    bench.publish(results)
+    if bench.beam is not None:
+        tracker.say("scoring what beam search made of the test set")
+        bench.beam.publish(bench.beam.results(config, dataset.languages, systems, groups(config, directions)))
+        report.write(bench.beam.folder)
     write_card(folder / "model", config, dataset, results, [task.reward.signature for task in tasks])
     report.write(folder)
     return results
+
+
+def _train_start(run: Run, policy: Policy, bench: TestBench, prompts: Mapping[str, Sequence[Segment]]) -> list[System]:
+    """Train the starting policy; returns the systems that the tables are to show before it."""
+    config, systems = run.config, []
+    last: Trained | None = None
+    if config.supervised is not None and config.policy.new is None:
+        role: Literal["base", "control"] = "base" if config.reinforce is None else "control"
+        told = "the model before any training"
+        systems.append(System(name="loaded", label="as loaded", role=role, description=told))
+        bench.add("loaded", policy)
+    if config.supervised is not None:
+        run.tracker.say("supervised training")
+        last = stages.supervised(run, policy, config.supervised)
+    if config.back_translation is not None:
+        run.tracker.say("supervised training with back-translations")
+        bench.add("before", policy)
+        told = "the model that made the back-translations"
+        systems.append(System(name="before", label="before back-translation", role="control", description=told))
+        last = stages.back_translation(run, policy, config.back_translation, prompts)
+    run.base = policy.copy()
+    if config.reinforce is None and last is not None:
+        systems.append(System(name="supervised", label="supervised", role="system", **cost(last)))
+        bench.add("supervised", policy)
+    return systems
 
 
 class Cost(TypedDict):
@@ -279,28 +287,6 @@ def reinforce(
     return run.stage(stage, policy, lambda _: reinforcer.train(resume=run.resume), algorithm)
 
 
-def _supervised(run: Run, policy: Policy, config: SupervisedConfig) -> Trained:
-    directions = expand_directions(config.directions, run.languages)
-    pairs, dev = run.pairs(config.directions), run.dev(directions)
-
-    def train(folder: Path) -> Trained:
-        return train_supervised(
-            policy,
-            config,
-            pairs,
-            dev,
-            seed=run.config.seed,
-            folder=folder,
-            tracker=run.tracker,
-            max_length=run.config.evaluation.max_length,
-            texts=run.texts,
-            judge_start=run.config.policy.new is None,
-            resume=run.resume,
-        )
-
-    return run.stage("supervised", policy, train)
-
-
 def _first_policy(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
     config = run.config
     if config.policy.new is None:
@@ -333,6 +319,11 @@ def _directions(config: RunConfig) -> list[Direction]:
     patterns = list(config.evaluation.directions)
     if config.supervised is not None:
         patterns += config.supervised.directions
+    if config.back_translation is not None:
+        patterns += config.back_translation.directions + config.back_translation.synthetic
+        patterns += [
+            direction(t, s) for s, t in expand_directions(config.back_translation.synthetic, config.data.languages)
+        ]
     for task in config.reinforce.tasks if config.reinforce is not None else ():
         patterns += task.directions
     return expand_directions(list(dict.fromkeys(patterns)), config.data.languages)
@@ -372,6 +363,25 @@ def _save_rewards(folder: Path, tasks: Sequence[Task]) -> None:
                 f"output: cannot write the models of the rewards to '{folder}' ({error}); free some space and continue"
                 f" with `eclectus train --resume {folder.parent}`"
             ) from error
+
+
+def _write_model(run: Run, policy: PretrainedPolicy, algorithm: Algorithm | None, seen: SeenText | None) -> None:
+    """Write the model with what belongs to it.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    folder = run.folder / "model"
+    try:
+        policy.save(folder)
+        if algorithm is not None:
+            store.save(algorithm, folder)
+        _remember_text(run, seen, folder)
+    except (OSError, SafetensorError) as error:
+        raise RunError(
+            f"output: cannot write the model to '{folder}' ({error}); free some space and continue with"
+            f" `eclectus train --resume {run.folder}`"
+        ) from error
 
 
 def _remember_text(run: Run, seen: SeenText | None, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from eclectus.corpora.seen import SeenText
 from eclectus.errors import DataError
 from eclectus.evaluation import results as results_module
 from eclectus.evaluation import translations
+from eclectus.evaluation.reference_tokens import reference_tokens
 from eclectus.evaluation.results import Group, Results, System
 from eclectus.languages import Direction, direction, expand_directions
 from eclectus.policies.base import Policy
@@ -61,6 +63,8 @@ class TestBench:
         folder: the run folder; translations are kept in `outputs/<system>.json`.
         segments: test segments by direction.
         resume: take over translations that are there already.
+
+    `beam` is a bench of its own in `beam/`, for the same policies with `config.also_beams`; None without it.
     """
 
     __test__ = False  # not a test, whatever pytest makes of the name
@@ -72,9 +76,16 @@ class TestBench:
         self.segments = {name: list(rows) for name, rows in segments.items()}
         self._outputs: dict[str, Outputs] = {}
         self._entropies: dict[str, dict[str, list[float]]] = {}
+        self._references: dict[str, dict[str, dict[str, float]]] = {}
+        self.beam: TestBench | None = None
+        if config.also_beams is not None:
+            again = config.model_copy(update={"beams": config.also_beams, "also_beams": None})
+            self.beam = TestBench(folder / "beam", segments, again, resume=resume)
 
     def add(self, system: str, policy: Policy) -> None:
-        """Translate the whole test set with `policy`."""
+        """Translate the whole test set with `policy`, and ask what it thinks of the references."""
+        if self.beam is not None:
+            self.beam.add(system, policy)
         if self._kept(system):
             return
         flat = [segment for rows in self.segments.values() for segment in rows]
@@ -83,11 +94,12 @@ class TestBench:
             texts, entropies = (engine or policy).beam_search(flat, self.config.beams, self.config.max_length), None
         else:
             texts, entropies = policy.translate_with_entropy(flat, self.config.max_length)
-        self._keep(system, _split(self.segments, texts), _split(self.segments, entropies) if entropies else {})
+        asked = {name: asdict(reference_tokens(policy, rows)) for name, rows in self.segments.items()}
+        self._keep(system, _split(self.segments, texts), _split(self.segments, entropies) if entropies else {}, asked)
 
     def add_outputs(self, system: str, outputs: Outputs) -> None:
         """Take translations of some directions, made elsewhere."""
-        self._keep(system, outputs, {})
+        self._keep(system, outputs, {}, {})
 
     def has(self, system: str) -> bool:
         """Whether a resumed run has this system's translations already."""
@@ -96,7 +108,8 @@ class TestBench:
     def results(
         self, config: RunConfig, languages: Sequence[str], systems: Sequence[System], tested: Sequence[Group]
     ) -> Results:
-        """Score everything that was collected."""
+        """Score everything that was collected; systems without translations here are left out."""
+        systems = [system for system in systems if system.name in self._outputs]
         return results_module.build(
             config.title,
             config.seed,
@@ -106,18 +119,27 @@ class TestBench:
             systems=systems,
             groups=tested,
             entropies=self._entropies,
+            reference_tokens=self._references,
             resamples=self.config.resamples,
         )
 
-    def write_translations(self) -> None:
-        """Write `translations.jsonl`."""
+    def publish(self, results: Results) -> None:
+        """Write `evaluation.json` and `translations.jsonl`."""
+        results.save(self.folder)
         translations.write(self.folder, self.segments, self._outputs)
 
-    def _keep(self, system: str, outputs: Outputs, entropies: dict[str, list[float]]) -> None:
-        self._outputs[system], self._entropies[system] = outputs, entropies
+    def _keep(
+        self,
+        system: str,
+        outputs: Outputs,
+        entropies: dict[str, list[float]],
+        references: dict[str, dict[str, float]],
+    ) -> None:
+        self._outputs[system], self._entropies[system], self._references[system] = outputs, entropies, references
         path = self.folder / "outputs" / f"{system}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps({"outputs": outputs, "entropies": entropies}, ensure_ascii=False))
+        kept = {"outputs": outputs, "entropies": entropies, "references": references}
+        write_atomic(path, json.dumps(kept, ensure_ascii=False))
 
     def _kept(self, system: str) -> bool:
         path = self.folder / "outputs" / f"{system}.json"
@@ -127,6 +149,7 @@ class TestBench:
             return False
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         self._outputs[system], self._entropies[system] = kept["outputs"], kept["entropies"]
+        self._references[system] = kept.get("references", {})
         return True
 
 

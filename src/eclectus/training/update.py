@@ -93,7 +93,8 @@ def step_size(rewards: torch.Tensor, rollouts: Rollouts) -> StepSize:
     known = judged(rewards).cpu()
     lengths = rollouts.actions.sum(dim=-1).cpu()
     counts = (known.sum(), (lengths * known).sum(), known.any(dim=1).sum())
-    return StepSize(*(float(count.clamp(min=1)) for count in counts), drawn=float(known.numel()))
+    sequences, tokens, sources = (float(count.clamp(min=1)) for count in counts)
+    return StepSize(sequences, tokens, sources, drawn=float(known.numel()))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,81 @@
+"""The supervised stages of a run: on its sentence pairs, and on these with back-translations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eclectus.config import BackTranslationConfig, SupervisedConfig
+from eclectus.errors import ConfigError
+from eclectus.languages import expand_directions
+from eclectus.policies.base import Policy
+from eclectus.segment import Segment
+from eclectus.training.supervised import Trained, train_supervised
+from eclectus.training.synthetic import back_prompts, back_translated, synthesise
+
+if TYPE_CHECKING:
+    from eclectus.training.run import Run
+
+
+def supervised(
+    run: Run,
+    policy: Policy,
+    config: SupervisedConfig,
+    stage: str = "supervised",
+    more: Callable[[], Mapping[str, Sequence[Segment]]] = dict,
+) -> Trained:
+    """Train on the real pairs, and on `more` of them that are made when the training begins."""
+    pairs, dev = run.pairs(config.directions), run.dev(expand_directions(config.directions, run.languages))
+
+    def train(folder: Path) -> Trained:
+        return train_supervised(
+            policy,
+            config,
+            {**pairs, **more()},
+            dev,
+            seed=run.config.seed,
+            folder=folder,
+            tracker=run.tracker,
+            stage=stage,
+            max_length=run.config.evaluation.max_length,
+            texts=run.texts,
+            judge_start=run.config.policy.new is None,
+            resume=run.resume,
+        )
+
+    return run.stage(stage, policy, train)
+
+
+def prompts_to_translate_back(run: Run) -> dict[str, list[Segment]]:
+    """What `back_translation` translates, in the reverse directions; nothing without that part.
+
+    Raises:
+        ConfigError: there is no such text.
+    """
+    config = run.config.back_translation
+    if config is None:
+        return {}
+    prompts = back_prompts(
+        run.dataset, expand_directions(config.synthetic, run.languages), run.pairs(config.directions)
+    )
+    if not prompts:
+        raise ConfigError(
+            "config: 'back_translation.synthetic': all text of the target languages stands in pairs already; add"
+            " monolingual text, or take back_translation out"
+        )
+    return prompts
+
+
+def back_translation(
+    run: Run, policy: Policy, config: BackTranslationConfig, prompts: Mapping[str, Sequence[Segment]]
+) -> Trained:
+    """Train on the real pairs and on what the policy, as it is now, makes of the prompts."""
+    make = back_translated(lambda segments: policy.translate(segments, run.config.evaluation.max_length))
+
+    def more() -> Mapping[str, Sequence[Segment]]:
+        path, seed = run.folder / "synthetic" / "start.json", run.config.seed
+        return synthesise(prompts, make, path, seed=seed, most=config.texts, resume=run.resume).pairs
+
+    # Not "back_translation", which is the control.
+    return supervised(run, policy, config, "supervised_back_translation", more)

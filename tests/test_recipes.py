@@ -1,0 +1,133 @@
+"""The experiments' recipes: the text they promise, and a run of each from end to end in miniature."""
+
+import json
+import random
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from eclectus import config as cfg
+from eclectus import recipes
+from eclectus.corpora.dataset import prepare
+from eclectus.errors import DataError
+from eclectus.policies.load import new_policy
+from eclectus.training import run
+
+EXPERIMENTS = ["zero-shot", "low-resource", "low-resource-references", "converged"]
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "experiments.md"
+
+WORDS = {
+    "en": ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
+    "de": ["eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn"],
+    "fr": ["un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix"],
+}
+TRAIN = 120
+
+MINIATURE = [
+    "threads=1",
+    "device=cpu",
+    "policy.new={vocabulary: 120, d_model: 16, heads: 2, encoder_layers: 1, decoder_layers: 1, ffn: 32}",
+    "supervised.steps=4",
+    "supervised.batch_tokens=200",
+    "supervised.evaluate_every=2",
+    "reinforce.steps=2",
+    "reinforce.segments=4",
+    "reinforce.samples=2",
+    "reinforce.max_length=8",
+    "reinforce.evaluate_every=1",
+    "evaluation.dev_segments=2",
+    "evaluation.max_length=8",
+    "evaluation.resamples=100",
+]
+
+
+@pytest.fixture
+def captions(tmp_path):
+    """A folder with the file names of Multi30k; its captions are numbers in words."""
+    draw = random.Random(1)
+    every = sorted({tuple(draw.choices(range(10), k=4)) for _ in range(TRAIN + 40)})
+    draw.shuffle(every)
+    folder = tmp_path / "captions"
+    folder.mkdir()
+    for name, rows in (("train", every[:TRAIN]), ("val", every[-16:-8]), ("test_2016_flickr", every[-8:])):
+        for tag, words in WORDS.items():
+            text = "".join(" ".join(words[digit] for digit in digits) + "\n" for digits in rows)
+            (folder / f"{name}.{tag}").write_text(text, encoding="utf-8")
+    return folder
+
+
+def loaded(name, *changes):
+    return cfg.parse(recipes.read(name), list(changes), name=name)
+
+
+def small(name):
+    """The changes that the page gives for 2 cores."""
+    found = re.search(
+        rf"^eclectus train {name} --output runs/{name}-small (.*)$", PAGE.read_text("utf-8"), re.MULTILINE
+    )
+    assert found is not None
+    words = shlex.split(found[1])
+    assert set(words[::2]) == {"--set"}
+    return words[1::2]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_miniature_from_end_to_end(name, captions, tmp_path):
+    changes = [*MINIATURE, f"data.root={captions}"]
+    if name.startswith("low"):
+        changes += ["data.corpora.1.last=60", "data.corpora.2.first=61", "data.max_pairs.fr=20"]
+    config = loaded(name, *changes)
+    results = run.start(config, tmp_path / "run")
+    assert {"base", "rl", *config.controls} - {"supervised"} <= {system.name for system in results.systems}
+    assert ("pivot" in {system.name for system in results.systems}) == (name == "zero-shot")
+    assert {scores["rl"].n for scores in results.scores.values()} == {8}
+    steps = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
+    judged = [row for row in steps if row["kind"] == "step" and row["stage"] == "reinforce"]
+    assert len(judged) == 2 and all(row["unjudged"] < 1 for row in judged)
+    assert (tmp_path / "run" / "beam").exists() == (name == "converged")
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_without_its_folder_a_recipe_says_what_to_set(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"no folder 'multi30k' .*--set data.root=FOLDER"):
+        run.start(loaded(name), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("size", ["full", "small"])
+def test_models_have_at_most_12_million_parameters(name, size):
+    config = loaded(name, *(small(name) if size == "small" else []))
+    assert config.policy.new is not None
+    # The tokenizer is trained on this, so it is smaller than the config allows; the rest is counted in.
+    texts = [" ".join(words) for words in WORDS.values()]
+    model = new_policy(config.policy.new, texts, list(WORDS), 1).model
+    kept = sum(p.numel() for p in model.parameters())
+    missing = (config.policy.new.vocabulary - model.config.vocab_size) * config.policy.new.d_model
+    assert kept + missing < (12_000_000 if size == "full" else 2_500_000)
+
+
+def test_the_converged_reward_is_the_default_one():
+    reward = yaml.safe_load(recipes.read("converged"))["reinforce"]["tasks"][0]["reward"]
+    assert reward == yaml.safe_load(recipes.read_reward("default"))["reward"]
+
+
+def test_zero_shot_and_low_resource_text_of_multi30k(shared_data):
+    root = f"data.root={shared_data / 'multi30k'}"
+    zero = prepare(loaded("zero-shot", root).data, 1)
+    assert zero.pairs("train", "de", "fr") == []
+    assert len(zero.pairs("test", "de", "fr")) >= 995
+    for count in (500, 1000, 3000):
+        config = loaded("low-resource", root, f"data.max_pairs.fr={count}").data
+        assert config.max_pairs == loaded("low-resource-references", root).data.max_pairs | {"fr": count}
+        low = prepare(config, 1)
+        # Of the first 3,000 lines those that share text with dev or test are left out.
+        assert count - 5 <= len(low.pairs("train", "en", "fr")) <= count
+        assert len(low.pairs("train", "en", "de")) > 28_900
+        assert low.pairs("train", "de", "fr") == []
+        assert len(low.monolingual("train", "fr")) > 17_000
+        assert len(low.pairs("test", "en", "fr")) >= 995

@@ -1,0 +1,179 @@
+"""Back-translations: which text is used, which side is real, and that they reach the training."""
+
+import json
+
+import pytest
+
+from eclectus.config import BackTranslationConfig, DataConfig
+from eclectus.corpora.dataset import prepare
+from eclectus.errors import ConfigError
+from eclectus.segment import Segment
+from eclectus.training import run, stages
+from eclectus.training.batches import PairBatches
+from eclectus.training.synthetic import back_prompts, back_translated, distilled, synthesise
+from eclectus.training.tracking import Tracker
+from tests.training.test_run import corpus, lines, same_weights, settings  # noqa: F401, corpus is a fixture
+
+
+def upper(segments):
+    """A translator that shouts, and has nothing to say to 'none'."""
+    return ["" if s.source == "none" else f"{s.target_lang}:{s.source.upper()}" for s in segments]
+
+
+def test_the_real_side_of_a_back_translation_is_the_target():
+    prompts = [Segment("un chat", "fr", "en", id="fr:3"), Segment("none", "fr", "en")]
+    (pair,) = back_translated(upper)(prompts)
+    assert (pair.source, pair.source_lang, pair.target_lang) == ("en:UN CHAT", "en", "fr")
+    assert (pair.reference, pair.direction, pair.id) == ("un chat", "en-fr", "fr:3")
+
+
+def test_the_real_side_of_a_distilled_pair_is_the_source():
+    prompts = [Segment("un chat", "fr", "de", alternatives=("x",)), Segment("none", "fr", "de")]
+    (pair,) = distilled(upper)(prompts)
+    assert (pair.source, pair.reference, pair.alternatives) == ("un chat", "de:UN CHAT", ())
+
+
+def test_prompts_are_the_target_text_that_no_pair_has(tmp_path):
+    (tmp_path / "a.tsv").write_text("one dog\tun chien\ntwo dogs\tdeux chiens\n", encoding="utf-8")
+    (tmp_path / "fr.tsv").write_text("trois chiens\nun chien\n", encoding="utf-8")
+    corpora = [
+        {"type": "tsv", "path": "a.tsv", "columns": ["en", "fr"], "split": "train"},
+        {"type": "tsv", "path": "fr.tsv", "columns": ["fr"], "split": "train"},
+    ]
+    dataset = prepare(DataConfig(languages=["en", "fr"], corpora=corpora, root=tmp_path, max_pairs={"fr": 1}), 1)
+    pairs = {"en-fr": dataset.pairs("train", "en", "fr")}
+    (paired,) = (s.reference for s in pairs["en-fr"])
+    ((name, prompts),) = back_prompts(dataset, [("en", "fr")], pairs).items()
+    assert name == "en-fr back-translated"
+    assert {s.source for s in prompts} == {"un chien", "deux chiens", "trois chiens"} - {paired}
+    assert {s.direction for s in prompts} == {"fr-en"}
+    everything = back_prompts(dataset, [("en", "fr")], {})["en-fr back-translated"]
+    assert len(everything) == 3
+    english = {"fr-en": dataset.pairs("train", "fr", "en")}
+    assert len(back_prompts(dataset, [("fr", "en")], english)["fr-en back-translated"]) == 1
+    full = {"fr-en": [Segment("", "fr", "en", text) for text in ("one dog", "two dogs")]}
+    assert back_prompts(dataset, [("fr", "en")], full) == {}
+
+
+def prompts_of(count):
+    return {name: [Segment(f"{name} {n}", "fr", "en") for n in range(count)] for name in ("a", "b")}
+
+
+def test_names_take_turns_until_the_time_is_up(tmp_path, monkeypatch):
+    from eclectus.training import synthetic
+
+    monkeypatch.setattr(synthetic, "_CHUNK", 4)
+    now = iter(range(100))
+    monkeypatch.setattr(synthetic.time, "monotonic", lambda: next(now))
+    made = synthesise(prompts_of(20), back_translated(upper), tmp_path / "x.json", seed=1, seconds=3)
+    # The clock is read at the start, after each round (1, 2, 3) and at the end.
+    assert {name: len(rows) for name, rows in made.pairs.items()} == {"a": 12, "b": 12}
+    assert made.seconds == 4
+
+
+def test_a_cap_takes_the_beginning_of_a_seeded_order(tmp_path):
+    def drawn(seed, most=None):
+        path = tmp_path / f"{seed}-{most}.json"
+        made = synthesise(prompts_of(50), back_translated(upper), path, seed=seed, most=most)
+        return [pair.reference for pair in made.pairs["a"]]
+
+    assert drawn(1, 10) == drawn(1)[:10]
+    assert drawn(1) != drawn(2)
+    assert sorted(drawn(1)) == sorted(s.source for s in prompts_of(50)["a"])
+
+
+def test_a_resumed_run_takes_over_what_was_made(tmp_path):
+    path = tmp_path / "deep" / "x.json"
+    made = synthesise(prompts_of(5), back_translated(upper), path, seed=1)
+
+    def nobody(_):
+        raise AssertionError("translated again")
+
+    assert synthesise(prompts_of(5), nobody, path, seed=1, resume=True) == made
+    with pytest.raises(AssertionError):
+        synthesise(prompts_of(5), nobody, path, seed=1)
+
+
+BACK = {
+    "directions": ["en-*", "*-en"],
+    "synthetic": ["es-fr"],
+    "texts": 40,
+    "steps": 6,
+    "evaluate_every": 3,
+    "warmup": 2,
+}
+
+
+@pytest.fixture
+def trained_on(monkeypatch):
+    """Names and sizes of the pairs that each supervised training got."""
+    found = []
+    init = PairBatches.__init__
+
+    def spy(self, policy, pairs, *args):
+        found.append({name: len(rows) for name, rows in pairs.items()})
+        init(self, policy, pairs, *args)
+
+    monkeypatch.setattr(PairBatches, "__init__", spy)
+    return found
+
+
+def test_a_start_with_back_translations_and_the_control(corpus, tmp_path, trained_on):  # noqa: F811
+    config = settings(
+        corpus, back_translation=BACK, controls=["back_translation", "distillation"], evaluation__also_beams=2
+    )
+    folder = tmp_path / "run"
+    run.start(config, folder)
+    results = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    names = ["before", "base", "rl", "pivot", "back_translation", "distillation"]
+    assert [s["name"] for s in results["systems"]] == names
+    first, start, control, distilled_pairs = trained_on
+    assert set(first) == {"en-es", "en-fr", "es-en", "fr-en"}
+    assert set(start) == {*first, "es-fr back-translated"} and start["es-fr back-translated"] <= 40
+    assert set(control) == {"en-es", "es-fr back-translated"}
+    assert set(distilled_pairs) == {"en-es", "es-fr"}
+    made = json.loads((folder / "synthetic" / "back_translation.json").read_text(encoding="utf-8"))["pairs"]
+    french = {line.split("\t")[2] for line in corpus.read_text(encoding="utf-8").splitlines()[1:]}
+    assert all(row[3] in french and (row[1], row[2]) == ("es", "fr") for row in made["es-fr back-translated"])
+    for scores in results["scores"].values():
+        assert 0 <= scores["base"]["reference_first"] <= 1 <= scores["rl"]["reference_rank"]
+    assert results["scores"]["es-fr"]["pivot"]["reference_first"] is None
+    beam = json.loads((folder / "beam" / "evaluation.json").read_text(encoding="utf-8"))
+    assert [s["name"] for s in beam["systems"]] == ["before", "base", "rl", "back_translation", "distillation"]
+    assert {c["metric"] for c in beam["comparisons"] if (c["system"], c["against"]) == ("rl", "base")} == {
+        "bleu",
+        "chrf",
+    }
+    assert (folder / "beam" / "report.html").stat().st_size > 0
+    assert "ranked first" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_stopped_in_the_back_translation_stage_and_resumed(corpus, tmp_path, monkeypatch):  # noqa: F811
+    config = settings(corpus, back_translation={**BACK, "steps": 24}, reinforce=None)
+    run.start(config, tmp_path / "whole")
+    results = json.loads((tmp_path / "whole" / "evaluation.json").read_text(encoding="utf-8"))
+    assert [s["name"] for s in results["systems"]] == ["before", "supervised"]
+    advance = Tracker.advance
+
+    def interrupt(self, at, note):
+        advance(self, at, note)
+        self.stop_requested = (tmp_path / "stopped" / "stages" / "supervised.json").exists()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracker, "advance", interrupt)
+        with pytest.raises(run.InterruptedRunError, match="'supervised_back_translation'"):
+            run.start(config, tmp_path / "stopped")
+    run.resume(tmp_path / "stopped")
+    assert same_weights(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_no_text_to_translate_back_is_found_before_the_first_step(corpus, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(stages, "back_prompts", lambda *_: {})
+    with pytest.raises(ConfigError, match=r"back_translation.synthetic': all text of the target languages"):
+        run.start(settings(corpus, back_translation=BACK), tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_synthetic_directions_must_be_named():
+    with pytest.raises(ValueError, match="synthetic"):
+        BackTranslationConfig(steps=3)
