@@ -82,6 +82,19 @@ def test_learning_the_references_lifts_their_ranks(policy):
     assert after.reference_first > 0.9 and after.reference_rank < 1.2 and after.reference_nll < 0.5
 
 
+def test_tokens_that_can_never_be_said_are_left_out(policy):
+    rows = segments("en", "es")
+    unknown = replace(rows[0], reference="ж")  # no such character in the tokenizer's text
+    (tokens,) = policy.tokenize_targets([unknown.reference])
+    assert set(tokens[:-1]) & set(policy._never)
+    alone = reference_tokens(policy, [unknown])
+    every = [float(logs[label]) for logs, label in by_hand(policy.copy(), [unknown])]
+    said = [value for value in every if math.isfinite(value)]
+    assert 0 < len(said) < len(every)
+    assert alone.reference_nll == pytest.approx(-sum(said) / len(said), rel=1e-5)
+    assert math.isfinite(reference_tokens(policy, [*rows, unknown]).reference_nll)
+
+
 def test_a_segment_without_reference_is_refused(policy):
     first, *others = segments("en", "es")
     with pytest.raises(DataError, match="need a reference in every segment"):

@@ -120,7 +120,11 @@ def trained_on(monkeypatch):
 
 def test_a_start_with_back_translations_and_the_control(corpus, tmp_path, trained_on):  # noqa: F811
     config = settings(
-        corpus, back_translation=BACK, controls=["back_translation", "distillation"], evaluation__also_beams=2
+        corpus,
+        back_translation=BACK,
+        controls=["back_translation", "distillation"],
+        evaluation__also_beams=2,
+        evaluation__reference_tokens=True,
     )
     folder = tmp_path / "run"
     run.start(config, folder)

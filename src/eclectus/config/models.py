@@ -352,6 +352,10 @@ class EvaluationConfig(Model):
     also_beams: int | None = Field(
         None, ge=2, description="also translate the test set by beam search of this size, with a report of its own"
     )
+    reference_tokens: bool = Field(
+        False,
+        description="also measure rank, entropy and likelihood of the references' tokens: knowledge or sharpening",
+    )
     max_length: int = Field(96, ge=2)
     resamples: int = Field(1000, ge=100, description="paired bootstrap resamples")
 

@@ -27,6 +27,8 @@ _BATCH_TOKENS = 4096
 class ReferenceTokens:
     """Means over the tokens of the references of a direction, each given the source and the reference before it.
 
+    Tokens that the policy can never say, such as that for unknown characters, are left out.
+
     Args:
         reference_first: share of tokens that the policy ranks first, 0 to 1.
         reference_rank: geometric mean of their ranks, 1 is the likeliest; a few names would set an arithmetic one.
@@ -43,6 +45,9 @@ class ReferenceTokens:
 @torch.no_grad()
 def reference_tokens(policy: Policy, segments: Sequence[Segment]) -> ReferenceTokens:
     """Score the references of one direction, end-of-sequence included, at temperature 1.
+
+    Args:
+        policy: can say end-of-sequence, so that every reference counts.
 
     Raises:
         DataError: no segment, or a segment without a reference.
@@ -64,10 +69,11 @@ def reference_tokens(policy: Policy, segments: Sequence[Segment]) -> ReferenceTo
         tokens, mask = pad_rows([targets[i] for i in rows], policy.pad_id, policy.device)
         scores = policy.token_scores([sources[i] for i in rows], tokens, mask, entropy=True, ranks=True)
         assert scores.entropy is not None and scores.ranks is not None
+        mask = mask & scores.logprobs.isfinite()
         ranks = scores.ranks[mask]
         count += len(ranks)
         first += int((ranks == 1).sum())
         logs += float(ranks.log().sum())
-        entropy += float(scores.entropy.sum())
-        nll -= float(scores.logprobs.sum())
+        entropy += float(scores.entropy[mask].sum())
+        nll -= float(scores.logprobs[mask].sum())
     return ReferenceTokens(first / count, math.exp(logs / count), entropy / count, nll / count)

@@ -83,7 +83,7 @@ class TestBench:
             self.beam = TestBench(folder / "beam", segments, again, resume=resume)
 
     def add(self, system: str, policy: Policy) -> None:
-        """Translate the whole test set with `policy`, and ask what it thinks of the references."""
+        """Translate the whole test set with `policy`; with `reference_tokens`, ask what it thinks of the references."""
         if self.beam is not None:
             self.beam.add(system, policy)
         if self._kept(system):
@@ -94,7 +94,10 @@ class TestBench:
             texts, entropies = (engine or policy).beam_search(flat, self.config.beams, self.config.max_length), None
         else:
             texts, entropies = policy.translate_with_entropy(flat, self.config.max_length)
-        asked = {name: asdict(reference_tokens(policy, rows)) for name, rows in self.segments.items()}
+        asked = {
+            name: asdict(reference_tokens(policy, rows))
+            for name, rows in (self.segments.items() if self.config.reference_tokens else ())
+        }
         self._keep(system, _split(self.segments, texts), _split(self.segments, entropies) if entropies else {}, asked)
 
     def add_outputs(self, system: str, outputs: Outputs) -> None:
