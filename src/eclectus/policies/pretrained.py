@@ -301,6 +301,14 @@ class PretrainedPolicy(Policy):
             twin.model.requires_grad_(False)
         return twin
 
+    def rounded(self: P, dtype: torch.dtype) -> P:
+        """A frozen copy with all weights in another floating type; an adapter for all languages is added to them."""
+        twin = copy.copy(self)
+        twin.model, twin._adapters, twin.autocast = copy.deepcopy(self.plain_model()).to(dtype), None, None
+        twin.model.eval()
+        twin.model.requires_grad_(False)
+        return twin
+
     def detokenize(self, tokens: Sequence[Sequence[int]]) -> list[str]:
         return [text.strip() for text in self.decode_texts(tokens)]
 

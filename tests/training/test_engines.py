@@ -36,7 +36,7 @@ class Off(Engine):
         return self.policy.beam_search(segments, beams, max_length)
 
 
-OFF = {"type": "tests.training.test_sampling:Off"}
+OFF = {"type": "tests.training.test_engines:Off"}
 
 
 @pytest.mark.parametrize(("level", "cap"), [("sequence", 1.1), ("sequence", 100.0), ("token", 1.1)])
@@ -91,6 +91,13 @@ def test_it_learns_from_samples_of_ctranslate2(tmp_path, name, changes):
     apart = [row["engine_mismatch"] for row in rows]
     assert max(apart) < 1e-4 if kind == "float32" else 1e-3 < max(apart) < 0.2
     assert min(row["engine_ess"] for row in rows) > 0.8
+
+
+def test_it_learns_from_rounded_samples(tmp_path):
+    rows = learn(tmp_path, "reverse", "rloo", steps=100, engine={"type": "bfloat16"}, samples=8)
+    assert mean(rows[:3]) < 0.72
+    assert mean(rows[-10:]) > 0.75
+    assert 1e-4 < max(row["engine_mismatch"] for row in rows) < 0.2
 
 
 def test_stopped_and_resumed_equals_uninterrupted(tmp_path):

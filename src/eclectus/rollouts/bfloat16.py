@@ -1,0 +1,46 @@
+"""The policy's own sampler in bfloat16, for processors and devices with matrix units of that type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from eclectus import registry
+from eclectus.errors import ConfigError
+from eclectus.policies.base import Policy
+from eclectus.policies.precision import autocast_type
+from eclectus.policies.pretrained import PretrainedPolicy
+from eclectus.rollouts.base import Rollouts, Sampling
+from eclectus.rollouts.engine import Engine
+from eclectus.segment import Segment
+
+
+class BFloat16(Engine):
+    """Draws from a copy of the policy that is rounded anew for each call, vocabulary head included.
+
+    A weight keeps 8 significant bits, so what is drawn from is a little off the policy; the importance weights of
+    `reinforce.correction` make up for that, and `engine_mismatch` tells how far off it is.
+    """
+
+    policy: PretrainedPolicy
+
+    def __init__(self, policy: Policy, options: registry.Options | None = None, where: str = "engine") -> None:
+        super().__init__(policy, options, where)
+        autocast_type("bfloat16", policy.device)
+        if self.policy.guide is not None or self.policy.has_routed_adapters:
+            what = "values (guide.json)" if self.policy.guide is not None else "an adapter for each language"
+            raise ConfigError(
+                f"config: '{where}': the model has {what}, which is not rounded; set it to {{type: native}}"
+            )
+
+    def sample(
+        self, segments: Sequence[Segment], samples: int, sampling: Sampling, generator: torch.Generator | None
+    ) -> Rollouts:
+        return self.policy.rounded(torch.bfloat16).sample(segments, samples, sampling, generator)
+
+    def translate(self, segments: Sequence[Segment], max_length: int) -> list[str]:
+        return self.policy.rounded(torch.bfloat16).translate(segments, max_length)
+
+    def beam_search(self, segments: Sequence[Segment], beams: int, max_length: int) -> list[str]:
+        return self.policy.rounded(torch.bfloat16).beam_search(segments, beams, max_length)
