@@ -1,8 +1,7 @@
 """Sampling with the native engine against transformers' `generate`: same model, sources, samples and tokens.
 
 Both run to a fixed length without end-of-sequence, so that both make exactly the same number of tokens. The goal in
-bfloat16 is meant for processors with matrix units; what the engine pays to correct its samples is in `bench_step.py`'s
-update, not here.
+bfloat16 is meant for processors with matrix units; scoring such samples again, to correct them, is not counted.
 """
 
 from __future__ import annotations
