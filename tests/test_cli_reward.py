@@ -122,6 +122,26 @@ def test_score_reads_several_references_as_a_run_does(here):
         assert re.search(rf"real output +1 +100 % +{wanted:.3f}", shown), shown
 
 
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            {"hypothesis": None},
+            r"score: 'hyp.jsonl' line 2 has no 'hypothesis'; write \"\" where a system gave nothing",
+        ),
+        ({"hypothesis": 5}, "score: 'hyp.jsonl' line 2 holds the number 5 in 'hypothesis'; write it in quotes"),
+        ({}, "line 2 has no 'hypothesis'"),
+        ({"hypothesis": "gato", "reference": ["gato", 5]}, "line 2 holds the number 5 in 'reference 2'"),
+        ({"hypothesis": "gato", "reference": None}, "'hyp.jsonl:2' .* has no reference"),
+    ],
+)
+def test_score_takes_nothing_but_text_for_text(here, row, message):
+    rows = [{"hypothesis": "gato"}, row]
+    lines = [json.dumps({"source": "cat", "reference": ["gato"], **row}) for row in rows]
+    (here / "hyp.jsonl").write_text("\n".join(lines))
+    assert re.search(message, refused("reward", "score", "hyp.jsonl", *DIRECTION, "--config", "exact"))
+
+
 def test_score_shows_the_parts_and_abstentions(here):
     (here / "r.yaml").write_text("reward: {terms: [{type: chrf}, {type: placeholders}], gates: [{type: nonempty}]}")
     outcome = eclectus("reward", "score", "hyp.tsv", *DIRECTION, "--config", "r.yaml", "--format", "jsonl")
@@ -275,6 +295,19 @@ def test_audit_of_a_cheatable_reward(systems):
     assert eclectus(*command).out == eclectus(*command).out
 
 
+def test_an_audit_judges_a_system_that_gave_nothing(systems):
+    """null and a missing key are the empty translation, worth 0, so that they do not lift the system's mean."""
+    said = [{"a": "Ein Mann"}, {"a": None}, {}]
+    rows = [{"source": f"A man {i}", "reference": "Ein Mann", **row} for i, row in enumerate(said)]
+    (systems / "sys.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    outcome = eclectus("reward", "audit", "sys.jsonl", *DIRECTION, "--config", "exact", "--systems", "a")
+    assert re.search(r"\ba\b.*0\.33", outcome.out)
+    rows[1]["a"] = 7
+    (systems / "sys.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    command = ("reward", "audit", "sys.jsonl", *DIRECTION, "--config", "exact", "--systems", "a")
+    assert "line 2 holds the number 7 in 'a'" in refused(*command)
+
+
 def test_audit_of_the_default(systems):
     outcome = eclectus("reward", "audit", "sys.tsv", *DIRECTION, "--systems", "good", "--strict", "--limit", "2")
     assert outcome.code == 0, outcome
@@ -338,8 +371,10 @@ def test_wrong_language_from_a_file(systems):
 
 def test_install_writes_a_program_and_says_what_comes_next(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    shown = eclectus("reward", "install", "comet", "metrics/comet").out
-    assert (tmp_path / "metrics" / "comet" / "score.py").exists()
-    assert "type: process" in shown
-    assert re.search(r"not empty", refused("reward", "install", "comet", "metrics/comet"))
+    shown = eclectus("reward", "install", "comet", "--files-only").out
+    assert {path.name for path in (tmp_path / "programs" / "comet").iterdir()} >= {"score.py", "requirements.txt"}
+    assert "type: process" in shown and "-m venv --clear programs/comet/.venv" in shown
+    assert re.search(r"not empty", refused("reward", "install", "comet", "--files-only"))
+    assert eclectus("reward", "install", "metricx", "metrics/x", "--files-only").code == 0
+    assert (tmp_path / "metrics" / "x" / "score.py").exists()
     assert re.search(r"unknown metric 'komet'; did you mean 'comet'", refused("reward", "install", "komet", "x"))

@@ -130,15 +130,17 @@ def _outputs(
     column = human or ("score" if long and "score" in read.columns else None)
     judgements = read.numbers(column) if column else [None] * len(read.rows)
     sign = -1.0 if lower_is_better else 1.0
+    # A system that gave nothing for a source was that bad there; without the line it would look better than it is.
+    said = {name: read.texts(name, nothing="") for name in (*names, *(["hypothesis"] if long else []))}
     found = []
-    for row, item, value in zip(read.rows, places, judgements, strict=True):
+    for i, (row, item, value) in enumerate(zip(read.rows, places, judgements, strict=True)):
         if item is None:
             continue
         if long:
-            system = row.cells.get("system", "").strip() or "real output"
+            system = str(row.cells.get("system") or "").strip() or "real output"
             judged = None if value is None else sign * value
-            found.append(Output(item, system, row.cells.get("hypothesis", ""), judged))
-        found += [Output(item, name, row.cells.get(name, "")) for name in names]
+            found.append(Output(item, system, said["hypothesis"][i], judged))
+        found += [Output(item, name, said[name][i]) for name in names]
     return found
 
 
@@ -152,7 +154,7 @@ def _other(argument: str, read: HypothesisFile) -> tuple[str, list[str | None]]:
         lines = scoring.read_texts("audit", Path(path))
         return language, [lines[i % len(lines)] for i in range(len(read.rows))]
     read.need(language, "--wrong-language LANG=FILE")
-    return language, [normalise(row.cells.get(language, "")) or None for row in read.rows]
+    return language, [normalise(text) or None for text in read.texts(language, nothing="")]
 
 
 def _plain(kind: str) -> CompositeReward:

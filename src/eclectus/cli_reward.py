@@ -180,10 +180,19 @@ def _console(file: TextIO) -> Console:
 @app.command("install")
 def install_reward(
     name: Annotated[str, typer.Argument(help="comet, cometkiwi or metricx.")],
-    folder: Annotated[Path, typer.Argument(help="New folder for the program and its environment.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="New folder for the program and its environment; default: programs/NAME.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Another model of the same kind: a hub name or a folder.")] = None,
+    python: Annotated[
+        str | None, typer.Option(help="The environment's Python; default: the one that runs this.")
+    ] = None,
+    files_only: Annotated[bool, typer.Option("--files-only", help="Write the files, make no environment.")] = False,
 ) -> None:
-    """Write a program for COMET or MetricX with its own environment."""
+    """Install COMET or MetricX with a program for it, in an environment of its own.
+
+    pip's output goes to standard error; the YAML that uses the metric goes to standard output.
+    """
     from eclectus.rewards.environments import install
 
-    print(install(name, folder, model))
+    print(install(name, folder, model, python, files_only))

@@ -107,7 +107,7 @@ def score(
     read.need(hypothesis, "--hypothesis")
     reward, segments = lend("score", found, read, lent)
     # As a policy would have written them; only corpora are cleaned.
-    hypotheses = [row.cells.get(hypothesis, "") for row in read.rows]
+    hypotheses = read.texts(hypothesis)
     judged = [row[0] for row in judge(reward, segments, [[text] for text in hypotheses])]
     if form is None:
         form = "jsonl" if save is not None and save.suffix == ".jsonl" else "tsv"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+REFERENCE_COLUMN = re.compile(r"references?[-_ ]?\d*")
+"""What a column of references is called: `reference`, and `reference2`, `reference_3`, … where there are several."""
 
 
 @dataclass(frozen=True, slots=True)

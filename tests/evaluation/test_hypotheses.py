@@ -57,9 +57,17 @@ def test_a_list_of_references(tmp_path, key):
 def test_jsonl(tmp_path):
     text = '{"source": "One", "hypothesis": "Eins", "score": 81.5}\n\n{"source": "Two", "hypothesis": null}\n'
     found = read(tmp_path, text, "a.jsonl")
-    assert [row.cells.get("hypothesis") for row in found.rows] == ["Eins", ""]
+    assert found.texts("hypothesis", nothing="") == ["Eins", ""]
+    with pytest.raises(EclectusError, match=r"line 3 has no 'hypothesis'; write \"\" where a system gave nothing"):
+        found.texts("hypothesis")
     assert found.numbers("score") == [81.5, None]
     assert [row.line for row in found.rows] == [1, 3]
+
+
+def test_null_is_no_reference(tmp_path):
+    rows = [{"source": "One", "reference": "Eins", "reference2": None}, {"source": "Two", "reference": None}]
+    found = read(tmp_path, "\n".join(map(json.dumps, rows)), "a.jsonl")
+    assert [row.references for row in found.rows] == [("Eins",), ()]
 
 
 BROKEN = [
@@ -84,6 +92,13 @@ BROKEN = [
     ("[1]\n", "a.jsonl", {}, "line 1 is not an object"),
     ('{"source": ["One"]}\n', "a.jsonl", {}, "line 1: 'source' holds list instead of text"),
     ('{"src": "One"}\n', "a.jsonl", {}, "no column 'source', it has src; rename one$"),
+    ('{"source": "One"}\n{"source": null}\n', "a.jsonl", {}, "'.*a.jsonl' line 2 has no 'source'"),
+    ('{"source": "One"}\n{"hypothesis": "Eins"}\n', "a.jsonl", {}, "line 2 has no 'source'"),
+    ('{"source": 1}\n', "a.jsonl", {}, "line 1 holds the number 1 in 'source'; write it in quotes"),
+    ('{"source": "One", "reference": ["Eins", 5]}\n', "a.jsonl", {}, "line 1 holds the number 5 in 'reference 2'"),
+    ('{"source": "One", "reference2": 5.5}\n', "a.jsonl", {}, "line 1 holds the number 5.5 in 'reference2'"),
+    ('{"source": "One", "de": ["Eins", null]}\n', "a.jsonl", {}, "line 1: 'de' holds a null among its texts"),
+    ('{"source": "One", "reference": true}\n', "a.jsonl", {}, "line 1: 'reference' holds bool instead of text"),
     ('{"source": "One"}\n', "a.jsonl", {"columns": ["source"]}, "--columns is for TSV"),
 ]
 

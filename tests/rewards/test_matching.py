@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from eclectus.rewards import matching
-from eclectus.rewards.lcs import Columns
+from eclectus.rewards.lcs import Columns, lengths
 from eclectus.rewards.matching import matches
 
 
@@ -71,3 +71,21 @@ def test_longest_common_subsequence(longest):
         indices = Columns(a).indices(b)
         assert Columns(a).length(b) == len(indices) == table_of(a, b)[-1][-1]
         assert indices == walk_back(a, b)
+
+
+def test_lengths_of_many_subsequences_at_once():
+    """Around 64 items, where a comparison no longer fits a machine word; foreign items; groups of unequal size."""
+    drawn = random.Random(3)
+    sizes = [0, 1, 5, 20, 63, 64, 65, 130]
+    for alphabet in ("a", "ab", "abcdefgh", "aé中\U0010ffff 😀", "".join(map(chr, range(0x4E00, 0x4E60)))):
+        text = lambda: "".join(drawn.choices(alphabet, k=drawn.choice(sizes)))  # noqa: B023, E731
+        references = [text() for _ in range(15)]
+        groups = [[text() + drawn.choice(["", "ÿ", "x"]) for _ in range(drawn.randrange(6))] for _ in references]
+        expected = [
+            [table_of(a, b)[-1][-1] for b in group] + [0] * (max(map(len, groups)) - len(group))
+            for a, group in zip(references, groups, strict=True)
+        ]
+        assert lengths(references, groups).tolist() == expected
+    assert lengths(["", "a"], [["", "a"], []]).tolist() == [[0, 0], [0, 0]]
+    assert lengths([], []).shape == (0, 0)
+    assert lengths(["a"] * 3000, [["ba", "b"]] * 3000).tolist() == [[1, 0]] * 3000  # more than one part

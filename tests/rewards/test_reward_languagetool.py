@@ -27,7 +27,7 @@ LANGUAGES = [
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Finds every 'xx' in a text; what stands in `server.troubles` comes before that, once each."""
+    """Finds every `server.word` in a text; what stands in `server.troubles` comes before that, once each."""
 
     def log_message(self, *args):
         pass
@@ -63,9 +63,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, "<html>")
         if trouble == "other":
             return self.answer(200, '{"matches": [{"message": "no place"}]}')
-        utf16 = form["text"].encode("utf-16-le")
-        places = [i // 2 for i in range(0, len(utf16), 2) if utf16[i : i + 4] == "xx".encode("utf-16-le")]
-        matches = [{"message": "xx", "offset": i, "length": 2} for i in places]
+        utf16, word = form["text"].encode("utf-16-le"), self.server.word.encode("utf-16-le")
+        places = [i // 2 for i in range(0, len(utf16), 2) if utf16[i : i + len(word)] == word]
+        matches = [{"message": "wrong", "offset": i, "length": len(word) // 2} for i in places]
         self.answer(200, json.dumps({"software": {"name": "LanguageTool"}, "matches": matches}))
 
     def answer(self, status, body):
@@ -82,7 +82,7 @@ def server(monkeypatch):
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True
     httpd.handle_error = lambda *_: None  # a client that gave up is part of the test
-    httpd.asked, httpd.troubles, httpd.always = [], [], None
+    httpd.asked, httpd.troubles, httpd.always, httpd.word = [], [], None, "xx"
     httpd.languages, httpd.lock, httpd.busy, httpd.most_busy = LANGUAGES, threading.Lock(), 0, 0
     httpd.url = f"http://127.0.0.1:{httpd.server_port}"
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -197,3 +197,44 @@ def test_the_door(server):
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(RunError, match=r"no LanguageTool server at .*; start one, or change 'url'"):
         LanguageTool(LanguageTool.Options(url=url))
+
+
+def test_several_texts_in_one_request(server):
+    texts = ["uno xx 😀", "dos %(xx)s", "xx %(xx)s tres xx", "cuatro", "cinco xx"]
+    alone, together = build(server), build(server, batch=3)
+    expected = [math.exp(-5 / 2), 1, math.exp(-10 / 3), 1, math.exp(-5 / 2)]
+    assert judge(together, texts) == judge(alone, texts) == pytest.approx(expected)
+    # Neighbours, such as the samples of a source, are apart.
+    assert {form["text"] for form in server.asked[:2]} == {
+        "uno xx 😀\n\nxx %(xx)s tres xx\n\ncinco xx",
+        "dos %(xx)s\n\ncuatro",
+    }
+    assert len(server.asked) == 2 + 5
+    assert together.signature == "languagetool|weight:5|batch:3"
+    assert judge(together, ["cuatro", "seis"]) == [1.0, 1.0]
+    assert server.asked[-1]["text"] == "seis"
+    together.reset()
+    judge(together, ["cuatro", "seis"])
+    assert server.asked[-1]["text"] == "cuatro\n\nseis"
+
+
+def test_a_match_across_two_texts_counts_for_neither(server):
+    server.word = "x\n\nx"
+    assert judge(build(server, batch=2), ["uno x", "x dos"]) == [1.0, 1.0]
+    server.word = "x"
+    assert judge(build(server, batch=2), ["uno x", "x dos"]) == pytest.approx([math.exp(-5 / 2)] * 2)
+
+
+def test_languages_are_not_mixed_in_a_request(server):
+    reward = build(server, batch=8)
+    segments = [Segment("", "fr", tag) for tag in ("es", "en", "es", "fr")]
+    assert reward(segments, ["uno", "one", "dos", "un"]) == [1.0, 1.0, 1.0, None]
+    assert {(form["language"], form["text"]) for form in server.asked} == {("es", "uno\n\ndos"), ("en-US", "one")}
+
+
+def test_a_request_that_fails_fails_for_all_its_texts(server, caplog):
+    reward = build(server, batch=2, workers=2, attempts=1)
+    server.troubles = [500]
+    assert judge(reward, ["uno", "dos", "tres", "cuatro"]) in ([None, 1.0] * 2, [1.0, None] * 2)  # whichever came first
+    assert reward.failures == 2
+    assert "failed on 2 of 4 texts" in caplog.text

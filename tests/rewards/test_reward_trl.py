@@ -74,6 +74,47 @@ def test_samples_of_a_source_are_judged_together():
     assert seen == [([("cat", "es", {"topic": "a"}), ("dog", "fr", {"topic": "b"})], [["gato", ""], ["chien"]])]
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"reference": [["el gato", "un gato"], ["un perro"]]},
+        {"reference": [("el gato", None, "", "un gato"), "un perro"]},
+        {"reference": ["el gato", "un perro"], "reference2": ["un gato", None]},
+        {"references": ["el gato", "un perro"], "reference_3": ["un gato", ""]},
+    ],
+)
+def test_several_references(columns):
+    call = {"prompts": ["cat", "dog"], "completions": ["un gato", "un perro"]}
+    seen = []
+
+    class Spy(ChrF):
+        def score_groups(self, segments, hypotheses):
+            seen.extend((segment.references, segment.attributes) for segment in segments)
+            return super().score_groups(segments, hypotheses)
+
+    assert as_trl_reward(Spy(), source_lang="en", target_lang="es")(**call, **columns) == [1.0, 1.0]
+    assert seen == [(("el gato", "un gato"), {}), (("un perro",), {})]
+    bleu = as_trl_reward("bleu", source_lang="en", target_lang="es")(**call, **columns)
+    assert bleu == pytest.approx([1.0, 1.0])
+
+
+def test_an_empty_reference_is_one_where_it_is_all_there_is():
+    call = {"prompts": ["cat"], "completions": ["gato"], "reference": [""]}
+    assert as_trl_reward("chrf", source_lang="en", target_lang="es")(**call) == [0.0]
+    call["reference"] = [None]
+    with pytest.raises(DataError, match="has no reference"):
+        as_trl_reward("chrf", source_lang="en", target_lang="es")(**call)
+
+
+@pytest.mark.parametrize("cell", [5, ["gato", 5], {"es": "gato"}, [["gato"]]])
+def test_a_reference_that_is_no_text_is_refused(cell):
+    reward = as_trl_reward("bleu", source_lang="en", target_lang="es")
+    with pytest.raises(
+        DataError, match=r"column 'reference' holds (int|dict|list) instead of text in row 2 of the bat"
+    ):
+        reward(prompts=["dog", "cat"], completions=["perro", "gato"], reference=["perro", cell])
+
+
 def test_mistakes_are_found_when_it_is_made():
     with pytest.raises(ConfigError, match="unknown type 'blue'; did you mean 'bleu'"):
         as_trl_reward("blue")

@@ -14,10 +14,12 @@ from eclectus.corpora import files
 from eclectus.corpora.clean import normalise
 from eclectus.errors import ConfigError, DataError
 from eclectus.rewards.text import excerpt
-from eclectus.segment import Segment
+from eclectus.segment import REFERENCE_COLUMN, Segment
 
 UNUSED = "-"
-_REFERENCE = re.compile(r"references?[-_ ]?\d*")
+
+Cell = str | int | float | None
+"""What a column holds in one line: text, or in JSONL a number or null."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Row:
         source_lang: BCP-47 tag.
         target_lang: BCP-47 tag.
         references: right translations; may be none.
-        cells: every column as text, by name.
+        cells: every column by name; JSONL may leave some out.
     """
 
     line: int
@@ -38,7 +40,7 @@ class Row:
     source_lang: str
     target_lang: str
     references: tuple[str, ...]
-    cells: Mapping[str, str] = field(repr=False)
+    cells: Mapping[str, Cell] = field(repr=False)
 
     def segment(self, file: str, withhold: bool = False) -> Segment:
         """What is to be translated, cleaned as a corpus; without references where none may be seen."""
@@ -58,7 +60,8 @@ class HypothesisFile:
 
     The columns that mean something are `source`, `reference` (and `reference2`, `reference_3`, … where there are
     several; a list in JSONL), `source_lang` and `target_lang`. A column named as the source language is the source
-    where there is no `source`, and so for the target language and the reference.
+    where there is no `source`, and so for the target language and the reference. Texts are never made of numbers, nor
+    of null: as a reference null says that there is none, as anything else it is refused where a text is needed.
 
     Args:
         command: named in errors.
@@ -68,7 +71,8 @@ class HypothesisFile:
         columns: names of the columns of a TSV without header, "-" skips one.
 
     Raises:
-        DataError: a file that cannot be read, a missing column, a line with another number of columns.
+        DataError: a file that cannot be read, a missing column, a line with another number of columns, a source or a
+            reference that is no text.
         ConfigError: an unknown language, or none.
     """
 
@@ -100,7 +104,7 @@ class HypothesisFile:
         if not cells:
             raise DataError(f"{command}: '{path}' holds a header and no text; add lines, or name the columns there")
         self._source = self._find("source", source_lang)
-        self._references = [c for c in self.columns if _REFERENCE.fullmatch(c)]
+        self._references = [c for c in self.columns if REFERENCE_COLUMN.fullmatch(c)]
         self._references = self._references or [c for c in self.columns if named.fullmatch(c)]
         for name, given, option in (
             ("source_lang", source_lang, "--from"),
@@ -140,8 +144,31 @@ class HypothesisFile:
         self.need(column)
         return [self._number(row, column) for row in self.rows]
 
+    def texts(self, column: str, nothing: str | None = None) -> list[str]:
+        """Read a column of texts.
+
+        Args:
+            column: its name.
+            nothing: stands for null and for a key that a line of JSONL lacks; None: these are refused.
+
+        Raises:
+            DataError: there is no such column, or a line has no text in it.
+        """
+        self.need(column)
+        return [self._text(row.line, column, row.cells.get(column), nothing) for row in self.rows]
+
+    def _text(self, number: int, column: str, value: Cell, nothing: str | None = None) -> str:
+        if isinstance(value, str):
+            return value
+        if value is None and nothing is not None:
+            return nothing
+        said = "has no" if value is None else f"holds the number {value} in"
+        what = 'write "" where a system gave nothing, or leave the line out' if value is None else "write it in quotes"
+        raise DataError(f"{self.command}: '{self.path}' line {number} {said} '{column}'; {what}")
+
     def _number(self, row: Row, column: str) -> float | None:
-        text = row.cells.get(column, "").strip()
+        cell = row.cells.get(column)
+        text = "" if cell is None else str(cell).strip()
         if not text:
             return None
         try:
@@ -162,13 +189,13 @@ class HypothesisFile:
         self.need(name)
         return name
 
-    def _table(self, lines: list[str], columns: Sequence[str] | None) -> list[tuple[int, dict[str, str]]]:
+    def _table(self, lines: list[str], columns: Sequence[str] | None) -> list[tuple[int, dict[str, Cell]]]:
         names = [name.strip() for name in (lines[0].split("\t") if columns is None else columns)]
         self.columns = [name for name in names if name != UNUSED]
         for index, name in enumerate(self.columns):
             if name in self.columns[:index]:
                 raise DataError(f"{self.command}: '{self.path}' has the column '{name}' twice; name each once")
-        found = []
+        found: list[tuple[int, dict[str, Cell]]] = []
         for number, line in enumerate(lines, start=1):
             if not line.strip() or (columns is None and number == 1):
                 continue
@@ -181,7 +208,7 @@ class HypothesisFile:
             found.append((number, {n: cell for n, cell in zip(names, cells, strict=True) if n != UNUSED}))
         return found
 
-    def _object(self, number: int, line: str, named: re.Pattern[str]) -> dict[str, str]:
+    def _object(self, number: int, line: str, named: re.Pattern[str]) -> dict[str, Cell]:
         place = f"{self.command}: '{self.path}' line {number}"
         try:
             values = json.loads(line)
@@ -191,32 +218,29 @@ class HypothesisFile:
             ) from error
         if not isinstance(values, dict):
             raise DataError(f'{place} is not an object; write one a line, such as {{"source": "…", "hypothesis": "…"}}')
-        cells = {}
+        cells: dict[str, Cell] = {}
         for key, value in values.items():
-            several = isinstance(value, list) and (_REFERENCE.fullmatch(key) or named.fullmatch(key))
-            for n, text in enumerate((value or [""]) if several else [value], start=1):
-                cells[key if n == 1 else f"{key} {n}"] = self._text(place, key, text)
+            several = isinstance(value, list) and (REFERENCE_COLUMN.fullmatch(key) or named.fullmatch(key))
+            for n, cell in enumerate((value or [None]) if several else [value], start=1):
+                if isinstance(cell, bool) or not isinstance(cell, str | int | float | None):
+                    raise DataError(f"{place}: '{key}' holds {type(cell).__name__} instead of text; write it in quotes")
+                if cell is None and several and value:
+                    raise DataError(f"{place}: '{key}' holds a null among its texts; leave it out")
+                cells[key if n == 1 else f"{key} {n}"] = cell
         return cells
 
-    @staticmethod
-    def _text(place: str, key: str, value: object) -> str:
-        if value is None:
-            return ""
-        if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise DataError(f"{place}: '{key}' holds {type(value).__name__} instead of text; write it in quotes")
-        return str(value)
-
-    def _row(self, number: int, cells: dict[str, str], source_lang: str | None, target_lang: str | None) -> Row:
+    def _row(self, number: int, cells: dict[str, Cell], source_lang: str | None, target_lang: str | None) -> Row:
         tags = [
-            given if given is not None else self._language(number, name, cells.get(name, ""))
+            given if given is not None else self._language(number, name, cells.get(name))
             for name, given in (("source_lang", source_lang), ("target_lang", target_lang))
         ]
-        references = tuple(text for name in self._references if (text := cells.get(name, "")).strip())
-        return Row(number, cells.get(self._source, ""), tags[0], tags[1], references, cells)
+        source = self._text(number, self._source, cells.get(self._source))
+        references = [self._text(number, name, cells.get(name), "") for name in self._references]
+        return Row(number, source, tags[0], tags[1], tuple(text for text in references if text.strip()), cells)
 
-    def _language(self, number: int, name: str, tag: str) -> str:
+    def _language(self, number: int, name: str, cell: Cell) -> str:
         try:
-            return languages.check([tag])[0]
+            return languages.check(["" if cell is None else str(cell)])[0]
         except ConfigError as error:
             raise DataError(f"{self.command}: '{self.path}' line {number}, column '{name}': {error}") from error
 

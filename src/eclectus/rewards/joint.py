@@ -134,8 +134,9 @@ class Joint(Reward):
         ]
 
     def reset(self) -> None:
-        """Forget the remembered translations."""
+        """Forget the remembered translations and embeddings."""
         self._translations.forget()
+        self._similarity.forget()
 
     def _said(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> list[list[str]]:
         """What each hypothesis says in the pivot language, "" for nothing."""

@@ -26,6 +26,7 @@ from eclectus.segment import Segment
 _log = logging.getLogger(__name__)
 
 _CACHED_TEXTS = 2**16
+_PARAGRAPH = "\n\n"
 _PAUSE = 0.25  # seconds before the second attempt; doubled before each further one
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -42,12 +43,19 @@ class LanguageTool(Reward):
 
     The server is the user's own: `java -cp languagetool-server.jar org.languagetool.server.HTTPServer --port 8081`. It
     is asked for its languages when the run starts, and each text once while it is remembered, `workers` at a time.
-    A request that fails or is refused for the moment is made `attempts` times; a text is never sent together with
-    others, for rules that look at whole texts would judge it by its company. Tested against a server that speaks the
+    A request that fails or is refused for the moment is made `attempts` times. Tested against a server that speaks the
     protocol, not against LanguageTool itself.
 
+    A request has a cost beside its text's. `batch` puts several texts of one language into one, as paragraphs: rules
+    of a sentence do not cross them, and a match that touches two texts counts for neither. But LanguageTool's rules of
+    the text level read all paragraphs: three sentences that begin with the same word, a bracket closed in another text,
+    two spellings of one word are errors, or are none, by a text's company. Texts that follow each other in the call,
+    such as the samples of a source, go to different requests for that reason. At 1 a value depends on its text alone.
+
     Source: Naber 2003, *A rule-based style and grammar checker*; protocol:
-    https://languagetool.org/http-api/ (`/v2/languages`, `/v2/check`).
+    https://languagetool.org/http-api/ (`/v2/languages`, `/v2/check`); texts parted by an empty line in one request:
+    https://bitbucket.org/okapiframework/okapi/issues/234; text-level rules: `TextLevelRule` and its subclasses in
+    https://github.com/languagetool-org/languagetool.
 
     Example:
         >>> LanguageTool.Options(language={"pt": "pt-PT"}).weight
@@ -74,6 +82,9 @@ class LanguageTool(Reward):
         timeout: float = Field(10.0, gt=0, description="seconds to wait for one answer")
         attempts: int = Field(3, ge=1, description="times a failing request is made")
         workers: int = Field(4, ge=1, le=64, description="requests at a time")
+        batch: int = Field(
+            1, ge=1, description="texts in a request; above 1 rules that read whole texts judge a text by its company"
+        )
         on_failure: Literal["abstain", "stop"] = Field(
             "abstain", description="when the server fails during the run: abstain with a warning, or stop the run"
         )
@@ -93,7 +104,8 @@ class LanguageTool(Reward):
     def signature(self) -> str:
         """What an error costs; the server does not tell its version before it has judged."""
         categories = "".join(f"|without:{name}" for name in self.options.disabled_categories)
-        return f"languagetool|weight:{self.options.weight:g}{categories}"
+        batch = f"|batch:{self.options.batch}" if self.options.batch > 1 else ""
+        return f"languagetool|weight:{self.options.weight:g}{categories}{batch}"
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Ask the server about every text that it was not asked about lately.
@@ -111,23 +123,33 @@ class LanguageTool(Reward):
             for code, text in keys
         ]
 
+    def reset(self) -> None:
+        """Forget the values that depend on what else was asked."""
+        if self.options.batch > 1:
+            self._values.clear()
+
     def _errors(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """Return the number of errors of each text in its language, less those where the server failed."""
         missing = [key for key in wanted if key not in self._values]
         failures: list[_FailureError] = []
 
-        def ask(key: tuple[str, str]) -> int | None:
+        def ask(request: tuple[str, list[str]]) -> list[int]:
             if len(failures) >= self.options.workers:
-                return None  # the server is down: do not wait for it once for each text
+                return []  # the server is down: do not wait for it once for each text
             try:
-                return self._check(*key)
+                return self._check(*request)
             except _FailureError as error:
                 failures.append(error)
-                return None
+                return []
 
+        requests = _requests(missing, self.options.batch)
         with ThreadPoolExecutor(self.options.workers) as pool:
-            answers = zip(missing, list(pool.map(ask, missing)), strict=True)
-        fresh = {key: errors for key, errors in answers if errors is not None}
+            answers = list(pool.map(ask, requests))
+        fresh = {
+            (code, text): errors
+            for (code, texts), counts in zip(requests, answers, strict=True)
+            for text, errors in zip(texts, counts, strict=False)  # none where the server failed
+        }
         unanswered = len(missing) - len(fresh)
         if unanswered:
             self.failures += unanswered
@@ -143,18 +165,24 @@ class LanguageTool(Reward):
             self._values.popitem(last=False)
         return found
 
-    def _check(self, code: str, text: str) -> int:
-        """Return the number of matches outside placeholders and links."""
-        form = {"text": text, "language": code}
+    def _check(self, code: str, texts: Sequence[str]) -> list[int]:
+        """Return the number of matches in each text outside placeholders and links."""
+        form = {"text": _PARAGRAPH.join(texts), "language": code}
         if self.options.disabled_categories:
             form["disabledCategories"] = ",".join(self.options.disabled_categories)
         answer = self._ask("check", form)
         try:
             spans = [(match["offset"], match["offset"] + match["length"]) for match in answer["matches"]]
-            kept = _untouchable(text)
-            return sum(all(end <= first or last <= start for first, last in kept) for start, end in spans)
         except (KeyError, TypeError) as error:
             raise _FailureError(f"an answer that is no list of matches: {excerpt(str(answer))}") from error
+        counts, begin = [], 0
+        for text in texts:
+            end = begin + _utf16(text)
+            kept = [(begin + first, begin + last) for first, last in _untouchable(text)]
+            inside = [(a, b) for a, b in spans if begin <= a and b <= end]
+            counts.append(sum(all(b <= first or last <= a for first, last in kept) for a, b in inside))
+            begin = end + len(_PARAGRAPH)
+        return counts
 
     def _languages(self) -> list[str]:
         """Ask the server at the door which variants of languages it knows.
@@ -223,6 +251,15 @@ class _FailureError(Exception):
 def value(errors: int, words: int, weight: float) -> float:
     """Return exp(-weight * errors / words)."""
     return math.exp(-weight * errors / words)
+
+
+def _requests(keys: Sequence[tuple[str, str]], size: int) -> list[tuple[str, list[str]]]:
+    """Deal texts of one language out to requests of up to `size`; neighbours go to different ones."""
+    texts: dict[str, list[str]] = {}
+    for code, text in keys:
+        texts.setdefault(code, []).append(text)
+    shares = {code: math.ceil(len(known) / size) for code, known in texts.items()}
+    return [(code, texts[code][i::share]) for code, share in shares.items() for i in range(share)]
 
 
 def _words(text: str) -> int:

@@ -35,7 +35,7 @@ def matches(references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[s
     found = np.zeros((len(hypotheses), width, order), np.int64)
     read = [[*map(len, texts)] for texts in references]
     lengths = [[*map(len, texts)] for texts in hypotheses]
-    for part in _parts([sum(a) + sum(b) for a, b in zip(read, lengths, strict=True)]):
+    for part in parts([sum(a) + sum(b) for a, b in zip(read, lengths, strict=True)]):
         texts = [*chain.from_iterable(references[part]), *chain.from_iterable(hypotheses[part]), ""]
         codes = np.frombuffer(_SEPARATOR.join(texts).encode("utf-32-le", "surrogatepass"), "<u4")
         reached = sum(map(sum, read[part])) + sum(map(len, read[part]))
@@ -43,7 +43,7 @@ def matches(references: Sequence[Sequence[str]], hypotheses: Sequence[Sequence[s
         numbers = np.zeros(int(codes[:reached].max(initial=0)) + 2, np.int64)
         numbers[codes[:reached]] = 1
         numbers[ord(_SEPARATOR)] = 0
-        present = np.flatnonzero(numbers)
+        present = numbers.nonzero()[0]
         numbers[present] = np.arange(1, len(present) + 1)
         ids = numbers[np.minimum(codes, len(numbers) - 1)]
         found[part] = _matches(ids, read[part], lengths[part], width, order)
@@ -55,8 +55,8 @@ def ngram_counts(lengths: Array, order: int) -> Array:
     return np.maximum(lengths[..., None] - np.arange(order), 0)
 
 
-def _parts(sizes: Sequence[int]) -> Iterator[slice]:
-    """Cut segments into runs of about `_POSITIONS` positions; a longer segment stands alone."""
+def parts(sizes: Sequence[int]) -> Iterator[slice]:
+    """Cut segments of these sizes into runs of about 16,384 positions; a longer segment stands alone."""
     start = total = 0
     for i, size in enumerate(sizes):
         if total and total + size > _POSITIONS:
@@ -102,7 +102,7 @@ def _matches(ids: Array, references: list[list[int]], hypotheses: list[list[int]
         home = np.concatenate(([-1], home[known // alphabet]))
         counts = np.bincount(state * owned + owner, minlength=len(home) * owned).reshape(-1, owned)[1:]
         limit = counts[:, :columns].max(1, keepdims=True)
-        first = np.flatnonzero(home[1:] != home[:-1])
+        first = (home[1:] != home[:-1]).nonzero()[0]
         found[home[1:][first], :, n] = np.add.reduceat(np.minimum(counts[:, columns:], limit), first, axis=0)
         if n == 0:  # a number for each distinct token of one segment, not of the batch: the tables become small
             before = np.zeros(size, np.int64)
@@ -118,7 +118,7 @@ def _number(wanted: Array, cells: Array, size: int) -> tuple[Array, Array]:
     if size <= _TABLE:
         table = np.zeros(size, np.int64)
         table[wanted] = 1
-        known = np.flatnonzero(table)
+        known = table.nonzero()[0]
         table[known] = np.arange(1, len(known) + 1)
         return known, table.take(cells)
     known = np.unique(wanted)

@@ -81,8 +81,9 @@ class Pivot(Reward):
             self.references(segments)
 
     def reset(self) -> None:
-        """Forget the remembered translations."""
+        """Forget the remembered translations and embeddings."""
         self._translations.forget()
+        self._similarity.forget()
 
     def references(self, segments: Sequence[Segment]) -> list[str]:
         """Return the translation of each source through the pivot, "" where there is none."""

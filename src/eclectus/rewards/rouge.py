@@ -13,7 +13,7 @@ from pydantic import Field
 
 from eclectus.errors import ConfigError
 from eclectus.rewards.base import Reward, RewardContext
-from eclectus.rewards.lcs import Columns
+from eclectus.rewards.lcs import Columns, lengths
 from eclectus.rewards.matching import matches, ngram_counts
 from eclectus.rewards.overlap import SpeltOverlap, apart, best, lengths_of
 from eclectus.rewards.text import units
@@ -102,22 +102,15 @@ class Rouge(SpeltOverlap):
             shared = matches(references, hypotheses, order)[..., -1]
             mine, theirs = (ngram_counts(lengths_of(texts), order)[..., -1] for texts in (hypotheses, references))
         else:
-            common = _common if self.options.variant == "rougeL" else _common_lines
-            width = max(map(len, hypotheses), default=0)
-            table = [
-                common(text, group) + [0] * (width - len(group))
-                for (text,), group in zip(references, hypotheses, strict=True)
-            ]
-            shared = np.array(table).reshape(len(hypotheses), width)
-            mine, theirs = (
-                lengths_of(texts) - _line_breaks(texts) if self.options.variant == "rougeLsum" else lengths_of(texts)
-                for texts in (hypotheses, references)
-            )
+            mine, theirs = lengths_of(hypotheses), lengths_of(references)
+            if self.options.variant == "rougeL":
+                shared = lengths([text for (text,) in references], hypotheses)
+            else:
+                shared = np.zeros(mine.shape, np.int64)
+                for row, (text,), group in zip(shared, references, hypotheses, strict=True):
+                    row[: len(group)] = _common_lines(text, group)
+                mine, theirs = mine - _line_breaks(hypotheses), theirs - _line_breaks(references)
         return shared / np.maximum(mine, 1), shared / np.maximum(theirs, 1)
-
-
-def _common(reference: str, hypotheses: Sequence[str]) -> list[int]:
-    return [*map(Columns(reference).length, hypotheses)]
 
 
 def _common_lines(reference: str, hypotheses: Sequence[str]) -> list[int]:

@@ -70,5 +70,6 @@ class RoundTrip(Reward):
         return scores
 
     def reset(self) -> None:
-        """Forget the remembered translations."""
+        """Forget the remembered translations and embeddings."""
         self._translations.forget()
+        self._similarity.forget()

@@ -91,7 +91,9 @@ class Speller:
 
     def using(self, tokenizer: Tokenizer) -> Callable[[str], str]:
         """Return the function from a text to its spelling by a tokenizer."""
-        known = self._words.setdefault(id(tokenizer), _SpeltWords(tokenizer, self._letters))
+        known = self._words.get(id(tokenizer))
+        if known is None:
+            known = self._words[id(tokenizer)] = _SpeltWords(tokenizer, self._letters)
         words, whole, fold = tokenizer.words, tokenizer.whole, self._fold
         spell, letter = known.__getitem__, self._letters.__getitem__
 

@@ -12,7 +12,7 @@ from eclectus.errors import ConfigError, DataError
 from eclectus.registry import describe
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.rewards.combine import CompositeReward
-from eclectus.segment import Segment
+from eclectus.segment import REFERENCE_COLUMN, Segment
 
 RewardFunction = Callable[..., list[Score]]
 
@@ -29,7 +29,8 @@ def as_trl_reward(
 
     The function is called as `f(prompts, completions, **columns)` and returns one number or None for each completion.
     It reads the columns `source_lang`, `target_lang` (BCP-47), `source`, `reference` and `id` of the data set; without
-    a column `source` the prompt, or its last message, is the source. Other columns become attributes of the segment.
+    a column `source` the prompt, or its last message, is the source. Several references are a list in `reference`, or
+    stand in further columns `reference2`, `reference_3`, … Other columns become attributes of the segment.
     Prompts and completions may be texts or messages. Rows that follow each other with the same source and direction are
     the samples of one source, as TRL lays them out, and are judged together.
 
@@ -45,7 +46,7 @@ def as_trl_reward(
 
     Raises:
         ConfigError: an unknown type or a wrong option.
-        DataError: when called, a column is missing.
+        DataError: when called, a column is missing, or a reference is neither a text nor a list of texts.
 
     Example:
         >>> chrf = as_trl_reward("chrf", source_lang="en", target_lang="es")
@@ -104,14 +105,37 @@ def _segments(
         return [languages[name]] * len(prompts) if values is None else values
 
     sources = columns.get("source") or [_text(prompt) for prompt in prompts]
-    references, ids = (columns.get(key) or [None] * len(prompts) for key in ("reference", "id"))
-    own = {"source", "source_lang", "target_lang", "reference", "id"}
+    ids = columns.get("id") or [None] * len(prompts)
+    named = {name: values for name, values in columns.items() if REFERENCE_COLUMN.fullmatch(name) and values}
+    references = [
+        _references({name: values[row] for name, values in named.items()}, row) for row in range(len(prompts))
+    ]
+    own = {"source", "source_lang", "target_lang", "id", *named}
     labels = [
         {name: str(value[row]) for name, value in columns.items() if name not in own and isinstance(value, list)}
         for row in range(len(prompts))
     ]
     rows = zip(sources, column("source_lang"), column("target_lang"), references, ids, labels, strict=True)
-    return [Segment(text, one, two, known, str(key or ""), label) for text, one, two, known, key, label in rows]
+    return [
+        Segment(text, one, two, next(iter(known), None), str(key or ""), label, tuple(known[1:]))
+        for text, one, two, known, key, label in rows
+    ]
+
+
+def _references(cells: Mapping[str, Any], row: int) -> list[str]:
+    """Return the texts of one row's columns of references."""
+    texts: list[str] = []
+    for name, cell in cells.items():
+        for text in cell if isinstance(cell, list | tuple) else [cell]:
+            if not isinstance(text, str | None):
+                raise DataError(
+                    f"the data set's column '{name}' holds {type(text).__name__} instead of text in row {row + 1} of "
+                    "the batch; give a text, a list of texts, or None"
+                )
+            if text is not None:
+                texts.append(text)
+    # Beside others an empty text fills a table up; alone it is the reference, as in a segment.
+    return [text for text in texts if text.strip()] or texts[:1]
 
 
 def _grouped(segments: Sequence[Segment], completions: Sequence[str]) -> tuple[list[Segment], list[list[str]]]:
