@@ -177,12 +177,12 @@ def _rows(group: Group, found: Sequence[Finished]) -> list[Row]:
         )
     ]
     rows += [_row(part.variant, group, part, "rl", means) for part in found]
-    for number, part in enumerate(found):
+    for part in found:
         for other in part.results[0].systems:
             scored = all(other.name in results.scores[d] for results in part.results for d in group.directions)
             if scored and other.role == "control":
                 rows.append(_row(f"{other.label} (beside {part.variant})", group, part, other.name, means))
-            elif scored and other.role == "oracle" and number == 0:  # of the start, which all have in common
+            elif scored and other.role == "oracle" and part is found[0]:  # of the start, which all have in common
                 rows.append(_row(other.label, group, part, other.name, means))
     return rows
 
