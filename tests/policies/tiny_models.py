@@ -33,7 +33,9 @@ SHAPE = {
 }
 
 
-def bpe(specials: Sequence[str], *, bytes_: bool = False, size: int = 200) -> tuple[dict[str, int], list[Any]]:
+def bpe(
+    specials: Sequence[str], *, bytes_: bool = False, size: int = 200, texts: Sequence[str] = TEXTS
+) -> tuple[dict[str, int], list[Any]]:
     """Vocabulary and merges, the special tokens first."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False) if bytes_ else pre_tokenizers.Metaspace()
@@ -44,7 +46,7 @@ def bpe(specials: Sequence[str], *, bytes_: bool = False, size: int = 200) -> tu
         initial_alphabet=alphabet,
         show_progress=False,
     )
-    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]
     return model["vocab"], [tuple(merge) for merge in model["merges"]]
 
@@ -209,30 +211,30 @@ INST = (
 
 
 def _decoder(kind: str, tokenizer: Any, **options: Any) -> tuple[Any, Any]:
-    config = getattr(transformers, f"{kind}Config")(
-        vocab_size=len(tokenizer) + 3,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=6,
-        max_position_embeddings=256,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        **options,
-    )
+    values = {
+        "vocab_size": len(tokenizer) + 3,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 6,
+        "max_position_embeddings": 256,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    config = getattr(transformers, f"{kind}Config")(**values | options)
     library = getattr(transformers, "Gemma3ForCausalLM" if kind == "Gemma3Text" else f"{kind}ForCausalLM")
     return library(config), tokenizer
 
 
-def llama(folder: Path) -> tuple[Any, Any]:
+def llama(folder: Path, texts: Sequence[str] = TEXTS, **shape: int) -> tuple[Any, Any]:
     """A base model: no chat template, no padding token, bytes for what is not in the vocabulary."""
     specials = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    vocabulary, merges = bpe(specials, size=450)
+    vocabulary, merges = bpe(specials, size=450, texts=texts)
     tokenizer = transformers.LlamaTokenizer(vocab=vocabulary, merges=merges, add_bos_token=True)
-    return _decoder("Llama", tokenizer, tie_word_embeddings=False)
+    return _decoder("Llama", tokenizer, tie_word_embeddings=False, **shape)
 
 
 def mistral(folder: Path) -> tuple[Any, Any]:
