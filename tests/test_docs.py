@@ -94,7 +94,7 @@ def test_three_ideas_run_and_say_what_they_said(tmp_path, monkeypatch):
         for expression, said in re.findall(r"^(\S.*?)  # (.+)$", code, re.MULTILINE):
             assert eval(expression, names) == ast.literal_eval(said), expression
             checked += 1
-    assert checked == 5
+    assert checked == 9
     assert names["after"] > names["before"] + 10
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import math
+import tempfile
 from pathlib import Path
 
 import torch
 
-from eclectus.config import NewModelConfig, ReinforceConfig, TaskConfig
+from eclectus.config import NewModelConfig, PromptConfig, ReinforceConfig, TaskConfig
 from eclectus.policies.base import Policy
+from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.load import new_policy
 from eclectus.rewards.base import RewardContext
 from eclectus.rewards.combine import CompositeReward
@@ -22,6 +24,7 @@ from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
 from tests.algorithms.enumerated import algorithm
+from tests.policies.tiny_models import llama
 
 WORDS = {"1": "uno", "2": "dos", "3": "tres", "4": "cinco"}
 TASKS = {
@@ -30,7 +33,19 @@ TASKS = {
     "words": lambda digits: (digits, _words(digits)),
 }
 SHAPE = NewModelConfig(vocabulary=100, d_model=32, heads=2, encoder_layers=1, decoder_layers=1, ffn=64, dropout=0.0)
-WARM_STEPS = {"copy": 185, "reverse": 190, "words": 145}
+DECODER = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+}
+PROMPT = PromptConfig(template="{source} =", stop=[])
+WARM_STEPS = {
+    "seq2seq": {"copy": 185, "reverse": 190, "words": 145},
+    "causal": {"copy": 60, "reverse": 65, "words": 58},
+}
 """Enough for about half of the words to be right."""
 
 
@@ -72,14 +87,14 @@ def corpus(task: str) -> list[Segment]:
 
 
 @functools.cache
-def _warm(task: str) -> dict[str, torch.Tensor]:
+def _warm(task: str, kind: str) -> dict[str, torch.Tensor]:
     """Weights after a few supervised steps: sometimes right, mostly wrong."""
-    policy = cold(task)
+    policy = cold(task, kind)
     rows = corpus(task)
     sources = policy.tokenize_sources(rows)
     targets = policy.tokenize_targets([row.reference or "" for row in rows])
     optimizer = torch.optim.AdamW(policy.model.parameters(), lr=3e-3)
-    for _ in range(WARM_STEPS[task]):
+    for _ in range(WARM_STEPS[kind][task]):
         loss, _ = policy.smoothed_loss(sources, targets, 0.0)
         (loss / len(rows)).backward()
         optimizer.step()
@@ -87,16 +102,21 @@ def _warm(task: str) -> dict[str, torch.Tensor]:
     return ckpt.weights(policy.model)
 
 
-def cold(task: str) -> Policy:
-    """A random model for the task."""
-    rows = corpus(task)
-    return new_policy(SHAPE, [text for row in rows for text in (row.source, row.reference)], ["en", "es"], 1)
+def cold(task: str, kind: str = "seq2seq") -> Policy:
+    """A random model for the task: an encoder-decoder, or with `causal` a decoder alone, asked by a prompt."""
+    texts = [text for row in corpus(task) for text in (row.source, row.reference or "")]
+    if kind == "seq2seq":
+        return new_policy(SHAPE, texts, ["en", "es"], 1)
+    torch.manual_seed(1)
+    with tempfile.TemporaryDirectory() as folder:
+        model, tokenizer = llama(Path(folder), texts, **DECODER)
+    return CausalPolicy(model, tokenizer, PROMPT)
 
 
-def warm(task: str) -> Policy:
+def warm(task: str, kind: str = "seq2seq") -> Policy:
     """A model that has seen a little of the task."""
-    policy = cold(task)
-    ckpt.load_weights(policy.model, _warm(task))
+    policy = cold(task, kind)
+    ckpt.load_weights(policy.model, _warm(task, kind))
     return policy
 
 
@@ -109,10 +129,11 @@ def reinforcer(
     seed=1,
     task_options=None,
     prompts=None,
+    kind="seq2seq",
     **changes,
 ) -> Reinforcer:
     """A run on a toy task from its warm start; `prompts` by direction stand in for the task's own en-es."""
-    policy, prompts = warm(task), prompts or {"en-es": corpus(task)}
+    policy, prompts = warm(task, kind), prompts or {"en-es": corpus(task)}
     reward = {"terms": [{"type": "tests.toy:positions"}], "normalise": "none", "unfinished": 0.0}
     folder.mkdir(parents=True, exist_ok=True)
     config = TaskConfig(

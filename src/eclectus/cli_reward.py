@@ -189,7 +189,7 @@ def install_reward(
     ] = None,
     files_only: Annotated[bool, typer.Option("--files-only", help="Write the files, make no environment.")] = False,
 ) -> None:
-    """Install COMET or MetricX with a program for it, in an environment of its own.
+    """Install COMET or MetricX with a program for it.
 
     pip's output goes to standard error; the YAML that uses the metric goes to standard output.
     """

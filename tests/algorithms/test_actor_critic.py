@@ -332,7 +332,7 @@ def test_the_value_loss_is_divided_by_the_tokens_of_the_step():
         states=torch.eye(3, dtype=torch.float64)[None],
         targets=torch.tensor([[1.5, NAN, 1.0]], dtype=torch.float64),
         values=torch.zeros(1, 3),
-        size=StepSize(4.0, 10.0, 1.0),
+        size=StepSize(4.0, 10.0, 1.0, 4.0),
     )
     loss, metrics = chosen.value_loss(step)
     assert loss.item() == metrics["value_loss"] == pytest.approx((0.5**2 + 2.0**2) / 2 / 10)

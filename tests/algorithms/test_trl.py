@@ -1,4 +1,4 @@
-"""Losses equal TRL's on fixed tensors; the numbers are recorded from the library by tests/golden/record_trl.py."""
+"""Losses and advantages equal TRL's on fixed tensors; the numbers are recorded by tests/golden/record_trl.py."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from eclectus.algorithms.base import AdvantageInputs
 from eclectus.algorithms.losses import StepSize
 from tests.algorithms.enumerated import algorithm, inputs
 
@@ -53,3 +54,13 @@ def test_loss_and_gradient_equal_those_of_trl(case):
     # The record passed through JSON as float64 and comes back as float32 tensors made double.
     assert loss.item() == pytest.approx(case["loss"], rel=1e-6)
     assert torch.allclose(gradient, torch.tensor(case["gradient"]).double(), atol=1e-6)
+
+
+@pytest.mark.parametrize("case", RECORD["advantages"], ids=lambda case: case.get("scale_rewards", case["trainer"]))
+def test_advantages_equal_those_of_trl(case):
+    """Groups with a wide, a narrow and no spread, with one, three and all samples that nobody judged."""
+    given = [[float("nan") if reward is None else reward for reward in group] for group in RECORD["rewards"]]
+    options = {"scale": case["scale_rewards"]} if case["trainer"] == "grpo" else {}
+    chosen = algorithm(case["trainer"], **options)
+    found = chosen.advantages(AdvantageInputs(torch.tensor(given).double(), ["en-es"] * len(given)))
+    assert torch.allclose(found, torch.tensor(case["advantages"]).double(), rtol=1e-6, atol=1e-6)

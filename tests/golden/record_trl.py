@@ -4,8 +4,9 @@ Run it in an environment of its own that has trl (recorded with 1.16.0; `pip ins
 
     python tests/golden/record_trl.py > tests/golden/trl.json
 
-The trainers' own `_compute_loss` runs; only what surrounds it (the model's forward pass, the accelerator, metrics) is
-replaced, because it is no part of the formula.
+The trainers' own `_compute_loss` and `_generate_and_score_completions` run, the second as far as advantages go; only
+what surrounds them (the model's forward pass, generation, the accelerator, metrics) is replaced, because it is no part
+of the formulas.
 """
 
 from __future__ import annotations
@@ -20,6 +21,25 @@ import trl
 from trl import GRPOTrainer, RLOOTrainer
 
 SEQUENCES, TOKENS, LENGTHS = 6, 5, [5, 3, 1, 4, 5, 2]
+REWARDS = [
+    [0.1, 0.9, 0.4, 0.35],
+    [0.52, 0.5, 0.51, 0.5],  # a spread of a fiftieth of the others'
+    [0.25, 0.25, 0.25, 0.25],
+    [0.7, None, -0.4, 1.3],
+    [None, 0.6, None, None],
+    [None, None, None, None],
+]
+"""Of groups of four; None where nobody judged."""
+NOTHING = (
+    "environment_factories",
+    "environments",
+    "mask_truncated_completions",
+    "normalize_advantages",
+    "pad_to_multiple_of",
+    "reward_clip_range",
+    "tools",
+)
+"""What the trainers ask for and these have none of."""
 EPSILON_LOW, EPSILON_HIGH = 0.2, 0.28
 
 
@@ -36,15 +56,25 @@ def fixed() -> dict[str, torch.Tensor]:
 def trainer(kind: type, logprobs: torch.Tensor, **settings: Any) -> Any:
     made = object.__new__(kind)
     accelerator = SimpleNamespace(
-        num_processes=1, gather=lambda x: x, gather_for_metrics=lambda x: x, reduce=lambda x, reduction: x
+        device=torch.device("cpu"),
+        num_processes=1,
+        process_index=0,
+        gather=lambda x: x,
+        gather_for_metrics=lambda x: x,
+        reduce=lambda x, reduction: x,
     )
     values = {
         "_get_per_token_logps_and_entropies": lambda *_, **__: (logprobs, torch.zeros_like(logprobs), None),
         "accelerator": accelerator,
         "_metrics": {"train": defaultdict(list), "eval": defaultdict(list)},
-        "model": SimpleNamespace(training=True),
+        "model": SimpleNamespace(training=True, is_gradient_checkpointing=False),
         "args": SimpleNamespace(
-            delta=settings.pop("delta", None), use_bias_correction_kl=False, steps_per_generation=1
+            delta=settings.pop("delta", None),
+            use_bias_correction_kl=False,
+            steps_per_generation=1,
+            gradient_accumulation_steps=1,
+            gradient_checkpointing_kwargs=None,
+            per_device_train_batch_size=SEQUENCES,
         ),
         "aux_loss_enabled": False,
         "top_entropy_quantile": 1.0,
@@ -82,6 +112,32 @@ def measure(kind: type, **settings: Any) -> dict[str, Any]:
     return {"loss": float(loss.detach()), "gradient": gradient.tolist()}
 
 
+def advantages(kind: type, **settings: Any) -> list[list[float]]:
+    """What the trainer makes of `REWARDS`."""
+    rows, samples = len(REWARDS) * len(REWARDS[0]), len(REWARDS[0])
+    given = [float("nan") if reward is None else reward for group in REWARDS for reward in group]
+    made = trainer(kind, torch.zeros(rows, 1, dtype=torch.float64), **settings)
+    said = [[0]] * rows, [[0]] * rows  # prompts and completions of one token
+    surroundings = {
+        **dict.fromkeys(NOTHING),
+        "_generate": lambda _: (*said, [""] * rows) if kind is RLOOTrainer else (*said, None, [""] * rows, *[None] * 4),
+        "_calculate_rewards": lambda *_: torch.tensor(given, dtype=torch.float64)[:, None],
+        "_tokenizer": SimpleNamespace(pad_token_id=0),
+        "_logs": defaultdict(list, rewards=defaultdict(list)),
+        "_pending_extra_logs": {},
+        "_pending_metrics": {},
+        "num_generations": samples,
+        "num_iterations": 1,
+        "multi_objective_aggregation": "sum_then_normalize",
+        "reward_weights": torch.ones(1, dtype=torch.float64),
+        "reward_func_names": ["fixed"],
+    }
+    for name, value in surroundings.items():
+        object.__setattr__(made, name, value)
+    found = made._generate_and_score_completions([{"prompt": ""}] * rows)["advantages"]
+    return found.view(-1, samples).tolist()
+
+
 def main() -> None:
     grpo = [
         {"loss_type": loss_type, "importance_sampling_level": level, "delta": delta}
@@ -92,8 +148,19 @@ def main() -> None:
     cases = [{"trainer": "grpo", **settings, **measure(GRPOTrainer, **settings)} for settings in grpo]
     symmetric = {"epsilon_high": EPSILON_LOW}
     cases.append({"trainer": "rloo", **measure(RLOOTrainer, **symmetric)})
-    tensors = {name: value.tolist() for name, value in fixed().items()}
-    record = {"trl": trl.__version__, "clip": [EPSILON_LOW, EPSILON_HIGH], "tensors": tensors, "cases": cases}
+    scaled = [
+        {"trainer": "grpo", "scale_rewards": scale, "advantages": advantages(GRPOTrainer, scale_rewards=scale)}
+        for scale in ("group", "batch", "none")
+    ]
+    scaled.append({"trainer": "rloo", "advantages": advantages(RLOOTrainer)})
+    record = {
+        "trl": trl.__version__,
+        "clip": [EPSILON_LOW, EPSILON_HIGH],
+        "tensors": {name: value.tolist() for name, value in fixed().items()},
+        "cases": cases,
+        "rewards": REWARDS,
+        "advantages": scaled,
+    }
     print(json.dumps(record, indent=1))
 
 

@@ -36,7 +36,9 @@ SHAPE = {
 }
 
 
-def bpe(specials: Sequence[str], *, bytes_: bool = False, size: int = 200) -> tuple[dict[str, int], list[Any]]:
+def bpe(
+    specials: Sequence[str], *, bytes_: bool = False, size: int = 200, texts: Sequence[str] = TEXTS
+) -> tuple[dict[str, int], list[Any]]:
     """Vocabulary and merges, the special tokens first."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False) if bytes_ else pre_tokenizers.Metaspace()
@@ -48,7 +50,7 @@ def bpe(specials: Sequence[str], *, bytes_: bool = False, size: int = 200) -> tu
         initial_alphabet=alphabet,
         show_progress=False,
     )
-    tokenizer.train_from_iterator(TEXTS, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     model = json.loads(tokenizer.to_str())["model"]
     return model["vocab"], [tuple(merge) for merge in model["merges"]]
 
@@ -58,9 +60,12 @@ def unigram(specials: Sequence[str]) -> list[tuple[str, float]]:
     return [(piece, 0.0 if piece in specials else len(piece) - 10.0) for piece in bpe(specials, size=120)[0]]
 
 
-def ranked(specials: Sequence[str], size: int) -> list[tuple[str, float]]:
+def ranked(specials: Sequence[str], size: int, texts: Sequence[str] = TEXTS) -> list[tuple[str, float]]:
     """The same for byte-pair encoding: the earlier a piece was merged, the higher its score."""
-    return [(piece, 0.0 if piece in specials else -float(i)) for i, piece in enumerate(bpe(specials, size=size)[0])]
+    return [
+        (piece, 0.0 if piece in specials else -float(i))
+        for i, piece in enumerate(bpe(specials, size=size, texts=texts)[0])
+    ]
 
 
 def from_pieces(kind: str, folder: Path, file: str, scored: Sequence[tuple[str, float]], **options: Any) -> Any:
@@ -248,29 +253,29 @@ INST = (
 
 
 def _decoder(kind: str, tokenizer: Any, **options: Any) -> tuple[Any, Any]:
-    config = getattr(transformers, f"{kind}Config")(
-        vocab_size=len(tokenizer) + 3,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=6,
-        max_position_embeddings=256,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        **options,
-    )
+    values = {
+        "vocab_size": len(tokenizer) + 3,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 6,
+        "max_position_embeddings": 256,
+        "pad_token_id": tokenizer.pad_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    config = getattr(transformers, f"{kind}Config")(**values | options)
     library = getattr(transformers, "Gemma3ForCausalLM" if kind == "Gemma3Text" else f"{kind}ForCausalLM")
     return library(config), tokenizer
 
 
-def llama(folder: Path) -> tuple[Any, Any]:
+def llama(folder: Path, texts: Sequence[str] = TEXTS, **shape: int) -> tuple[Any, Any]:
     """A base model: no chat template, no padding token, bytes for what is not in the vocabulary."""
-    vocabulary = ranked([*SENTENCEPIECE, *BYTES], 450)
+    vocabulary = ranked([*SENTENCEPIECE, *BYTES], 450, texts)
     tokenizer = from_pieces("Llama", folder, "tokenizer.model", vocabulary, add_bos_token=True)
-    return _decoder("Llama", tokenizer, tie_word_embeddings=False)
+    return _decoder("Llama", tokenizer, tie_word_embeddings=False, **shape)
 
 
 def mistral(folder: Path) -> tuple[Any, Any]:

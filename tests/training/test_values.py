@@ -8,11 +8,8 @@ import torch
 from eclectus import inference
 from eclectus.errors import ConfigError, ModelError
 from eclectus.policies.load import load_policy
-from eclectus.rollouts.base import Sampling
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import run
-from tests.policies.tiny_models import build
-from tests.tiny import segments
 from tests.toy import corpus, learn, mean, reinforcer, steps_of, stop_after
 from tests.training.test_run import corpus as numbers  # noqa: F401, a fixture
 from tests.training.test_run import settings
@@ -34,19 +31,22 @@ def label(value):
     "task", [pytest.param("copy", marks=pytest.mark.slow), "reverse", pytest.param("words", marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize(
-    ("name", "options", "wanted"),
+    ("name", "options", "wanted", "kind"),
     [
-        ("q_learning", BOOTSTRAPPED, 0.5),
-        ("sarsa", BOOTSTRAPPED, 0.5),
-        ("expected_sarsa", BOOTSTRAPPED, 0.5),
-        ("q_learning", QUICK, 0.55),
-        ("q_learning", TAUGHT, 0.6),
+        ("q_learning", BOOTSTRAPPED, 0.5, "seq2seq"),
+        ("sarsa", BOOTSTRAPPED, 0.5, "seq2seq"),
+        ("expected_sarsa", BOOTSTRAPPED, 0.5, "seq2seq"),
+        ("q_learning", QUICK, 0.55, "seq2seq"),
+        ("q_learning", TAUGHT, 0.6, "seq2seq"),
+        ("q_learning", BOOTSTRAPPED, 0.5, "causal"),
+        ("sarsa", BOOTSTRAPPED, 0.5, "causal"),
+        ("expected_sarsa", BOOTSTRAPPED, 0.5, "causal"),
     ],
     ids=label,
 )
-def test_values_of_a_frozen_model_learn_what_is_rewarded(tmp_path, task, name, options, wanted):
-    """From a third of the words right in samples to what is stated, around a model that does not change."""
-    trainer = reinforcer(tmp_path, task, name, options=options, **SETTINGS)
+def test_values_of_a_frozen_model_learn_what_is_rewarded(tmp_path, task, name, options, wanted, kind):
+    """From a third to a half of the words right in samples to what is stated, around a model that does not change."""
+    trainer = reinforcer(tmp_path, task, name, options=options, kind=kind, **SETTINGS)
     start = {k: v.clone() for k, v in trainer.policy.model.state_dict().items() if not k.startswith("guide.")}
     trainer.train()
     rows = steps_of(tmp_path)
@@ -60,7 +60,7 @@ def test_values_of_a_frozen_model_learn_what_is_rewarded(tmp_path, task, name, o
 @pytest.mark.slow
 def test_without_values_in_the_policy_nothing_is_gained(tmp_path):
     rows = learn(tmp_path, "reverse", "q_learning", options={**QUICK, "beta": 0.0}, **SETTINGS)
-    assert mean(rows[-10:]) < 0.45
+    assert mean(rows[-10:]) == pytest.approx(mean(rows[:10]), abs=0.05)
 
 
 @pytest.mark.slow
@@ -96,23 +96,27 @@ def same(one, two):
     return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
-@pytest.mark.parametrize("name", ["q_learning", "sarsa", "expected_sarsa"])
-def test_same_seed_same_weights_and_resumed_equals_uninterrupted(tmp_path, name):
-    whole = reinforcer(tmp_path / "whole", "copy", name, options=OPTIONS, **EVERYTHING)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("q_learning", "seq2seq"), ("sarsa", "seq2seq"), ("expected_sarsa", "seq2seq"), ("expected_sarsa", "causal")],
+)
+def test_same_seed_same_weights_and_resumed_equals_uninterrupted(tmp_path, name, kind):
+    settings = {"options": OPTIONS, "kind": kind, **EVERYTHING}
+    whole = reinforcer(tmp_path / "whole", "copy", name, **settings)
     whole.train()
     names = final(whole)
     assert any("target|" in n for n in names) and any("rollouts|tokens" in n for n in names)
     assert whole.algorithm.rollouts._oldest  # the memory has gone round
-    stopped = reinforcer(tmp_path / "cut", "copy", name, options=OPTIONS, **EVERYTHING)
+    stopped = reinforcer(tmp_path / "cut", "copy", name, **settings)
     stop_after(stopped, 3)
     assert not stopped.train().complete
-    resumed = reinforcer(tmp_path / "cut", "copy", name, options=OPTIONS, **EVERYTHING)
+    resumed = reinforcer(tmp_path / "cut", "copy", name, **settings)
     resumed.train(resume=True)
     assert same(final(whole), final(resumed))
-    again = reinforcer(tmp_path / "again", "copy", name, options=OPTIONS, **EVERYTHING)
+    again = reinforcer(tmp_path / "again", "copy", name, **settings)
     again.train()
     assert same(final(whole), final(again))
-    other = reinforcer(tmp_path / "other", "copy", name, options=OPTIONS, seed=2, **EVERYTHING)
+    other = reinforcer(tmp_path / "other", "copy", name, seed=2, **settings)
     other.train()
     assert not same(final(whole), final(other))
 
@@ -190,35 +194,6 @@ def test_a_policy_gradient_may_go_on_with_the_values(tmp_path):
     policy.follow(random_guide(policy))
     accumulate(policy, policy.copy(), algorithm("rloo"), make_work(policy), 1000)
     assert gradient(policy).abs().max() > 1e-4
-
-
-def test_a_decoder_only_model_learns_values(tmp_path):
-    """Rewarded is a first token of even number: half of them are at the start, and soon most."""
-    from eclectus.algorithms.base import AdvantageInputs
-    from eclectus.policies.causal import CausalPolicy
-    from tests.algorithms.enumerated import algorithm
-
-    policy = CausalPolicy(*build("qwen2", tmp_path))
-    rows = segments("en", "es")
-    chosen = algorithm("q_learning", hidden=32, rank=8, batch=32, n_step=4, beta=40.0)
-    chosen.build(policy, 1)
-    optimizer = torch.optim.Adam(chosen.online.parameters(), lr=1e-2)
-    sampling, shares = Sampling(1.0, 2), []
-    sources = policy.tokenize_sources(rows)
-    for step in range(8):
-        drawn = policy.sample(rows, 8, sampling, torch.Generator().manual_seed(step + 1))
-        rewards = (drawn.tokens[:, :, 0] % 2 == 0).float()
-        shares.append(rewards.mean().item())
-        inputs = AdvantageInputs(
-            rewards, ["en-es"] * 4, tokens=drawn.tokens, mask=drawn.mask, sources=sources, finished=drawn.finished
-        )
-        chosen.signals(inputs)
-        for number in range(8):
-            chosen.accumulate(policy, sampling, 1000, step, number)
-            optimizer.step()
-            optimizer.zero_grad()
-            chosen.moved()
-    assert shares[0] < 0.7 and shares[-1] > 0.9, shares
 
 
 @pytest.mark.parametrize(
