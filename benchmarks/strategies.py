@@ -24,7 +24,7 @@ STRATEGIES: dict[str, dict] = {
     "temperature 1.5 -> 0.7": {"temperature": {"start": 1.5, "end": 0.7, "steps": STEPS}},
     "epsilon 0.1 over the top 5": {"explore": {"epsilon": 0.1, "top_k": 5}},
     "entropy bonus 0.02": {"entropy": {"weight": 0.02}},
-    "entropy held at 0.6": {"entropy": {"weight": 0.01, "target": 0.6, "rate": 0.2}},
+    "entropy held at 0.5": {"entropy": {"weight": 0.05, "target": 0.5, "rate": 0.1}},
     "KL 0.1 (k3)": {"task_options": {"kl": 0.1}},
     "KL 0.1 (k1)": {"task_options": {"kl": 0.1}, "kl": {"estimator": "k1"}},
     "KL 0.1 (exact)": {"task_options": {"kl": 0.1}, "kl": {"estimator": "exact"}},

@@ -165,9 +165,9 @@ def test_everything_that_steers_exploration_is_logged(tmp_path):
 def test_entropy_is_held_up_towards_its_target_and_falls_without(tmp_path):
     settings = {"steps": 100, "task": "reverse"}
     free = learn(tmp_path / "free", entropy={"weight": 1e-9}, **settings)
-    held = learn(tmp_path / "held", entropy={"weight": 0.01, "target": 0.6, "rate": 0.2}, **settings)
+    held = learn(tmp_path / "held", entropy={"weight": 0.05, "target": 0.5, "rate": 0.1}, **settings)
     low, up = mean(free[-10:], "policy_entropy"), mean(held[-10:], "policy_entropy")
-    assert low < 0.3 and low + 0.1 < up < 0.9
+    assert low < 0.3 and 1.5 * low < up < 0.6
 
 
 @pytest.mark.slow
