@@ -208,6 +208,15 @@ def test_sources_with_a_target_are_not_skipped(policy, work):
     assert not any(nothing.learnable())
 
 
+def test_the_divisors_by_hand(work):
+    rewards = torch.full((8, 3), float("nan"))
+    rewards[2, 1], rewards[2, 2], rewards[5, 0] = 0.5, 0.1, 0.0
+    lengths = work.rollouts.actions.sum(dim=-1)
+    tokens = float(lengths[2, 1] + lengths[2, 2] + lengths[5, 0])
+    assert step_size(rewards, work.rollouts) == StepSize(3.0, tokens, 2.0, 24.0)
+    assert step_size(torch.full((8, 3), float("nan")), work.rollouts) == StepSize(1.0, 1.0, 1.0, 24.0)
+
+
 def test_groups_without_signal_are_skipped(policy, work):
     reference = tiny_policy(seed=2).copy()
     nothing = replace(work, advantages=torch.zeros_like(work.advantages), mle_weights=[0.0] * 8)
