@@ -564,7 +564,6 @@ SURVIVORS: dict[str, dict[str, str]] = {
         "_inverse_cdf: 0.0 becomes 1.0 (2)": "it is behind the last word, where only rounding could lead",
     },
     "algorithms/value_based.py": {
-        "ValueOptions._not_negative: 1000000.0 becomes 2000000.0": "a limit chosen far from where a weight is of use",
         "ValueOptions._not_negative: 1000000.0 becomes 2000000.0": "a limit chosen far from where beta is of use",
     },
     "algorithms/losses.py": {
