@@ -69,7 +69,14 @@ TARGETS = [
     Target("algorithms/tabular.py", (f"{A}/test_tabular.py",)),
     Target(
         "training/update.py",
-        (f"{UPDATE}::test_the_divisors_by_hand", f"{UPDATE}::test_parts_of_a_step_are_steps_of_their_own", UPDATE),
+        (
+            f"{UPDATE}::test_the_divisors_by_hand",
+            f"{UPDATE}::test_the_mismatch_is_the_mean_distance_of_drawn_tokens",
+            f"{UPDATE}::test_the_loss_is_not_scaled_unless_asked_for",
+            f"{UPDATE}::test_the_exact_divergence_does_not_depend_on_what_is_measured",
+            f"{UPDATE}::test_parts_of_a_step_are_steps_of_their_own",
+            UPDATE,
+        ),
     ),
     Target("training/dense.py", ("tests/training/test_dense.py",)),
     Target("rewards/dense.py", ("tests/rewards/test_reward_dense.py",)),
@@ -520,11 +527,13 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         ),
         "ValueBased._targets: `torch.zeros_like(values)` with ones_like": "the same",
     },
+    "training/update.py": {
+        "accumulate: `inputs.logprobs.detach()` forgets detach": "`float` takes no gradient along either",
+    },
     "rollouts/native.py": {
         "draw: 0 becomes 1 (2)": "it is set anew at the first position",
         "draw: `len(rows) - len(left) >= _LEAVING * len(rows)` with >": "when rows leave changes nothing but the time",
         "_inverse_cdf: `whole < vocabulary` with <=": "a block more without words has no probability and is never met",
-        "draw: `len(rows) - len(left)` with +": "when rows leave changes nothing but the time",
         "draw: `drawn is not None` with is": "the way for all cases gives the same, in more time",
         "draw: `not greedy` without its sign (3)": "the way for all cases gives the same, in more time",
         "draw: `torch.zeros(count, dtype=torch.bool, device=device)` with ones": (

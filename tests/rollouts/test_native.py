@@ -218,6 +218,14 @@ def test_actions_are_the_tokens_that_were_drawn():
     assert made.actions.tolist() == [[[False, True, False]]]
 
 
+def test_some_of_the_sources_keep_all_that_is_known_of_them():
+    values = torch.arange(6.0).view(3, 1, 2)
+    made = Rollouts(values, values, values > 0, torch.ones(3, 1, dtype=torch.bool), [["a"], ["b"], ["c"]], values)
+    part = made.only([2, 0])
+    assert part.texts == [["c"], ["a"]] and part.forced is None
+    assert torch.equal(part.floor, values[[2, 0]]) and torch.equal(part.mask, made.mask[[2, 0]])
+
+
 def test_sampling_without_a_generator_is_refused():
     with pytest.raises(ValueError, match="needs a generator"):
         draw(Fixed(TABLE, 1), 1, 1, Sampling(1.0, 4), start=[START], ends=[END], pad=PAD)
@@ -363,6 +371,12 @@ def test_the_drawn_word_is_the_first_whose_cumulative_probability_exceeds(vocabu
     assert (found == expected)[2:].all()
     assert (probabilities.gather(1, found[:, None]) > 0).all()
     assert found[0] == probabilities[0].nonzero()[0] and found[1] == probabilities[1].nonzero()[-1]
+
+
+def test_one_row_that_has_diverged_is_enough():
+    sometimes = Fixed([[0.25] * 4, [0.25] * 4, [math.nan] * 4, [0.25] * 4], 20)
+    with pytest.raises(RunError, match="diverged"):
+        draw(sometimes, 2, 1, Sampling(0.0, 3), start=[3, 2], ends=[END], pad=PAD)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

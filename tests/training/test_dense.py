@@ -64,12 +64,15 @@ def test_all_at_the_end():
 @pytest.mark.parametrize("reward", [DENSE, MIXED])
 def test_what_tokens_earn_adds_up_to_the_scaled_reward_of_their_sample(tmp_path, reward, monkeypatch):
     seen = []
-    run = reinforcer(tmp_path, "copy", "rloo", steps=2, segments=6, max_length=3, task_options={"reward": reward})
+    run = reinforcer(
+        tmp_path, "copy", "rloo", steps=2, segments=6, max_length=4, temperature=3.0, task_options={"reward": reward}
+    )
     signals = run.algorithm.signals
     monkeypatch.setattr(run.algorithm, "signals", lambda inputs: (seen.append(inputs), signals(inputs))[1])
     run._evaluate = lambda: None
     run.train()
     assert len(seen) == 2
+    assert not all(inputs.mask.all() for inputs in seen)
     for inputs in seen:
         assert isinstance(inputs, AdvantageInputs) and inputs.token_rewards.shape == inputs.mask.shape
         assert torch.allclose(inputs.token_rewards.sum(-1), inputs.rewards, atol=1e-6)

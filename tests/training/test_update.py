@@ -208,6 +208,41 @@ def test_sources_with_a_target_are_not_skipped(policy, work):
     assert not any(nothing.learnable())
 
 
+def test_the_loss_is_not_scaled_unless_asked_for(policy, work):
+    found = []
+    for scaler in ((), (torch.amp.GradScaler("cpu", enabled=False),), (torch.amp.GradScaler("cpu", init_scale=4.0),)):
+        accumulate(policy, policy.copy(), algorithm("rloo"), work, 100, *scaler)
+        found.append(gradient(policy))
+    assert torch.equal(found[0], found[1])
+    assert torch.allclose(found[2], 4 * found[0], atol=1e-6)
+
+
+def test_the_exact_divergence_does_not_depend_on_what_is_measured(policy):
+    reference, found = tiny_policy(seed=2).copy(), []
+    for measured in (True, False):
+        work = make_work(policy, kl=KlConfig(estimator="exact"), mle_weights=[0.0] * 8)
+        work = replace(work, measure_kl=measured, kl_weights=[0.5, *[0.0] * 7])
+        metrics = accumulate(policy, reference, algorithm("rloo"), work, 100)
+        found.append(gradient(policy))
+        assert "policy_entropy" not in metrics  # nobody asked for it
+    assert torch.allclose(found[0], found[1], atol=1e-7)
+
+
+def test_the_mismatch_is_the_mean_distance_of_drawn_tokens(policy):
+    """Old log-probabilities are moved by +0.3 or -0.1, and to nonsense where nothing was drawn."""
+    work = make_work(policy)
+    drawn = work.rollouts.actions
+    moved_by = torch.where(torch.arange(drawn.shape[-1]) % 2 == 0, 0.3, -0.1).expand(drawn.shape)
+    wanted = float(moved_by.abs()[drawn].mean())
+    logprobs = torch.where(drawn, work.rollouts.logprobs + moved_by, 7.0)
+    work = replace(work, rollouts=replace(work.rollouts, logprobs=logprobs), entropy_weight=1e-9)  # skips no source
+    reference = policy.copy()
+    assert accumulate(policy, reference, algorithm("rloo"), work, 100)["logprob_mismatch"] == pytest.approx(
+        wanted, 1e-3
+    )
+    assert "logprob_mismatch" not in accumulate(policy, reference, algorithm("rloo"), replace(work, reused=True), 100)
+
+
 def test_the_divisors_by_hand(work):
     rewards = torch.full((8, 3), float("nan"))
     rewards[2, 1], rewards[2, 2], rewards[5, 0] = 0.5, 0.1, 0.0
