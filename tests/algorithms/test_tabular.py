@@ -183,6 +183,20 @@ def test_episodes_are_summed_by_hand():
     assert (second.number, second.total, second.steps, second.new_pairs) == (1, 5, 2, 0)
 
 
+def test_exploration_is_told_for_each_step_of_an_episode():
+    """Two steps with two actions that pay -1 and 0: after one episode of the worse ones the other is greedy."""
+
+    class Worse(Uniform):
+        def probabilities(self, values, visits, progress):
+            return np.array([1.0, 0.0])
+
+    pays = [[(1.0, 1, -1.0, False)], [(1.0, 1, 0.0, False)]], [[(1.0, 0, -1.0, True)], [(1.0, 0, 0.0, True)]]
+    environment = Mdp(list(pays))
+    assert [e.explored for e in learn(environment, QLearning(2, 2, alpha=1.0), Worse(), 3, 1)][1:] == [1.0, 1.0]
+    (even,) = learn(environment, QLearning(2, 2), Uniform(), 1, 1)
+    assert even.steps == 2 and even.entropy == pytest.approx(np.log(2))
+
+
 def test_exploration_is_told_the_share_of_the_episodes_that_has_passed():
     told = []
 

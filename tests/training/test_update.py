@@ -225,6 +225,8 @@ def test_the_exact_divergence_does_not_depend_on_what_is_measured(policy):
         metrics = accumulate(policy, reference, algorithm("rloo"), work, 100)
         found.append(gradient(policy))
         assert "policy_entropy" not in metrics  # nobody asked for it
+    nothing = accumulate(policy, reference, algorithm("rloo"), replace(work, kl_weights=[0.0] * 8), 100)
+    assert "kl" not in nothing
     assert torch.allclose(found[0], found[1], atol=1e-7)
 
 
