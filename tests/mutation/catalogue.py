@@ -71,6 +71,7 @@ TARGETS = [
         "training/update.py",
         (
             f"{UPDATE}::test_the_divisors_by_hand",
+            f"{UPDATE}::test_terms_without_a_reward_by_hand",
             f"{UPDATE}::test_the_mismatch_is_the_mean_distance_of_drawn_tokens",
             f"{UPDATE}::test_the_loss_is_not_scaled_unless_asked_for",
             f"{UPDATE}::test_the_exact_divergence_does_not_depend_on_what_is_measured",
@@ -529,6 +530,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "training/update.py": {
         "accumulate: `inputs.logprobs.detach()` forgets detach": "`float` takes no gradient along either",
+        "accumulate: `entropy.detach()` forgets detach": "`float` takes no gradient along either",
+        "accumulate: `loss.detach()` forgets detach": "`float` takes no gradient along either",
+        "_kl_term: `values.detach()` forgets detach": "`tolist` takes no gradient along either",
+        "_likelihood: `logprobs.detach()` forgets detach": "`float` takes no gradient along either",
     },
     "rollouts/native.py": {
         "draw: 0 becomes 1 (2)": "it is set anew at the first position",

@@ -245,6 +245,48 @@ def test_the_mismatch_is_the_mean_distance_of_drawn_tokens(policy):
     assert "logprob_mismatch" not in accumulate(policy, reference, algorithm("rloo"), replace(work, reused=True), 100)
 
 
+@pytest.mark.parametrize("estimator", ["exact", "k3"])
+def test_terms_without_a_reward_by_hand(policy, estimator):
+    """KL and entropy of the tokens that were drawn over all 24 sequences, likelihood over the tokens of the references;
+    some tokens were given and count for neither."""
+    reference = tiny_policy(seed=2).copy()
+    work = make_work(policy, forced=True, kl=KlConfig(estimator=estimator), entropy_weight=0.3, temperature=0.8)
+    work = replace(work, advantages=torch.zeros(8, 3), kl_weights=[0.5, 0.0, 2.0, *[0.0] * 5])
+    work = replace(work, mle_weights=[0.5, 0.0, 0.0, 0.0, 3.0, *[0.0] * 3])
+    rollouts, actions = work.rollouts, work.rollouts.actions
+    assert (rollouts.mask & ~actions).any()
+    metrics = accumulate(policy, reference, algorithm("rloo"), work, 100)
+    found = gradient(policy)
+    scores = policy.token_scores(
+        work.sources,
+        rollouts.tokens,
+        rollouts.mask,
+        0.8,
+        entropy=True,
+        anchor=reference if estimator == "exact" else None,
+    )
+    if estimator == "exact":
+        kl = scores.divergence
+    else:
+        anchor = reference.token_logprobs(work.sources, rollouts.tokens, rollouts.mask, 0.8).detach()
+        apart = anchor - scores.logprobs
+        kl = apart.exp() - apart - 1
+    weights = torch.tensor(work.kl_weights)[:, None, None]
+    loss = (weights * kl * actions).sum() / 24 - 0.3 * (scores.entropy * actions).sum() / 24
+    targets = policy.tokenize_targets([work.references[0], work.references[4]])
+    for row, weight, target in zip((0, 4), (0.5, 3.0), targets, strict=True):
+        ids = torch.tensor(target)[None, None]
+        likelihood = policy.token_logprobs([work.sources[row]], ids, torch.ones_like(ids, dtype=torch.bool)).sum()
+        loss = loss - weight * likelihood / sum(map(len, targets))
+    loss.backward()
+    assert torch.allclose(found, gradient(policy), atol=1e-6)
+    measured = (kl * actions)[[0, 2]].sum() / actions[[0, 2]].sum()
+    assert metrics["kl"] == pytest.approx(float(measured.detach()), rel=1e-4)
+    assert metrics["policy_entropy"] == pytest.approx(
+        float((scores.entropy * actions).sum().detach() / actions.sum()), 1e-4
+    )
+
+
 def test_the_divisors_by_hand(work):
     rewards = torch.full((8, 3), float("nan"))
     rewards[2, 1], rewards[2, 2], rewards[5, 0] = 0.5, 0.1, 0.0
