@@ -14,18 +14,14 @@ from eclectus.config.models import (
     DenoisingConfig,
     EntropyConfig,
     EvaluationConfig,
-    FewShotConfig,
     KlConfig,
-    LoraConfig,
-    NewModelConfig,
     Optimizer,
-    PolicyConfig,
-    PromptConfig,
     ReinforceConfig,
     RunConfig,
     SupervisedConfig,
     TaskConfig,
 )
+from eclectus.config.policy import FewShotConfig, LoraConfig, NewModelConfig, PolicyConfig, PromptConfig
 from eclectus.config.reward import RewardConfig, RewardGateConfig, RewardTermConfig
 from eclectus.config.sampling import CorrectionConfig, ExploreConfig
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,11 +10,9 @@ from typing import Literal, TypedDict
 
 import torch
 from rich.console import Console
-from safetensors import SafetensorError
 
 from eclectus import config as cfg
 from eclectus import registry
-from eclectus.algorithms import store
 from eclectus.algorithms.base import Algorithm
 from eclectus.config import PromptConfig, ReinforceConfig, RunConfig
 from eclectus.corpora.dataset import Dataset, prepare, read_pairs
@@ -36,6 +33,7 @@ from eclectus.training import checkpoint as ckpt
 from eclectus.training import optimizer, stages
 from eclectus.training.directions import check_sampling
 from eclectus.training.model_card import write_card
+from eclectus.training.outputs import save_rewards, write_model
 from eclectus.training.reinforce import Reinforcer
 from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.sampling import check_engines
@@ -205,7 +203,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         bench.add("base", run.start)
         tracker.say("reinforcement learning")
         trained = reinforce(run, policy, algorithm, config.reinforce, tasks, "reinforce")
-        _save_rewards(folder / "rewards", tasks)
+        save_rewards(folder / "rewards", tasks)
         label = f"RL ({config.reinforce.algorithm.type.upper()})"
         systems.append(System(name="rl", label=label, role="system", description=trained.reason, **cost(trained)))
         bench.add("rl", policy)
@@ -214,7 +212,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         systems += run_controls(run, tasks, bench, trained)
     tracker.say("scoring the test set and writing the report")
     results = bench.results(config, dataset.languages, systems, groups(config, directions))
-    _write_model(run, policy, algorithm, seen)
+    write_model(run, policy, algorithm, seen)
     bench.publish(results)
     if bench.beam is not None:
         tracker.say("scoring what beam search made of the test set")
@@ -349,42 +347,3 @@ def build_algorithm(config: ReinforceConfig) -> Algorithm:
     algorithm = kind(options)
     algorithm.check(config)
     return algorithm
-
-
-def _save_rewards(folder: Path, tasks: Sequence[Task]) -> None:
-    """Write the models that the rewards made of the run's text, so that they can judge outside it."""
-    for number, task in enumerate(tasks):
-        targets = {rows[0].target_lang for rows in task.prompts.values()}
-        name = re.sub(r"[^\w-]+", "_", task.name)  # a task's name may hold what a file's name may not
-        try:
-            task.reward.save(folder / f"{number}-{name}", sorted(targets))
-        except OSError as error:
-            raise RunError(
-                f"output: cannot write the models of the rewards to '{folder}' ({error}); free some space and continue"
-                f" with `eclectus train --resume {folder.parent}`"
-            ) from error
-
-
-def _write_model(run: Run, policy: PretrainedPolicy, algorithm: Algorithm | None, seen: SeenText | None) -> None:
-    """Write the model with what belongs to it.
-
-    Raises:
-        RunError: it cannot be written.
-    """
-    folder = run.folder / "model"
-    try:
-        policy.save(folder)
-        if algorithm is not None:
-            store.save(algorithm, folder)
-        _remember_text(run, seen, folder)
-    except (OSError, SafetensorError) as error:
-        raise RunError(
-            f"output: cannot write the model to '{folder}' ({error}); free some space and continue with"
-            f" `eclectus train --resume {run.folder}`"
-        ) from error
-
-
-def _remember_text(run: Run, seen: SeenText | None, folder: Path) -> None:
-    """Write which text the model has met, its start's included, so that a later run can hold out for true."""
-    texts = SeenText.of(text for language in run.languages for text in run.dataset.monolingual("train", language))
-    (texts if seen is None else texts | seen).save(folder)
