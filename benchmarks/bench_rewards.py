@@ -3,7 +3,7 @@
 All eight hypotheses of a source are different, and every run scores new texts, so neither side meets a text twice.
 "new references" says that every run's references are new as well, "same references" that they are those of the run
 before, as when a training set is gone through again. The words are drawn from a vocabulary of 4,000, with punctuation;
-some batches are scored before, because the rewards remember how words (not texts) become tokens. Seconds are those of
+fifty batches are scored before, because the rewards remember how words (not texts) become tokens. Seconds are those of
 one thread's own work.
 """
 
@@ -25,7 +25,7 @@ from eclectus.rewards.rouge import Rouge
 from eclectus.rewards.ter import Ter
 from eclectus.segment import Segment
 
-SAMPLES, WORDS, RUNS, WARM = 8, 20, 7, 10
+SAMPLES, WORDS, RUNS, WARM = 8, 20, 7, 50
 GOAL = 10.0
 Batch = tuple[list[Segment], list[list[str]]]
 

@@ -8,6 +8,7 @@ from sacrebleu.metrics import TER
 
 from eclectus.errors import DataError
 from eclectus.registry import find
+from eclectus.rewards import chrf
 from eclectus.rewards.base import Reward
 from eclectus.rewards.edits import translation_edits
 from eclectus.rewards.gleu import Gleu
@@ -216,9 +217,23 @@ def test_spelling_starts_afresh_when_it_is_full(monkeypatch):
 def test_more_tokens_than_characters_are_refused(monkeypatch):
     monkeypatch.setattr("eclectus.rewards.tokens._LAST_LETTER", 0x22)
     spell = Speller().using(tokenizer("none"))
-    assert spell("a b a") == " ! "
+    assert spell(["a b a"]) == [" ! "]
     with pytest.raises(DataError, match="score fewer texts at a time"):
-        spell("c d e")
+        spell(["c d e"])
+
+
+@pytest.mark.parametrize(
+    "odd", ["", " ", "\0", "a \0 b", "line\nline", "a\x1cb", "\u2028", "a\x85 b", "\ud800", "Σ ΑΣ"]
+)
+@pytest.mark.parametrize("fold", [False, True])
+def test_texts_spelt_together_are_spelt_as_each_alone(odd, fold):
+    texts = ["the cat, sat.", odd, "", "the 1.5 dogs"]
+    for chosen in (tokenizer("13a"), chrf._WORDS, tokenizer("zh")):
+        spell = Speller(fold).using(chosen)
+        alone = [spell([text])[0] for text in texts]
+        assert spell(texts) == alone
+        assert [len(text) for text in alone] == [len(chosen.whole(text.lower() if fold else text)) for text in texts]
+    assert Speller().using(tokenizer("13a"))([]) == []
 
 
 @pytest.mark.parametrize("name", ["spaced", "unspaced", "shuffled", "lines"])

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from eclectus.rewards.base import Reward, RewardContext
 from eclectus.rewards.matching import matches, ngram_counts
-from eclectus.rewards.overlap import Overlap, Remembered, apart, best, lengths_of
+from eclectus.rewards.overlap import Overlap, Remembered, apart, best, in_groups, lengths_of
 from eclectus.rewards.tokens import Speller, Tokenizer
 
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
@@ -65,11 +65,16 @@ class ChrF(Overlap):
             f"|nw:{options.words}|space:no|version:{sacrebleu.__version__}"
         )
 
-    def _squeezed(self, text: str) -> str:
-        return "".join((text.lower() if self.options.lowercase else text).split())
+    def _squeezed(self, texts: Sequence[str]) -> list[str]:
+        if self.options.lowercase:
+            texts = [text.lower() for text in texts]
+        together = "\0".join(texts)
+        if together.count("\0") == len(texts) - 1:
+            return "".join(together.split()).split("\0")
+        return ["".join(text.split()) for text in texts]
 
     def _read(self, references: tuple[str, ...], language: str) -> tuple[list[str], list[str]]:
-        return [*map(self._squeezed, references)], [*map(self._words, references)] if self.options.words else []
+        return self._squeezed(references), self._words(references) if self.options.words else []
 
     def _judge(
         self, languages: Sequence[str], references: Sequence[tuple[str, ...]], hypotheses: Sequence[Sequence[str]]
@@ -80,11 +85,11 @@ class ChrF(Overlap):
             self._words = self._speller.using(_WORDS)
         known = [*map(self._references, references, languages)]
         texts, owners = apart([characters for characters, _ in known])
-        squeezed = [[*map(self._squeezed, group)] for group in hypotheses]
+        squeezed = in_groups(self._squeezed, hypotheses)
         sums = _sums(texts, [squeezed[b] for b in owners], self.options.characters)
         if self.options.words:
             texts, _ = apart([words for _, words in known])
-            words = [[*map(self._words, group)] for group in hypotheses]
+            words = in_groups(self._words, hypotheses)
             more = _sums(texts, [words[b] for b in owners], self.options.words)
             sums = [a + b for a, b in zip(sums, more, strict=True)]
         return best(self._f(*sums), owners, len(known)).tolist()
@@ -117,5 +122,5 @@ def _part_punctuation(word: str) -> list[str]:
 
 
 _WORDS = Tokenizer(
-    lambda text: [part for word in text.split() for part in _part_punctuation(word)], _part_punctuation, str.split
+    lambda text: [part for word in text.split() for part in _part_punctuation(word)], _part_punctuation, str.split, True
 )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.rewards.text import references_of
-from eclectus.rewards.tokens import Speller, Tokenizer
+from eclectus.rewards.tokens import Spell, Speller, Tokenizer
 from eclectus.segment import Segment
 
 T = TypeVar("T")
@@ -75,12 +75,12 @@ class SpeltOverlap(Overlap):
     def tokenizer_for(self, language: str) -> Tokenizer:
         """Return the tokenizer for a target language (a BCP-47 tag)."""
 
-    def _spelling(self, language: str) -> Callable[[str], str]:
-        """Return the function from a text to its spelling."""
+    def _spelling(self, language: str) -> Spell:
+        """Return the function from texts to their spellings."""
         return self._speller.using(self.tokenizer_for(language))
 
     def _spell(self, references: tuple[str, ...], language: str) -> list[str]:
-        return [*map(self._spelling(language), references)]
+        return self._spelling(language)(references)
 
     def _judge(
         self, languages: Sequence[str], references: Sequence[tuple[str, ...]], hypotheses: Sequence[Sequence[str]]
@@ -89,9 +89,11 @@ class SpeltOverlap(Overlap):
             self._speller.clear()
             self._references.clear()
         known = [*map(self._references, references, languages)]
-        spell = {tag: self._spelling(tag) for tag in set(languages)}
-        spelt = [[*map(spell[tag], group)] for tag, group in zip(languages, hypotheses, strict=True)]
-        return self._compare(known, spelt).tolist()
+        spelt = {}
+        for tag in set(languages):  # all texts of a language in one go
+            groups = [group for language, group in zip(languages, hypotheses, strict=True) if language == tag]
+            spelt[tag] = iter(in_groups(self._spelling(tag), groups))
+        return self._compare(known, [next(spelt[tag]) for tag in languages]).tolist()
 
     @abstractmethod
     def _compare(self, references: list[list[str]], hypotheses: list[list[str]]) -> np.ndarray:
@@ -139,6 +141,12 @@ def _spread(group: Sequence[str], distinct: Sequence[str], values: Sequence[floa
         return list(values[: len(group)])
     known = dict(zip(distinct, values, strict=False))
     return [known[hypothesis] for hypothesis in group]
+
+
+def in_groups(spell: Spell, groups: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Spell the texts of many groups in one go."""
+    spelt = iter(spell([*chain.from_iterable(groups)]))
+    return [[*islice(spelt, len(group))] for group in groups]
 
 
 def lengths_of(texts: Sequence[Sequence[str]]) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from eclectus.rewards.lcs import Columns, lengths
 from eclectus.rewards.matching import matches, ngram_counts
 from eclectus.rewards.overlap import SpeltOverlap, apart, best, lengths_of
 from eclectus.rewards.text import units
-from eclectus.rewards.tokens import Speller, Tokenise, Tokenizer
+from eclectus.rewards.tokens import Spell, Speller, Tokenise, Tokenizer
 
 _ASCII = re.compile("[a-z0-9]+")
 _LINES = 256
@@ -80,11 +80,11 @@ class Rouge(SpeltOverlap):
         """Return the one tokenizer; it reads every script."""
         return self._tokenizer
 
-    def _spelling(self, language: str) -> Callable[[str], str]:
+    def _spelling(self, language: str) -> Spell:
         spell = super()._spelling(language)
         if self.options.variant != "rougeLsum":
             return spell
-        return lambda text: "\n".join(map(spell, _lines(text)))
+        return lambda texts: ["\n".join(spell(_lines(text))) for text in texts]
 
     def _compare(self, references: list[list[str]], hypotheses: list[list[str]]) -> np.ndarray:
         rows, owners = apart(references)
@@ -143,7 +143,7 @@ def _tokenizer(kind: str, stem: bool) -> Tokenizer:
         plain, stemmer = word, _stemmer()
         # As in rouge-score, words of up to three letters stay.
         word = lambda word: [stemmer.stem(token) if len(token) > 3 else token for token in plain(word)]  # noqa: E731
-    return Tokenizer(lambda text: [token for part in text.split() for token in word(part)], word, str.split)
+    return Tokenizer(lambda text: [token for part in text.split() for token in word(part)], word, str.split, True)
 
 
 def _stemmer() -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from importlib.util import find_spec
@@ -18,6 +18,7 @@ from eclectus.rewards.base import Reward
 from eclectus.rewards.text import subtag
 
 Tokenise = Callable[[str], list[str]]
+Spell = Callable[[Sequence[str]], list[str]]
 
 _CHINESE = frozenset({"zh", "cmn", "yue", "wuu", "nan", "hak", "lzh", "gan", "hsn"})
 # 13a leaves a text without spaces one single token.
@@ -26,6 +27,7 @@ _MECAB = {"ja": ("ja-mecab", ("MeCab", "ipadic")), "ko": ("ko-mecab", ("mecab_ko
 _MARKS = frozenset({".", ","})
 _FINAL = frozenset(".,:;!?")  # parted from a word of letters by 13a, as most words with a mark are
 _KNOWN_WORDS, _KNOWN_LENGTH = 2**17, 64
+_BETWEEN = "\0"
 _FIRST_LETTER, _LAST_LETTER, _FULL = 0x20, 0x10FFFF, 2**19
 
 
@@ -57,11 +59,13 @@ class Tokenizer:
         whole: the tokens of a text.
         word: the tokens of one of the words that `words` returns.
         words: parts of a text whose tokens do not depend on their neighbours; None where they do.
+        spaced: whether `words` parts a text without line breaks at its white space, as `str.split`.
     """
 
     whole: Tokenise
     word: Tokenise = str.split
     words: Callable[[str], list[str] | None] = lambda text: None
+    spaced: bool = False
 
 
 class Speller:
@@ -89,19 +93,25 @@ class Speller:
         self._letters.clear()
         self._words.clear()
 
-    def using(self, tokenizer: Tokenizer) -> Callable[[str], str]:
-        """Return the function from a text to its spelling by a tokenizer."""
+    def using(self, tokenizer: Tokenizer) -> Spell:
+        """Return the function from texts to their spellings by a tokenizer."""
         known = self._words.get(id(tokenizer))
         if known is None:
             known = self._words[id(tokenizer)] = _SpeltWords(tokenizer, self._letters)
         words, whole, fold = tokenizer.words, tokenizer.whole, self._fold
         spell, letter = known.__getitem__, self._letters.__getitem__
 
-        def spelt(text: str) -> str:
-            if fold:
-                text = text.lower()
-            parts = words(text)
+        def one(text: str) -> str:
+            parts = None if _BETWEEN in text else words(text)
             return "".join(map(letter, whole(text)) if parts is None else map(spell, parts))
+
+        def spelt(texts: Sequence[str]) -> list[str]:
+            if fold:
+                texts = [text.lower() for text in texts]
+            together = f" {_BETWEEN} ".join(texts) if tokenizer.spaced else "\n"
+            if "\n" in together or together.count(_BETWEEN) != len(texts) - 1:
+                return [*map(one, texts)]
+            return "".join(map(spell, together.split())).split("\n")
 
         return spelt
 
@@ -122,6 +132,7 @@ class _SpeltWords(dict[str, str]):
 
     def __init__(self, tokenizer: Tokenizer, letters: _Letters) -> None:
         super().__init__()
+        self.clear()
         self._tokenizer = tokenizer  # also keeps it alive, so that no other one gets its id
         self._letters = letters
 
@@ -132,6 +143,10 @@ class _SpeltWords(dict[str, str]):
                 self.clear()
             self[word] = spelling
         return spelling
+
+    def clear(self) -> None:
+        super().clear()
+        self[_BETWEEN] = "\n"
 
 
 class Chooser:
@@ -198,7 +213,7 @@ def tokenizer(kind: str) -> Tokenizer:
             "or set tokenize: char"
         ) from error
     if kind == "13a":
-        return Tokenizer(lambda text: theirs(text.rstrip()).split(), partial(_word_13a, theirs), _words_13a)
+        return Tokenizer(lambda text: theirs(text.rstrip()).split(), partial(_word_13a, theirs), _words_13a, True)
     if kind == "zh":
         spaced = _SpacedChinese(theirs._is_chinese_char)
         post = theirs._post_tokenizer
