@@ -237,7 +237,15 @@ def test_forgetting_counts_where_it_is_asked_for():
     for value in (1.0, 1.0, 1.0, 1.0, 1.0):
         for progress in falling:
             progress.update(0, value)
-    assert [progress.update(0, 0.0) for progress in falling] == [0.5, 1.0]
+    assert [progress.update(0, 0.0) for progress in falling] == [0.0, 1.0]
+
+
+def test_the_one_arm_that_moves_is_seen_where_most_stand_still():
+    progress = LearningProgress(5)
+    for step in range(20):
+        found = [progress.update(arm, value) for arm, value in enumerate((1.0, 0.0, 0.0, 0.0, step / 20))]
+    assert found == [0.5, 0.5, 0.5, 0.5, 1.0]
+    assert progress.update(4, 0.0) == 0.0
 
 
 def test_learning_progress_resumes():

@@ -124,14 +124,14 @@ SETTINGS = [("rloo", {}), ("grpo", {}), ("reinforce", {"samples": 1, "segments":
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "changes"), SETTINGS, ids=lambda value: value if isinstance(value, str) else "")
 def test_the_task_is_learnt_in_fewer_steps_than_with_the_reward_at_the_end(tmp_path, name, changes):
-    """To 0.7 from 0.42; over three seeds, and in each."""
+    """To 0.8 from 0.42, at a rate at which none falls back for some steps; over four seeds, and in none later."""
     found = []
-    for seed in (1, 2, 3):
+    for seed in (1, 2, 3, 4):
         steps = []
         for reward in (DENSE, SPARSE):
             folder = tmp_path / f"{seed}-{len(steps)}"
-            options = {"seed": seed, "steps": 80, "task_options": {"reward": reward}, **changes}
-            steps.append(steps_to(learn(folder, "reverse", name, **options), 0.7))
+            options = {"seed": seed, "steps": 80, "learning_rate": 1e-3, "task_options": {"reward": reward}}
+            steps.append(steps_to(learn(folder, "reverse", name, **options, **changes), 0.8))
         found.append(steps)
-    assert all(dense < sparse for dense, sparse in found), found
-    assert sum(dense for dense, _ in found) < 0.9 * sum(sparse for _, sparse in found), found
+    assert all(dense <= sparse for dense, sparse in found), found
+    assert sum(dense for dense, _ in found) < 0.95 * sum(sparse for _, sparse in found), found

@@ -16,7 +16,6 @@ from eclectus.training.prompts import WINDOW
 from tests.toy import corpus, positions, reinforcer, steps_of, stop_after
 
 LEARNABLE, SOLVED, HOPELESS = ("en", "es"), ("es", "en"), ("en", "en")
-STEPS = 100
 SIZE, UNIFORM = Component(type="size"), Component(type="uniform")
 BANDITS = [
     Component(type="ucb1", c=0.5, discount=0.98),
@@ -160,13 +159,16 @@ def test_windows_are_one_step_where_a_bandit_waits_and_long_where_none_does(tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", BANDITS, ids=lambda kind: kind.type)
-def test_more_is_learnt_with_a_bandit_than_without(tmp_path, kind):
-    """As many steps; without one, two thirds of them are spent where nothing can be learnt."""
-    found = {}
-    for chosen in (kind, SIZE, UNIFORM):
-        runs = [trainer(tmp_path / f"{chosen.type}-{seed}", chosen, seed=seed, steps=STEPS) for seed in (1, 2, 3)]
+def test_more_is_learnt_with_a_bandit_than_with_directions_in_turn(tmp_path, kind):
+    """As many steps, two thirds of which are lost without it; over five seeds, in one or two of which it is misled."""
+    learnt_by, share_of = {}, {}
+    for chosen in (kind, UNIFORM):
+        folders = [tmp_path / f"{chosen.type}-{seed}" for seed in range(1, 6)]
+        runs = [trainer(f, chosen, seed=n, steps=60, samples=8, learning_rate=1e-3) for n, f in enumerate(folders, 1)]
         for run in runs:
             run._evaluate = lambda: None
             run.train()
-        found[chosen.type] = sum(map(learnt, runs)) / 3
-    assert found[kind.type] > max(found["size"], found["uniform"]) + 0.05, found
+        learnt_by[chosen.type] = sum(map(learnt, runs)) / 5
+        share_of[chosen.type] = sum(shares(steps_of(folder)[-1])["en-es"] for folder in folders) / 5
+    assert share_of[kind.type] > 1.2 * share_of["uniform"], share_of
+    assert learnt_by[kind.type] > learnt_by["uniform"], learnt_by

@@ -34,7 +34,9 @@ EVERY = [
 ]
 
 
-STEPS = {"copy": 200, "reverse": 100, "words": 120}
+# Enough for the slowest, self-critical training, at a rate at which none falls back for some steps.
+STEPS = {"copy": 320, "reverse": 100, "words": 200}
+STEADY = {"learning_rate": 1e-3}
 
 
 def label(value):
@@ -46,7 +48,7 @@ def label(value):
 )
 @pytest.mark.parametrize(("name", "options", "changes"), EVERY, ids=label)
 def test_an_algorithm_learns_what_is_rewarded(tmp_path, name, options, changes, task):
-    rows = learn(tmp_path, task, name, options=options, steps=STEPS[task], **changes)
+    rows = learn(tmp_path, task, name, options=options, steps=STEPS[task], **STEADY | changes)
     first, last = mean(rows[:3]), mean(rows[-10:])
     if name == "mixer":
         assert rows[0]["forced"] > 0.7 and rows[-1]["forced"] == 0  # it begins with the reference given
@@ -175,6 +177,7 @@ def test_kl_is_held_at_its_target_and_runs_away_without(tmp_path):
     settings = {"steps": 100, "task": "reverse", "task_options": {"kl": 0.01}}
     free = learn(tmp_path / "free", **settings)
     held = learn(tmp_path / "held", kl={"target": 0.05, "gain": 0.5}, **settings)
+    free, held = ([row for row in rows if "kl" in row] for rows in (free, held))  # not where nothing was to be learnt
     assert mean(free[-10:], "kl") > 0.15
     assert mean(held[-10:], "kl") == pytest.approx(0.05, abs=0.03)
 

@@ -39,7 +39,7 @@ class ValueOptions(registry.Options):
 
     learning_rate: float = Field(3e-3, gt=0, description="of the values, in place of reinforce.learning_rate")
     beta: Scheduled = Field(
-        32.0, description="how much a value of 1 adds to a token's log-probability; a schedule anneals exploration"
+        1.0, description="how much a value of 1 adds to a token's log-probability; a schedule anneals exploration"
     )
     gamma: float = Field(1.0, gt=0, le=1, description="what a reward one token later is worth")
     n_step: int = Field(8, ge=1, description="rewards before a value stands for the rest")

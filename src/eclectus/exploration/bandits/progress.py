@@ -14,7 +14,7 @@ class LearningProgress:
 
     q are quantiles of the last `window` gains of all arms, so that a reward says how this gain compares with what was
     gained of late, whatever the unit. An arm that is learnt or that cannot be learnt gains nothing and is left alone.
-    Where the quantiles are equal the reward is 0.5: nothing distinguishes the arms.
+    Where the quantiles are equal, as where most arms stand still, more than they is 1, less is 0 and as much is 0.5.
 
     Source: Graves et al. 2017, https://arxiv.org/abs/1704.03003, section 3 and its rescaling by the 20 % and 80 %
     quantiles, there to [-1, 1] over a reservoir of all gains.
@@ -63,7 +63,9 @@ class LearningProgress:
         gain = abs(gain) if self._absolute else gain
         self._gains = [*self._gains, gain][-self._window :]
         low, high = _quantiles(self._gains, self._quantiles)
-        return min(1.0, max(0.0, (gain - low) / (high - low))) if high > low else 0.5
+        if high == low:
+            return 0.5 + 0.5 * ((gain > high) - (gain < low))
+        return min(1.0, max(0.0, (gain - low) / (high - low)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs, as JSON can hold it."""
