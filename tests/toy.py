@@ -190,6 +190,36 @@ def stop_after(trainer: Reinforcer, step: int) -> None:
     trainer.tracker.advance = interrupt
 
 
+def final(trainer: Reinforcer) -> dict[str, torch.Tensor]:
+    """Every tensor of the last checkpoint; the policy itself goes back to its best one."""
+    groups = ckpt.latest(trainer.folder).tensors
+    return {f"{group}/{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
+
+
+def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    """Whether names and values are equal, to the last bit."""
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def repeats(folder: Path, task: str, name: str, **settings) -> tuple[Reinforcer, Reinforcer]:
+    """Check that a run depends on its seed alone, stopped after three steps or not; returns it whole and resumed."""
+
+    def made(part: str, **changes) -> Reinforcer:
+        return reinforcer(folder / part, task, name, **settings | changes)
+
+    whole, stopped, again, other = made("whole"), made("cut"), made("again"), made("other", seed=2)
+    for run in (whole, again, other):
+        run.train()
+    stop_after(stopped, 3)
+    assert not stopped.train().complete
+    resumed = made("cut")
+    resumed.train(resume=True)
+    assert same(final(whole), final(resumed))
+    assert same(final(whole), final(again))
+    assert not same(final(whole), final(other))
+    return whole, resumed
+
+
 def steps_of(folder: Path) -> list[dict]:
     """Metrics of the steps of a run."""
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()

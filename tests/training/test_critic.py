@@ -22,14 +22,10 @@ from eclectus.training.update import Update, accumulate, step_size
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import build
 from tests.tiny import segments
-from tests.toy import learn, mean, reinforcer
+from tests.toy import learn, mean, reinforcer, same
 from tests.training.test_run import corpus, settings  # noqa: F401 - a fixture
 
 FAST = {"critic_learning_rate": 1e-2}
-
-
-def same(one, two):
-    return all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_the_policy_waits_while_the_critic_learns(tmp_path):

@@ -10,7 +10,7 @@ from eclectus.errors import ConfigError
 from eclectus.rollouts.engine import Engine
 from eclectus.training import run
 from eclectus.training.tracking import Tracker
-from tests.toy import learn, mean, reinforcer, steps_of, stop_after
+from tests.toy import learn, mean, reinforcer, repeats, steps_of
 from tests.training.test_run import corpus, lines, same_weights, settings
 
 __all__ = ["corpus"]
@@ -103,16 +103,7 @@ def test_it_learns_from_rounded_samples(tmp_path):
 def test_stopped_and_resumed_equals_uninterrupted(tmp_path):
     pytest.importorskip("ctranslate2", reason="needs the extra ctranslate2")
     # Greedy translations too.
-    options = {"name": "self_critical", "engine": CTRANSLATE2, "steps": 6, "samples": 2}
-    whole = reinforcer(tmp_path / "whole", **options)
-    whole.train()
-    stopped = reinforcer(tmp_path / "stopped", **options)
-    stop_after(stopped, 3)
-    assert not stopped.train().complete
-    again = reinforcer(tmp_path / "stopped", **options)
-    again.train(resume=True)
-    for one, two in zip(whole.policy.model.parameters(), again.policy.model.parameters(), strict=True):
-        assert torch.equal(one, two)
+    repeats(tmp_path, "copy", "self_critical", engine=CTRANSLATE2, steps=6, samples=2)
 
 
 def test_a_whole_run_by_ctranslate2_resumes_to_the_same_weights_and_translations(corpus, tmp_path, monkeypatch):

@@ -7,11 +7,10 @@ steps give the mean reward that is stated here.
 import math
 
 import pytest
-import torch
 
 from eclectus.errors import ConfigError, RunError
 from eclectus.training import checkpoint as ckpt
-from tests.toy import learn, mean, reinforcer, steps_of, stop_after
+from tests.toy import final, learn, mean, reinforcer, repeats, same, steps_of
 
 # Half the rate where each batch of samples is used twice: otherwise the policy commits to what it found first.
 TWICE = {"updates": 2, "learning_rate": 1.5e-3, "samples": 8}
@@ -104,16 +103,6 @@ EVERYTHING = {
 }
 
 
-def final(trainer):
-    """Weights and optimizer after the last step; the policy itself goes back to its best checkpoint."""
-    tensors = ckpt.latest(trainer.folder).tensors
-    return {f"{group}/{name}": value for group, values in tensors.items() for name, value in values.items()}
-
-
-def same(one, two):
-    return all(torch.equal(one[name], two[name]) for name in one)
-
-
 ACTOR_CRITIC = {
     "a2c": ({"trunk": 0.5, "critic_steps": 2}, {"updates": 1}),
     "ppo": ({"kl_in_reward": 0.1}, {"minibatches": 2, "task_options": {"kl": 0.0, "mle": 0.1}}),
@@ -130,25 +119,12 @@ ACTOR_CRITIC = {
 def test_same_seed_same_weights_and_resumed_equals_uninterrupted(tmp_path, name, kind):
     options, changes = ACTOR_CRITIC.get(name, ({}, {}))
     settings = EVERYTHING | changes | {"options": options, "kind": kind}
-    whole = reinforcer(tmp_path / "whole", "copy", name, **settings)
-    whole.train()
-    stopped = reinforcer(tmp_path / "cut", "copy", name, **settings)
-    stop_after(stopped, 3)
-    assert not stopped.train().complete
-    resumed = reinforcer(tmp_path / "cut", "copy", name, **settings)
-    resumed.train(resume=True)
-    assert same(final(whole), final(resumed))
-    again = reinforcer(tmp_path / "again", "copy", name, **settings)
-    again.train()
-    assert same(final(whole), final(again))
+    whole, resumed = repeats(tmp_path, "copy", name, **settings)
     assert resumed.updater.kl["toy"].weight == whole.updater.kl["toy"].weight
     assert whole.updater.kl["toy"].weight == 0 if name == "ppo" else whole.updater.kl["toy"].weight != 0.1
     if name in ACTOR_CRITIC:
         assert any(key.startswith("algorithm_optimizer/") for key in final(whole))
     assert resumed.updater.entropy.weight == whole.updater.entropy.weight != 0.01
-    other = reinforcer(tmp_path / "other", "copy", name, seed=2, **settings)
-    other.train()
-    assert not same(final(whole), final(other))
 
 
 def test_everything_that_steers_exploration_is_logged(tmp_path):

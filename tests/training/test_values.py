@@ -8,14 +8,13 @@ import torch
 from eclectus import inference
 from eclectus.errors import ConfigError, ModelError
 from eclectus.policies.load import load_policy
-from eclectus.training import checkpoint as ckpt
 from eclectus.training import run
-from tests.toy import corpus, learn, mean, reinforcer, steps_of, stop_after
+from tests.toy import corpus, final, learn, mean, reinforcer, repeats, steps_of
 from tests.training.test_run import corpus as numbers  # noqa: F401, a fixture
 from tests.training.test_run import settings
 
 QUICK = {"learning_rate": 1e-2, "batch": 64, "beta": 32.0}
-BOOTSTRAPPED = {**QUICK, "n_step": 3, "tau": 0.2}
+BOOTSTRAPPED = {**QUICK, "learning_rate": 3e-3, "n_step": 3, "tau": 0.2}
 """Shorter than the translations, so that the first token learns from values and the three algorithms differ."""
 TAUGHT = {**QUICK, "demonstrations": 0.25, "conservative": 0.1}
 SETTINGS = {"steps": 60, "updates": 4}
@@ -91,39 +90,15 @@ OPTIONS = {"batch": 8, "replay": 40, "hidden": 16, "rank": 4, "learning_rate": 1
 OPTIONS |= {"demonstrations": 0.25, "conservative": 0.1, "beta": {"start": 0, "end": 8, "steps": 6}}
 
 
-def final(trainer):
-    """Everything tensor-like after the last step."""
-    groups = ckpt.latest(trainer.folder).tensors
-    return {f"{group}/{name}": value for group, tensors in groups.items() for name, value in tensors.items()}
-
-
-def same(one, two):
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
-
-
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("q_learning", "seq2seq"), ("sarsa", "seq2seq"), ("expected_sarsa", "seq2seq"), ("expected_sarsa", "causal")],
 )
 def test_same_seed_same_weights_and_resumed_equals_uninterrupted(tmp_path, name, kind):
-    settings = {"options": OPTIONS, "kind": kind, **EVERYTHING}
-    whole = reinforcer(tmp_path / "whole", "copy", name, **settings)
-    whole.train()
+    whole, _ = repeats(tmp_path, "copy", name, options=OPTIONS, kind=kind, **EVERYTHING)
     names = final(whole)
     assert any("target|" in n for n in names) and any("rollouts|tokens" in n for n in names)
     assert whole.algorithm.rollouts._oldest  # the memory has gone round
-    stopped = reinforcer(tmp_path / "cut", "copy", name, **settings)
-    stop_after(stopped, 3)
-    assert not stopped.train().complete
-    resumed = reinforcer(tmp_path / "cut", "copy", name, **settings)
-    resumed.train(resume=True)
-    assert same(final(whole), final(resumed))
-    again = reinforcer(tmp_path / "again", "copy", name, **settings)
-    again.train()
-    assert same(final(whole), final(again))
-    other = reinforcer(tmp_path / "other", "copy", name, seed=2, **settings)
-    other.train()
-    assert not same(final(whole), final(other))
 
 
 def test_what_steers_it_is_logged(tmp_path):
