@@ -30,7 +30,8 @@ def written(path, model, tokenizer):
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    rope = getattr(config, "rope_parameters", None) or config.to_dict()  # in transformers 4 it stands outside
+    writer.add_rope_freq_base(rope["rope_theta"])
     tokens = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
     tokens += [f"<unused{i}>" for i in range(config.vocab_size - len(tokens))]
     writer.add_vocab_size(len(tokens))

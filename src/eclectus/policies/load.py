@@ -95,7 +95,7 @@ def _load(path: str, name: str, prompt: PromptConfig | None, beside: str, revisi
         config = AutoConfig.from_pretrained(name, **options)
         check_config(path, config.to_dict(), known)
         check_tokenizer(Path(name))
-        tokenizer: Any = AutoTokenizer.from_pretrained(name, **options)
+        tokenizer: Any = _tokenizer(path, name, options)
         causal = config.model_type in CAUSAL
         library: Any = AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM
         model, info = library.from_pretrained(
@@ -140,6 +140,13 @@ def resolve_device(wanted: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise RunError(f"device: '{wanted}' cannot be used here ({reason}); set device: cpu") from error
     return torch.device(wanted)
+
+
+def _tokenizer(path: str, name: str, options: dict[str, Any]) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(name, **options)
+    except TypeError as error:  # what transformers 4 makes of a file that is not there
+        raise ModelError(f"model: '{path}' has no tokenizer of its type; copy the whole folder") from error
 
 
 @contextmanager
@@ -221,4 +228,5 @@ def _seen(name: str, revision: str | None) -> SeenText | None:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    """The first sentence of an error; what follows is advice for those who call transformers themselves."""
+    return str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
