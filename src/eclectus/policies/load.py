@@ -149,6 +149,13 @@ def _tokenizer(path: str, name: str, options: dict[str, Any]) -> Any:
         raise ModelError(f"model: '{path}' has no tokenizer of its type; copy the whole folder") from error
 
 
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it was raised for or after."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 @contextmanager
 def _one_sentence(path: str) -> Iterator[None]:
     """Turn what the libraries raise at a model that cannot be loaded into our own error."""
@@ -156,12 +163,12 @@ def _one_sentence(path: str) -> Iterator[None]:
         yield
     except ModelError:
         raise
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"model: the weights in '{path}' are damaged, or hold more than tensors, which is not read;"
-            " use a copy in safetensors"
-        ) from error
-    except _USUAL as error:
+    except (*_USUAL, pickle.UnpicklingError) as error:
+        if any(isinstance(cause, pickle.UnpicklingError) for cause in _chain(error)):
+            raise ModelError(
+                f"model: the weights in '{path}' are damaged, or hold more than tensors, which is not read;"
+                " use a copy in safetensors"
+            ) from error
         if isinstance(error, ImportError) or "sentencepiece" in str(error):
             raise ModelError(
                 f"model: the tokenizer of '{path}' needs sentencepiece; install it with"
