@@ -9,6 +9,7 @@ from eclectus.policies import head
 def case(monkeypatch, request):
     monkeypatch.setattr(head, "_PIECE_ELEMENTS", 9 * 333)  # several pieces
     monkeypatch.setattr(head, "_KEPT_BYTES", request.param)
+    monkeypatch.setattr(head, "_KEPT_SHARE", 0)
     torch.manual_seed(0)
     hidden = torch.randn(333, 8, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(50, 8, dtype=torch.float64, requires_grad=True)
@@ -166,6 +167,22 @@ def test_blocks_that_are_kept_are_not_made_again(case, monkeypatch, room, produc
     made, plain = [], head.product
     monkeypatch.setattr(head, "product", lambda *inputs: (made.append(1), plain(*inputs))[1])
     monkeypatch.setattr(head, "_KEPT_BYTES", room)
+    head.token_logprobs(hidden, weight, torch.zeros(50, dtype=torch.float64), labels, 1.0).sum().backward()
+    assert len(made) == products
+
+
+@pytest.mark.parametrize(
+    ("share", "wants_head", "products"),
+    # Three blocks of 11,988 bytes fit into twelve times the weight's 3,200, none where the weight is frozen.
+    [(12, True, 9), (12, False, 12), (3.7, True, 12)],
+)
+def test_a_large_weight_that_is_trained_lets_more_blocks_be_kept(case, monkeypatch, share, wants_head, products):
+    hidden, weight, labels = case
+    made, plain = [], head.product
+    monkeypatch.setattr(head, "product", lambda *inputs: (made.append(1), plain(*inputs))[1])
+    monkeypatch.setattr(head, "_KEPT_BYTES", 0)
+    monkeypatch.setattr(head, "_KEPT_SHARE", share)
+    weight = weight.detach().requires_grad_(wants_head)
     head.token_logprobs(hidden, weight, torch.zeros(50, dtype=torch.float64), labels, 1.0).sum().backward()
     assert len(made) == products
 

@@ -18,7 +18,9 @@ _PIECE_ELEMENTS = 2_000_000
 """Elements of the largest logits tensor that is worked on at once."""
 
 _KEPT_BYTES = 256 * 2**20
-"""Memory for what one loss keeps of its forward pass; a small vocabulary fits in whole."""
+_KEPT_SHARE = 0.75
+"""Memory for what one loss keeps of its forward pass: so many bytes, in which a small vocabulary fits whole, or so much
+of what the weight's gradient takes anyway."""
 
 
 def _pieces(tokens: int, vocabulary: int) -> list[slice]:
@@ -33,6 +35,13 @@ def _columns(tokens: int, vocabulary: int) -> list[slice]:
 
 def _slices(length: int, size: int) -> list[slice]:
     return [slice(first, min(first + size, length)) for first in range(0, length, size)]
+
+
+def _room(head: torch.Tensor, wants_hidden: bool, wants_head: bool) -> int:
+    """Bytes that may be kept for backward."""
+    if not wants_hidden and not wants_head:
+        return 0
+    return max(_KEPT_BYTES, int(_KEPT_SHARE * head.nbytes)) if wants_head else _KEPT_BYTES
 
 
 def _inside(labels: torch.Tensor, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
@@ -74,8 +83,8 @@ class _LabelLogprobs(torch.autograd.Function):
     """Log-probability of each label, and the mean log-probability over the vocabulary, [N] each.
 
     Goes through blocks of the vocabulary, so that each row of the weight is read once and its gradient written once.
-    Backward needs each block again: up to `_KEPT_BYTES` of them are kept, the others are made again, which is one more
-    matrix product instead of gigabytes.
+    Backward needs each block again: some are kept (`_room`), the others are made again, which is one more matrix
+    product instead of gigabytes.
     """
 
     @staticmethod
@@ -92,7 +101,7 @@ class _LabelLogprobs(torch.autograd.Function):
         picked = hidden.new_zeros(len(labels), dtype=torch.float32)
         summed, total = torch.zeros_like(picked), torch.full_like(picked, float("-inf"))
         kept: dict[int, _Block] = {}
-        room = _KEPT_BYTES if any(ctx.needs_input_grad) and softcap is None else 0
+        room = 0 if softcap is not None else _room(head, *ctx.needs_input_grad[:2])
         for number, part in enumerate(_columns(len(labels), len(head))):
             values = _add_bias(product(hidden, head[part], softcap), bias[part], temperature)
             rows, columns = _inside(labels, part)
