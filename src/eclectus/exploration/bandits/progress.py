@@ -14,7 +14,7 @@ class LearningProgress:
 
     q are quantiles of the last `window` gains of all arms, so that a reward says how this gain compares with what was
     gained of late, whatever the unit. An arm that is learnt or that cannot be learnt gains nothing and is left alone.
-    Where the quantiles are equal, as where most arms stand still, more than they is 1, less is 0 and as much is 0.5.
+    Where the quantiles are equal, as where most arms stand still, a gain above them is worth 1, below them 0, else 0.5.
 
     Source: Graves et al. 2017, https://arxiv.org/abs/1704.03003, section 3 and its rescaling by the 20 % and 80 %
     quantiles, there to [-1, 1] over a reservoir of all gains.
