@@ -187,6 +187,11 @@ def test_a_large_weight_that_is_trained_lets_more_blocks_be_kept(case, monkeypat
     assert len(made) == products
 
 
+def test_nothing_is_kept_where_nothing_wants_a_gradient(case, monkeypatch):
+    monkeypatch.setattr(head, "_KEPT_BYTES", 7)
+    assert [head._room(case[1], *wants) for wants in ((False, False), (True, False), (False, True))] == [0, 7, 7]
+
+
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
 def test_what_is_added_to_the_logits_counts(case, temperature):
     hidden, weight, labels = case
