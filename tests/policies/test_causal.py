@@ -190,7 +190,7 @@ def test_a_plain_prompt_has_examples_and_ends_at_a_line_break(base):
     assert policy.tokenizer.decode(source.ids + source.start, skip_special_tokens=True) == (
         "English: two\nSpanish: dos\n\nEnglish: one two three\nSpanish: uno dos tres\n\nEnglish: one two\nSpanish:"
     )
-    line_break, word = (policy.encode_texts([text])[0][-1] for text in ("a\n", "a roja"))
+    line_break, word = (policy.texts.encode([text])[0][-1] for text in ("a\n", "a roja"))
     stopped = policy.stopped(torch.tensor([[word, word], [word, line_break], [line_break, word]]))
     assert stopped.tolist() == [False, True, True]
     assert policy.detokenize([[word, line_break, word]]) == [policy.detokenize([[word]])[0]]
@@ -204,7 +204,7 @@ def test_a_stop_text_ends_a_translation_and_is_scored(base):
     ) if done]  # fmt: skip
     assert len(ended) > 5
     for tokens, text in ended:
-        whole = policy.decode_texts([tokens.tolist(), tokens[:-1].tolist()])
+        whole = policy.texts.decode([tokens.tolist(), tokens[:-1].tolist()])
         assert "a" in whole[0] or tokens[-1] in policy.end_ids
         assert "a" not in whole[1]
         assert "a" not in text

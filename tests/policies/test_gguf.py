@@ -92,7 +92,7 @@ def test_weights_tokenizer_and_chat_template_are_those_in_the_file(original, fil
     for key, value in policy.model.named_parameters():
         assert value.dtype == torch.float32
         assert torch.equal(value, theirs[key]), key
-    assert policy.encode_texts(["la casa roja"]) == [
+    assert policy.texts.encode(["la casa roja"]) == [
         tokenizer.backend_tokenizer.encode("la casa roja", add_special_tokens=False).ids
     ]
     source = policy.tokenize_sources(ROWS[:1])[0]
@@ -142,7 +142,7 @@ def test_smollm2_writes_english():
     prompt = policy.tokenizer.apply_chat_template(
         [{"role": "user", "content": "What is the capital of France?"}], tokenize=False, add_generation_prompt=True
     )
-    ids = torch.tensor(policy.encode_texts([prompt]))
+    ids = torch.tensor(policy.texts.encode([prompt]))
     made = policy.model.base_model(ids).last_hidden_state
     assert made.isfinite().all()
     policy.model.set_attn_implementation("sdpa")

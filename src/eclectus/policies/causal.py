@@ -89,7 +89,7 @@ class CausalPolicy(PretrainedPolicy):
 
     def _encode_prompts(self, texts: Sequence[str]) -> list[list[int]]:
         if self._prompt.chat:
-            return self.encode_texts(texts)  # the template has written every special token itself
+            return self.texts.encode(texts)  # the template has written every special token itself
         rows = self.tokenizer(list(texts), verbose=False).input_ids
         # Tokenizers that end every text would end the prompt.
         return [ids[:-1] if ids[-1] == self.tokenizer.eos_token_id else ids for ids in rows]
@@ -113,17 +113,17 @@ class CausalPolicy(PretrainedPolicy):
                 )
 
     def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:
-        before = self.encode_texts([self._prompt.probe])[0]
+        before = self.texts.encode([self._prompt.probe])[0]
         answers = [self._prompt.gap + text for text in texts]
-        joint = self.encode_texts([self._prompt.probe + answer for answer in answers])
-        alone = self.encode_texts(answers)
+        joint = self.texts.encode([self._prompt.probe + answer for answer in answers])
+        alone = self.texts.encode(answers)
         limit = self.max_length - 1
         # After a prompt, as the model will meet it; alone only where a token would reach across the border.
         rows = [j[len(before) :] if j[: len(before)] == before else a for j, a in zip(joint, alone, strict=True)]
         return [[*ids[:limit], self.end_id] for ids in rows]
 
     def detokenize(self, tokens: Sequence[Sequence[int]]) -> list[str]:
-        return [self._prompt.cut(text).strip() for text in self.decode_texts(tokens)]
+        return [self._prompt.cut(text).strip() for text in self.texts.decode(tokens)]
 
     @property
     def stopped(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
@@ -134,7 +134,7 @@ class CausalPolicy(PretrainedPolicy):
         window = 4 * max(map(len, stops)) + 4
 
         def found(tokens: torch.Tensor) -> torch.Tensor:
-            texts = self.decode_texts(tokens[:, -window:].tolist())
+            texts = self.texts.decode(tokens[:, -window:].tolist())
             return torch.tensor([any(s in text for s in stops) for text in texts], device=tokens.device)
 
         return found

@@ -24,6 +24,7 @@ from eclectus.policies.padding import pad_rows
 from eclectus.policies.precision import computing_in
 from eclectus.policies.recompute import recomputed
 from eclectus.policies.source import Source
+from eclectus.policies.texts import Texts
 from eclectus.rollouts.base import Stepper
 from eclectus.rollouts.native import Drawn
 
@@ -70,21 +71,9 @@ class PretrainedPolicy(Policy):
         self.pad_id, self.end_id = pad_id, end_id
         self.end_ids = sorted({end_id, *end_ids})
         self.softcap: float | None = getattr(model.config, "final_logit_softcapping", None)
-        self._backend = getattr(tokenizer, "backend_tokenizer", None)
-        if self._backend is not None:
-            self._backend.no_truncation()
-            self._backend.no_padding()
+        self.texts = Texts(tokenizer)
         rows = len(self._head)
-        # Sentinels of T5 may lie beyond the model's vocabulary; no text ever needs them.
-        known = {i for token, i in tokenizer.get_vocab().items() if not token.startswith("<extra_id_")}
-        if max(known) >= rows:
-            raise ModelError(
-                f"model: the tokenizer has {max(known) + 1} tokens but the weights only {rows};"
-                " the folder mixes files of two models"
-            )
-        special = {i for i in (pad_id, tokenizer.unk_token_id, *tokenizer.all_special_ids, *never) if i is not None}
-        unused = set(range(rows)) - known
-        self._never = sorted({i for i in special | unused if i < rows} - set(self.end_ids))
+        self._never = sorted(self.texts.textless(rows, {pad_id, *never}) - set(self.end_ids))
         bias = torch.zeros(rows, device=model.device)
         bias[self._never] = float("-inf")
         self._bias = bias
@@ -310,22 +299,7 @@ class PretrainedPolicy(Policy):
         return twin
 
     def detokenize(self, tokens: Sequence[Sequence[int]]) -> list[str]:
-        return [text.strip() for text in self.decode_texts(tokens)]
-
-    def decode_texts(self, tokens: Sequence[Sequence[int]]) -> list[str]:
-        """The text of rows of ids as it is, without special tokens."""
-        rows = [list(row) for row in tokens]
-        if self._backend is not None:
-            return self._backend.decode_batch(rows, skip_special_tokens=True)
-        return self.tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-
-    def encode_texts(self, texts: Sequence[str], *, target: bool = False) -> list[list[int]]:
-        """Token ids of texts without any special token; `target` for tokenizers that cut targets differently."""
-        if self._backend is not None:
-            return [e.ids for e in self._backend.encode_batch(list(texts), add_special_tokens=False)]
-        # OPUS-MT has a SentencePiece model for each side. Too long a text is cut later, without a warning.
-        side = "text_target" if target and hasattr(self.tokenizer, "spm_target") else "text"
-        return self.tokenizer(**{side: list(texts)}, add_special_tokens=False, verbose=False).input_ids
+        return [text.strip() for text in self.texts.decode(tokens)]
 
     def _scaled(self, hidden: torch.Tensor) -> torch.Tensor:
         return hidden if self.hidden_scale == 1 else hidden * self.hidden_scale

@@ -106,7 +106,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
         self._family.check_directions(directions)
 
     def tokenize_sources(self, segments: Sequence[Segment]) -> list[Source]:
-        encoded = self.encode_texts([self._family.text(segment) for segment in segments])
+        encoded = self.texts.encode([self._family.text(segment) for segment in segments])
         sources = []
         for segment, ids in zip(segments, encoded, strict=True):
             before, after = self._family.affixes(segment)
@@ -117,7 +117,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
 
     def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:
         limit = self.max_length - 2
-        return [[*ids[:limit], self.end_id] for ids in self.encode_texts(texts, target=True)]
+        return [[*ids[:limit], self.end_id] for ids in self.texts.encode(texts, target=True)]
 
     def open_stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> _Stepper:
         return _Stepper(self, sources, samples, max_length)

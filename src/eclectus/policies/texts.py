@@ -1,0 +1,50 @@
+"""Between texts and token ids: a tokenizer of transformers without its special tokens, limits and cleaning."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from eclectus.errors import ModelError
+
+
+class Texts:
+    """Encodes and decodes plain text, through the tokenizer's fast part where it has one."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer: Any = tokenizer
+        self._backend = getattr(tokenizer, "backend_tokenizer", None)
+        if self._backend is not None:
+            self._backend.no_truncation()
+            self._backend.no_padding()
+
+    def encode(self, texts: Sequence[str], *, target: bool = False) -> list[list[int]]:
+        """Token ids of texts without any special token; `target` for tokenizers that cut targets differently."""
+        if self._backend is not None:
+            return [e.ids for e in self._backend.encode_batch(list(texts), add_special_tokens=False)]
+        # OPUS-MT has a SentencePiece model for each side. Too long a text is cut later, without a warning.
+        side = "text_target" if target and hasattr(self._tokenizer, "spm_target") else "text"
+        return self._tokenizer(**{side: list(texts)}, add_special_tokens=False, verbose=False).input_ids
+
+    def decode(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        """The text of rows of ids as it is, without special tokens."""
+        rows = [list(row) for row in tokens]
+        if self._backend is not None:
+            return self._backend.decode_batch(rows, skip_special_tokens=True)
+        return self._tokenizer.batch_decode(rows, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def textless(self, rows: int, special: Collection[int | None]) -> set[int]:
+        """Ids below `rows` that are never part of a text: unknown, `special`, and those that no token belongs to.
+
+        Raises:
+            ModelError: the tokenizer has more tokens than `rows`, those of the model's vocabulary.
+        """
+        # Sentinels of T5 may lie beyond the model's vocabulary; no text ever needs them.
+        known = {i for token, i in self._tokenizer.get_vocab().items() if not token.startswith("<extra_id_")}
+        if max(known) >= rows:
+            raise ModelError(
+                f"model: the tokenizer has {max(known) + 1} tokens but the weights only {rows};"
+                " the folder mixes files of two models"
+            )
+        named = {self._tokenizer.unk_token_id, *self._tokenizer.all_special_ids, *special}
+        return {i for i in named if i is not None and i < rows} | (set(range(rows)) - known)
