@@ -40,11 +40,24 @@ def test_task_with_likelihood_needs_references():
     with pytest.raises(ConfigError, match="mle > 0 but references: false"):
         cfg.parse(MINIMAL, [f"reinforce.tasks=[{task}]"])
 
+TASK = """
+reinforce:
+  tasks: [{name: pairs, directions: [en-es], references: true, reward: {terms: [{type: chrf}]}}]
+"""
+
 
 def test_overrides_reach_into_lists_and_make_parts():
     loaded = cfg.parse(MINIMAL, ["data.corpora.0.phrases=7", "supervised.steps=9", "evaluation.beams=4"])
     assert loaded.data.corpora[0].options == {"phrases": 7}
     assert (loaded.supervised.steps, loaded.evaluation.beams) == (9, 4)
+
+
+def test_an_override_may_name_the_same_index_twice():
+    rewarded = MINIMAL + TASK
+    loaded = cfg.parse(rewarded, ["reinforce.tasks.0.reward.terms.0={type: bleu}"])
+    assert loaded.reinforce.tasks[0].reward.terms[0].type == "bleu"
+    with pytest.raises(ConfigError, match="'7' must be an index below 1"):
+        cfg.parse(rewarded, ["reinforce.tasks.7.reward.terms.7={type: bleu}"])
 
 
 @pytest.mark.parametrize(

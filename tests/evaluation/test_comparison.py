@@ -1,9 +1,13 @@
 """Interquartile means and their intervals, against values worked out by hand."""
 
+import json
+
 import numpy as np
 import pytest
 
-from eclectus.evaluation.comparison import Estimate, estimate, interquartile_mean, spread
+from eclectus.evaluation.comparison import Estimate, estimate, interquartile_mean, spread, write
+from eclectus.evaluation.metrics import DirectionScores
+from eclectus.evaluation.results import Group, Results, System
 
 
 def test_a_quarter_is_cut_at_either_end():
@@ -29,3 +33,38 @@ def test_runs_are_drawn_for_each_direction_by_itself():
 
 def test_the_interval_is_written_with_its_value():
     assert spread(Estimate(1.04, -0.5, 2), sign=True) == "+1.0 [−0.5, 2.0]"
+
+
+def test_the_weakest_direction_and_the_rates_stand_beside_the_means(tmp_path):
+    rates = {"exact": 0.0, "judged": 1.0, "length_ratio": 0.9, "repetition": 0.02, "copy": 0.5, "empty": 0.0}
+
+    def run(seed, spanish, french):
+        def scores(chrf, agreement):
+            return DirectionScores(n=9, bleu=1.0, chrf=chrf, off_target=None, agreement=agreement, **rates)
+
+        group = Group(name="pairs", label="pairs", directions=["en-es", "en-fr"])
+        base, rl = System(name="base", label="start", role="base"), System(name="rl", label="RL", role="system")
+        found = Results(
+            title="t", seed=seed, resamples=100, languages=["en", "es", "fr"], systems=[base, rl], groups=[group],
+            scores={
+                "en-es": {"base": scores(10.0, None), "rl": scores(spanish, 40.0)},
+                "en-fr": {"base": scores(20.0, None), "rl": scores(french, 60.0)},
+            },
+            by_corpus={}, comparisons=[], noise={}, signatures={}, versions={},
+        )  # fmt: skip
+        folder = tmp_path / "mine" / f"seed-{seed}"
+        folder.mkdir(parents=True)
+        found.save(folder)
+        (folder / "config.yaml").write_text("reinforce: {segments: 1, samples: 2}\n")
+
+    run(1, 30.0, 25.0)  # the weakest is another one in each run
+    run(2, 13.0, 50.0)
+    write(tmp_path, ["mine"], [1, 2])
+    start, mine = json.loads((tmp_path / "comparison.json").read_text())["pairs"]
+    assert (start["weakest"], mine["weakest"]) == (10.0, (25 + 13) / 2)
+    assert start["rates"]["agreement"] is None and mine["rates"]["agreement"] == 50
+    assert mine["rates"]["copy"] == 0.5 and mine["rates"]["off_target"] is None
+    table = (tmp_path / "comparison.md").read_text()
+    assert "| variant | weakest direction, chrF++ | exact | length | repetition | copy | empty | agreement |" in table
+    assert "| mine | 19.0 | 0 % | 0.90 | 2.0 % | 50 % | 0 % | 50.0 |" in table
+    assert "<td>19.0</td><td>0 %</td>" in (tmp_path / "comparison.html").read_text()

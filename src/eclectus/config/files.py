@@ -129,12 +129,8 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set: '{override}' is not of the form key.path=value, as in --set reinforce.steps=100")
     *parents, last = path.split(".")
     current: Any = values
-    for part in [*parents, last]:
-        if isinstance(current, list) and not (part.isdigit() and int(part) < len(current)):
-            raise ConfigError(f"--set: '{path}': '{part}' must be an index below {len(current)}")
-        if part is last:
-            break
-        key: Any = int(part) if isinstance(current, list) else part
+    for part in parents:
+        key = _key(current, part, path)
         if isinstance(current, dict) and current.get(key) is None:
             current[key] = {}
         current = current[key]
@@ -144,4 +140,13 @@ def _override(values: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(raw)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set: '{override}': the value is not valid YAML") from error
-    current[int(last) if isinstance(current, list) else last] = value
+    current[_key(current, last, path)] = value
+
+
+def _key(current: Any, part: str, path: str) -> Any:
+    """What `part` of a path is in `current`: a key, or an index that is there."""
+    if not isinstance(current, list):
+        return part
+    if not (part.isdigit() and int(part) < len(current)):
+        raise ConfigError(f"--set: '{path}': '{part}' must be an index below {len(current)}")
+    return int(part)

@@ -229,6 +229,11 @@ class EvaluationConfig(Model):
         False,
         description="also measure rank, entropy and likelihood of the references' tokens: knowledge or sharpening",
     )
+    agreement: bool = Field(
+        False,
+        description="also measure whether the translations of a source into several languages say the same in the"
+        " run's first language, as the starting policy reads them",
+    )
     max_length: int = Field(96, ge=2)
     resamples: int = Field(1000, ge=100, description="paired bootstrap resamples")
 

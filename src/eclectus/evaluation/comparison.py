@@ -25,6 +25,17 @@ from eclectus.evaluation.statistics import NAMES, Array
 
 PAGE = "comparison.html"
 _RESAMPLES = 2000
+_RATES = {
+    "off_target": ("off-target", percent),
+    "exact": ("exact", percent),
+    "length_ratio": ("length", lambda value: number(value, 2)),
+    "repetition": ("repetition", percent),
+    "copy": ("copy", percent),
+    "empty": ("empty", percent),
+    "entropy": ("entropy", lambda value: number(value, 2)),
+    "agreement": ("agreement", number),
+}
+"""What BLEU and chrF++ do not see: fields of `DirectionScores`, how a table calls them, how it writes them."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,8 @@ class Row:
     Args:
         scores: interquartile mean by metric, over runs and directions.
         gains: its distance from the start, by metric.
-        off_target: mean over runs.
+        weakest: lowest chrF++ among the directions, mean over runs.
+        rates: means over directions and runs, by the names of `DirectionScores`; None where nothing was measured.
         seconds, samples_per_second: medians over runs; memory: largest, in MiB.
     """
 
@@ -51,7 +63,8 @@ class Row:
     runs: int
     scores: Mapping[str, Estimate]
     gains: Mapping[str, Estimate]
-    off_target: float | None
+    weakest: float
+    rates: Mapping[str, float | None]
     seconds: float | None = None
     samples_per_second: float | None = None
     memory: float | None = None
@@ -110,6 +123,7 @@ def write(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
         "title": first.title,
         "groups": groups,
         "tables": tables,
+        "beyond": {name: beyond(rows) for name, rows in tables.items()},
         "figures": figures,
         "missing": len(variants) * len(seeds) - sum(len(part.results) for part in found),
         "seeds": list(seeds),
@@ -134,14 +148,33 @@ def markdown(groups: Sequence[Group], tables: Mapping[str, Sequence[Row]]) -> st
             for metric in NAMES:
                 cells += [spread(row.scores[metric]), spread(row.gains[metric], sign=True)]
             cells += [
-                percent(row.off_target),
+                percent(row.rates["off_target"]),
                 duration(row.seconds),
                 number(row.samples_per_second, 0),
                 MISSING if row.memory is None else f"{number(row.memory, 0)} MiB",
             ]
             lines.append(f"| {' | '.join(cells)} |")
-        lines.append("")
+        columns = beyond(tables[group.name])
+        lines += [
+            "",
+            f"| variant | {' | '.join(columns)} |",
+            f"|---|{'---:|' * len(columns)}",
+            *(
+                f"| {row.variant} | {' | '.join(cells)} |"
+                for row, cells in zip(tables[group.name], zip(*columns.values(), strict=True), strict=True)
+            ),
+            "",
+        ]
     return "\n".join(lines)
+
+
+def beyond(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """The columns of what means of BLEU and chrF++ do not see, each with a cell for every row."""
+    columns = {"weakest direction, chrF++": [number(row.weakest) for row in rows]}
+    for name, (title, write) in _RATES.items():
+        if any(row.rates[name] is not None for row in rows):
+            columns[title] = [write(row.rates[name]) for row in rows]
+    return columns
 
 
 def spread(found: Estimate, sign: bool = False) -> str:
@@ -173,7 +206,8 @@ def _rows(group: Group, found: Sequence[Finished]) -> list[Row]:
             len(found[0].results),
             {m: Estimate(v) for m, v in means.items()},
             nothing,
-            _off(group, found[0], "base"),
+            _weakest(start["chrf"]),
+            _rates(group, found[0], "base"),
         )
     ]
     rows += [_row(part.variant, group, part, "rl", means) for part in found]
@@ -188,7 +222,8 @@ def _rows(group: Group, found: Sequence[Finished]) -> list[Row]:
 
 
 def _row(label: str, group: Group, part: Finished, name: str, start: Mapping[str, float]) -> Row:
-    estimates = {metric: estimate(values) for metric, values in _scores(group, part, name).items()}
+    scores = _scores(group, part, name)
+    estimates = {metric: estimate(values) for metric, values in scores.items()}
     stage = "reinforce" if name == "rl" else name
     steps = [r for records in part.records for r in records if r["kind"] == "step" and r["stage"] == stage]
     systems = [results.system(name) for results in part.results]
@@ -197,7 +232,8 @@ def _row(label: str, group: Group, part: Finished, name: str, start: Mapping[str
         len(part.results),
         estimates,
         {metric: _minus(estimates[metric], start[metric]) for metric in estimates},
-        _off(group, part, name),
+        _weakest(scores["chrf"]),
+        _rates(group, part, name),
         seconds=_median([system.seconds for system in systems]),
         samples_per_second=_median([step.get("samples_per_second") for step in steps]),
         memory=max((step["memory"] for step in steps if step.get("memory")), default=None),
@@ -215,10 +251,15 @@ def _scores(group: Group, part: Finished, system: str) -> dict[str, Array]:
     }
 
 
-def _off(group: Group, part: Finished, system: str) -> float | None:
-    values = [scores.off_target for r in part.results if (scores := r.group_scores(group, system)) is not None]
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def _weakest(scores: Array) -> float:
+    """`scores` is [runs, directions]."""
+    return float(scores.min(axis=1).mean())
+
+
+def _rates(group: Group, part: Finished, system: str) -> dict[str, float | None]:
+    means = [scores for results in part.results if (scores := results.group_scores(group, system)) is not None]
+    known = {name: [v for mean in means if (v := getattr(mean, name)) is not None] for name in _RATES}
+    return {name: sum(values) / len(values) if values else None for name, values in known.items()}
 
 
 def _minus(found: Estimate, start: float) -> Estimate:

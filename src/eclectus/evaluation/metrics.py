@@ -33,6 +33,8 @@ class DirectionScores:
         entropy: mean entropy per token in nats; None where it was not measured.
         reference_first, reference_rank, reference_entropy, reference_nll: see `ReferenceTokens`; None where a system
             is no policy, or was not asked.
+        agreement: chrF++ of what the translations of a source into several languages say in the pivot language, each
+            with the others (`evaluation.agreement`), 0 to 100; None where it was not measured.
     """
 
     n: int
@@ -50,6 +52,7 @@ class DirectionScores:
     reference_rank: float | None = None
     reference_entropy: float | None = None
     reference_nll: float | None = None
+    agreement: float | None = None
 
 
 class Scorer:

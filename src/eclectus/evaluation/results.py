@@ -162,7 +162,7 @@ def build(
     systems: Sequence[System],
     groups: Sequence[Group] = (),
     entropies: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
-    reference_tokens: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
+    measured: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
     resamples: int = 1000,
     notes: Sequence[str] = (),
 ) -> Results:
@@ -180,7 +180,7 @@ def build(
         systems: what they are, in the order of the tables.
         groups: directions to average; those in none make a group of their own.
         entropies: mean entropy per token, shaped as `outputs`; systems and directions may be missing.
-        reference_tokens: the fields of `ReferenceTokens` by system and direction; any may be missing.
+        measured: further fields of `DirectionScores` that were measured elsewhere, by system and direction.
         resamples: bootstrap resamples.
         notes: sentences for the reader.
 
@@ -203,8 +203,8 @@ def build(
             hypotheses = outputs[system.name][direction]
             statistics = scorer.extract(hypotheses)
             entropy = (entropies or {}).get(system.name, {}).get(direction)
-            forced = (reference_tokens or {}).get(system.name, {}).get(direction, {})
-            scores[direction][system.name] = replace(scorer.score(hypotheses, entropy, statistics), **forced)
+            further = (measured or {}).get(system.name, {}).get(direction, {})
+            scores[direction][system.name] = replace(scorer.score(hypotheses, entropy, statistics), **further)
             drawn[direction, system.name] = resample(statistics, direction, resamples, seed)
             for corpus, corpus_scores in _corpora(part, statistics).items():
                 by_corpus[direction].setdefault(corpus, {})[system.name] = corpus_scores

@@ -211,12 +211,13 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
 
         systems += run_controls(run, tasks, bench, trained)
     tracker.say("scoring the test set and writing the report")
-    results = bench.results(config, dataset.languages, systems, groups(config, directions))
+    tested = groups(config, directions)
+    results = bench.results(config, dataset.languages, systems, tested, run.translate)
     write_model(run, policy, algorithm, seen)
     bench.publish(results)
     if bench.beam is not None:
         tracker.say("scoring what beam search made of the test set")
-        bench.beam.publish(bench.beam.results(config, dataset.languages, systems, groups(config, directions)))
+        bench.beam.publish(bench.beam.results(config, dataset.languages, systems, tested, run.translate))
         report.write(bench.beam.folder)
     write_card(folder / "model", config, dataset, results, [task.reward.signature for task in tasks])
     report.write(folder)

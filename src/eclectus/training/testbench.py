@@ -14,6 +14,7 @@ from eclectus.corpora.seen import SeenText
 from eclectus.errors import DataError
 from eclectus.evaluation import results as results_module
 from eclectus.evaluation import translations
+from eclectus.evaluation.agreement import Translate, agreement
 from eclectus.evaluation.reference_tokens import reference_tokens
 from eclectus.evaluation.results import Group, Results, System
 from eclectus.languages import Direction, direction, expand_directions
@@ -109,10 +110,27 @@ class TestBench:
         return self._kept(system)
 
     def results(
-        self, config: RunConfig, languages: Sequence[str], systems: Sequence[System], tested: Sequence[Group]
+        self,
+        config: RunConfig,
+        languages: Sequence[str],
+        systems: Sequence[System],
+        tested: Sequence[Group],
+        translate: Translate,
     ) -> Results:
-        """Score everything that was collected; systems without translations here are left out."""
+        """Score everything that was collected; systems without translations here are left out.
+
+        Args:
+            translate: reads translations in the first language, where `agreement` is asked for.
+        """
         systems = [system for system in systems if system.name in self._outputs]
+        measured: dict[str, dict[str, dict[str, float]]] = {}
+        for system in systems:
+            parts = {name: dict(values) for name, values in self._references[system.name].items()}
+            if self.config.agreement:
+                found = agreement(self.segments, self._outputs[system.name], translate, languages[0])
+                for name, value in found.items():
+                    parts.setdefault(name, {})["agreement"] = value
+            measured[system.name] = parts
         return results_module.build(
             config.title,
             config.seed,
@@ -122,7 +140,7 @@ class TestBench:
             systems=systems,
             groups=tested,
             entropies=self._entropies,
-            reference_tokens=self._references,
+            measured=measured,
             resamples=self.config.resamples,
         )
 
