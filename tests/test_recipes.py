@@ -116,6 +116,52 @@ def test_the_converged_reward_is_the_default_one():
     assert reward == yaml.safe_load(recipes.read_reward("default"))["reward"]
 
 
+def variant(name, which):
+    """A comparing recipe with one variant's settings."""
+    config = loaded(name)
+    assert config.compare is not None
+    return loaded(name, *config.compare.chosen[which])
+
+
+def test_the_variants_of_the_joint_recipe_differ_in_their_first_term_alone():
+    chosen = {name: variant("joint", name) for name in ("per-language", "mean", "geometric", "min")}
+    assert list(loaded("joint").compare.chosen) == list(chosen)
+    terms = {name: config.reinforce.tasks[0].reward.terms[0] for name, config in chosen.items()}
+    assert terms["per-language"].type == "round_trip"
+    assert [terms[name].options.get("aggregate") for name in ("mean", "geometric", "min")] == [
+        "mean",
+        "geometric",
+        "min",
+    ]
+    for config in chosen.values():
+        config.reinforce.tasks[0].reward.terms[0] = terms["min"]
+    assert len({cfg.dump(config) for config in chosen.values()}) == 1
+
+
+def test_the_joint_recipe_measures_agreement(tmp_path):
+    changes = ["threads=1", "device=cpu", "data.languages=[en, es, ca]", "data.max_pairs={ca: 300}", "data.test=20"]
+    changes += ["data.corpora.0.phrases=200", "reinforce.steps=2", "reinforce.segments=4", "reinforce.samples=2"]
+    changes += ["reinforce.evaluate_every=1", "evaluation.dev_segments=2", "evaluation.resamples=100"]
+    results = run.start(loaded("joint", *changes), tmp_path / "run")
+    for scores in results.scores.values():
+        assert 20 < scores["base"].agreement <= 100 and 20 < scores["rl"].agreement <= 100
+    assert ">agreement</th>" in (tmp_path / "run" / "report.html").read_text("utf-8")
+
+
+def test_reward_choice_has_the_default_reward_without_each_of_its_parts():
+    default = yaml.safe_load(recipes.read_reward("default"))["reward"]
+    parts = default["terms"] + default["gates"]
+    chosen = loaded("reward-choice").compare.chosen
+    assert set(chosen) == {"default", "bleu", "chrf", "bleu+chrf", *(f"no-{part['type']}" for part in parts)}
+    for name in chosen:
+        reward = variant("reward-choice", name).reinforce.tasks[0].reward
+        kept = [{"type": part.type, **part.options} for part in [*reward.terms, *reward.gates]]
+        if name in ("bleu", "chrf", "bleu+chrf"):
+            assert kept == [{"type": term} for term in name.split("+")]
+        else:
+            assert kept == [part for part in parts if f"no-{part['type']}" != name]
+
+
 def test_zero_shot_and_low_resource_text_of_multi30k(shared_data):
     root = f"data.root={shared_data / 'multi30k'}"
     zero = prepare(loaded("zero-shot", root).data, 1)
