@@ -40,6 +40,7 @@ def test_task_with_likelihood_needs_references():
     with pytest.raises(ConfigError, match="mle > 0 but references: false"):
         cfg.parse(MINIMAL, [f"reinforce.tasks=[{task}]"])
 
+
 TASK = """
 reinforce:
   tasks: [{name: pairs, directions: [en-es], references: true, reward: {terms: [{type: chrf}]}}]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eclectus import __version__, cli_export, cli_recipe, cli_reward
+from eclectus import __version__, cli_export, cli_recipe, cli_reward, launch
 from eclectus.errors import ConfigError, EclectusError
 
 if TYPE_CHECKING:
@@ -30,9 +31,15 @@ app.add_typer(cli_recipe.app, name="recipe")
 app.add_typer(cli_reward.app, name="reward")
 app.add_typer(cli_export.app, name="export")
 
+_GRACE = 5.0
+"""Seconds in which a launcher ends the processes of a run whose first one has failed."""
+
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a value, as in --set reinforce.steps=100."),
+]
+Processes = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Train in N processes together: one for each GPU, or for some cores.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the final table only.")]
 
@@ -50,7 +57,7 @@ def main() -> None:
     try:
         app(prog_name="eclectus")
     except EclectusError as error:
-        print(f"eclectus: {error}", file=sys.stderr)
+        _complain(str(error))
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         print("eclectus: stopped; what was saved before can be continued with --resume", file=sys.stderr)
@@ -61,8 +68,17 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(141) from None
     except OSError as error:
-        print(f"eclectus: {_describe(error)}", file=sys.stderr)
+        _complain(_describe(error))
         raise SystemExit(2) from None
+
+
+def _complain(sentence: str) -> None:
+    """Say what is wrong; where processes train together, once if it is wrong in all of them."""
+    if launch.launched() and (number := int(os.environ.get("RANK", "0"))):
+        # The first process tells its mistake at once, and its launcher then ends the others.
+        time.sleep(_GRACE)
+        sentence = f"process {number}: {sentence}"
+    print(f"eclectus: {sentence}", file=sys.stderr)
 
 
 def _describe(error: OSError) -> str:
@@ -91,18 +107,20 @@ def quickstart(
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 1,
     overrides: Overrides = None,
+    processes: Processes = 1,
     quiet: Quiet = False,
 ) -> None:
     """Run the main job on the shipped model, in minutes.
 
     Teaches it directions of which it never saw a sentence pair, and reports what that changed.
     """
+    _several(processes)
     from eclectus import config, recipes
 
     changes = [f"seed={seed}", *(overrides or [])]
     if controls:
         changes.append("controls=[constant_reward, supervised, distillation, best_of_n]")
-    folder = _free(output)
+    folder = _agreed(_free(output))
     base = folder / "base"
     if from_scratch:
         changes.append(f"policy.path={base / 'model'}")
@@ -124,12 +142,14 @@ def train(
         Path | None, typer.Option(metavar="RUN", help="Continue the interrupted run in this folder.")
     ] = None,
     overrides: Overrides = None,
+    processes: Processes = 1,
     quiet: Quiet = False,
 ) -> None:
     """Run a configuration, from text to report.
 
     Its stages: text, supervised training, reinforcement learning, evaluation, report.
     """
+    _several(processes)
     if resume is not None:
         if recipe is not None or overrides or output is not None:
             raise ConfigError("--resume continues a run as it was begun; give no CONFIG, --output or --set with it")
@@ -314,6 +334,22 @@ def _console(quiet: bool) -> Console:
     return Console(quiet=quiet, highlight=False, width=width)
 
 
+def _several(processes: int) -> None:
+    """Run this very command in several processes, where it is not one of them already, and end with them."""
+    if processes > 1 and not launch.launched():
+        raise typer.Exit(launch.run(processes, sys.argv[1:]))
+
+
+def _agreed(folder: Path) -> Path:
+    """The folder that the first of several processes has found free, before it makes it."""
+    if not launch.launched():
+        return folder
+    from eclectus import parallel
+
+    parallel.begin()
+    return parallel.leaders(folder)
+
+
 def _free(folder: Path) -> Path:
     """The folder, or the first of folder-2, folder-3, ... that does not exist."""
     number, found = 1, folder
@@ -324,8 +360,11 @@ def _free(folder: Path) -> Path:
 
 
 def _finish(results: Results, folder: Path) -> None:
+    from eclectus import parallel
     from eclectus.evaluation import tables
 
+    if not parallel.leads():
+        return
     console = _console(False)
     tables.show(results, console)
     console.print(f"model:  {folder / 'model'}")

@@ -10,10 +10,11 @@ from typing import TypeVar
 
 import torch
 
+from eclectus import parallel
 from eclectus.errors import ModelError, nearest
 from eclectus.languages import Direction
 from eclectus.policies.source import Source
-from eclectus.rollouts.base import Rollouts, Sampling, Stepper
+from eclectus.rollouts.base import Among, Rollouts, Sampling, Stepper
 from eclectus.rollouts.native import Drawn, draw
 from eclectus.segment import Segment
 
@@ -190,14 +191,17 @@ class Policy(ABC):
         sampling: Sampling,
         generator: torch.Generator | None,
         prefixes: Sequence[Sequence[int]] | None = None,
+        among: Among | None = None,
     ) -> Rollouts:
         """Draw `samples` translations of each segment; see `Rollouts` for shapes.
 
         Args:
             generator: None where `sampling` is greedy.
             prefixes: token ids that the translations of each segment begin with.
+            among: the segments are some of a larger batch; each gets the samples that it would get there.
         """
-        drawn = self._draw(self.tokenize_sources(segments), samples, sampling, generator, prefixes=prefixes)
+        sources = self.tokenize_sources(segments)
+        drawn = self._draw(sources, samples, sampling, generator, prefixes=prefixes, among=among)
         texts = self._texts(drawn)
         grouped = [texts[i : i + samples] for i in range(0, len(texts), samples)]
         # Cloned out of inference mode: the trainer uses these tensors beside tensors that carry gradient.
@@ -230,14 +234,15 @@ class Policy(ABC):
         ids = self.tokenize_sources(todo)
         # Sources of like length together, so that little is padded and a batch ends together.
         order = sorted(range(len(todo)), key=lambda i: (len(ids[i]), i))
-        found: dict[tuple[str, str, str], tuple[str, float]] = {}
+        own: list[tuple[str, float]] = []
         sampling = Sampling(temperature=0.0, max_length=max_length)
-        for first in range(0, len(order), batch):
-            rows = order[first : first + batch]
+        mine = parallel.share(order)
+        for first in range(0, len(mine), batch):
+            rows = mine[first : first + batch]
             drawn = self._draw([ids[i] for i in rows], 1, sampling, None, with_entropy=with_entropy)
-            for i, text, entropy in zip(rows, self._texts(drawn), drawn.entropy.flatten().tolist(), strict=True):
-                segment = todo[i]
-                found[segment.source, segment.source_lang, segment.target_lang] = (text, entropy)
+            own += zip(self._texts(drawn), drawn.entropy.flatten().tolist(), strict=True)
+        sorted_keys = [(todo[i].source, todo[i].source_lang, todo[i].target_lang) for i in order]
+        found = dict(zip(sorted_keys, parallel.joined(own), strict=True))
         return [found[key] for key in keys]
 
     def _draw(
@@ -248,6 +253,7 @@ class Policy(ABC):
         generator: torch.Generator | None,
         *,
         prefixes: Sequence[Sequence[int]] | None = None,
+        among: Among | None = None,
         with_entropy: bool = False,
     ) -> Drawn:
         sampling = replace(sampling, max_length=min(sampling.max_length, self.max_length))
@@ -265,6 +271,7 @@ class Policy(ABC):
                 stopped=self.stopped,
                 generator=generator,
                 prefixes=prefixes,
+                among=among,
                 with_entropy=with_entropy,
                 device=self.device,
             )

@@ -17,6 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from transformers import logging as transformers_logging
 from transformers.utils import cached_file
 
+from eclectus import parallel
 from eclectus.config import NewModelConfig, PromptConfig
 from eclectus.corpora.seen import FILE as SEEN_FILE
 from eclectus.corpora.seen import SeenText
@@ -127,13 +128,15 @@ def new_policy(config: NewModelConfig, texts: Sequence[str], languages: Sequence
 
 
 def resolve_device(wanted: str) -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU.
+    """`auto` takes CUDA, then MPS, then the CPU; of several processes on a machine each has a CUDA device of its own.
 
     Raises:
         RunError: the device is not there.
     """
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if wanted == "cuda" and parallel.size() > 1:
+        wanted = f"cuda:{parallel.local()}"
     try:
         torch.zeros(1, device=wanted)
     except (RuntimeError, AssertionError) as error:

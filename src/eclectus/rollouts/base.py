@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -25,6 +25,19 @@ class Sampling:
     max_length: int = 64
     epsilon: float = 0.0
     top_k: int = 0
+
+
+@dataclass(frozen=True)
+class Among:
+    """Where sources stand in a larger batch that several processes draw the samples of.
+
+    Args:
+        places: of the sources, in their order.
+        count: sources of the larger batch.
+    """
+
+    places: Sequence[int]
+    count: int
 
 
 @dataclass
@@ -55,6 +68,11 @@ class Rollouts:
         """Bool [B, G, T]: the tokens that were drawn."""
         return self.mask if self.forced is None else self.mask & ~self.forced
 
+    def to(self, device: torch.device | str) -> Rollouts:
+        """The same on another device."""
+        moved: dict[str, Any] = {k: v.to(device) if torch.is_tensor(v) else v for k, v in vars(self).items()}
+        return Rollouts(**moved)
+
     def only(self, rows: Sequence[int]) -> Rollouts:
         """Those of some of the sources."""
 
@@ -71,6 +89,36 @@ class Rollouts:
             chosen(self.floor),
             chosen(self.forced),
         )
+
+
+def interleaved(parts: Sequence[Rollouts | None], pad: int) -> Rollouts:
+    """The rollouts of a batch whose sources were dealt out in turn: source i is the next one of part i modulo n.
+
+    Args:
+        parts: None for one that got no source.
+        pad: token after the end of a translation.
+    """
+    there = [part for part in parts if part is not None]
+    width = max(part.tokens.shape[2] for part in there)
+
+    def whole(name: str, filling: float) -> torch.Tensor | None:
+        values = [getattr(part, name) for part in there]
+        if values[0] is None:
+            return None
+        if values[0].dim() == 3:
+            values = [torch.nn.functional.pad(v, (0, width - v.shape[2]), value=filling) for v in values]
+        result = values[0].new_empty(sum(map(len, values)), *values[0].shape[1:])
+        for number, value in enumerate(values):
+            result[number :: len(parts)] = value
+        return result
+
+    texts: list[list[str]] = [[] for part in there for _ in part.texts]
+    for number, part in enumerate(there):
+        texts[number :: len(parts)] = part.texts
+    tokens, logprobs = whole("tokens", pad), whole("logprobs", 0)
+    mask, finished = whole("mask", False), whole("finished", False)
+    assert tokens is not None and logprobs is not None and mask is not None and finished is not None
+    return Rollouts(tokens, logprobs, mask, finished, texts, whole("floor", 0), whole("forced", False))
 
 
 def exploring(logprobs: torch.Tensor, floor: torch.Tensor, epsilon: float) -> torch.Tensor:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from eclectus.errors import RunError
-from eclectus.rollouts.base import Sampling, Stepper, exploring
+from eclectus.rollouts.base import Among, Sampling, Stepper, exploring
 
 _LEAVING = 1 / 8
 """Share of the rows that must have ended before they leave: each time, what is cached of the others is copied."""
@@ -52,6 +52,7 @@ def draw(
     stopped: Callable[[torch.Tensor], torch.Tensor] | None = None,
     generator: torch.Generator | None = None,
     prefixes: Sequence[Sequence[int]] | None = None,
+    among: Among | None = None,
     with_entropy: bool = False,
     device: torch.device | str = "cpu",
 ) -> Drawn:
@@ -67,6 +68,7 @@ def draw(
         generator: source of the uniform numbers; required unless `sampling.temperature` is 0 (greedy).
         prefixes: for each source, tokens that its samples begin with; from the first that the policy can never say on,
             tokens are drawn.
+        among: the sources are some of a larger batch, and their samples those that they would have there.
         with_entropy: also measure the entropy of each distribution met on the way (0 otherwise).
 
     Returns:
@@ -80,7 +82,7 @@ def draw(
     if not greedy and generator is None:
         raise ValueError("sampling needs a generator; give one seeded from (run seed, step, purpose)")
     # Drawn on the CPU so that a seed means the same samples on every device.
-    uniform = None if greedy else torch.rand(length, sources, samples, generator=generator, dtype=torch.float64)
+    uniform = None if greedy else _uniform(length, among or Among(range(sources), sources), samples, generator)
     count = sources * samples
     tokens = torch.full((count, length), pad, dtype=torch.int64, device=device)
     logprobs = torch.zeros(count, length, device=device)
@@ -155,6 +157,12 @@ def draw(
         None if floor is None else shaped(floor),
         None if forced is None else shaped(forced),
     )
+
+
+def _uniform(length: int, among: Among, samples: int, generator: torch.Generator | None) -> torch.Tensor:
+    """float64 [length, sources, samples], the part of the larger batch's numbers that is the sources'."""
+    numbers = torch.rand(length, among.count, samples, generator=generator, dtype=torch.float64)
+    return numbers[:, list(among.places)]
 
 
 def _check(logprobs: torch.Tensor) -> None:

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from eclectus import parallel
 from eclectus.errors import RunError
 
 
@@ -40,6 +41,8 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> None:
     Raises:
         RunError: the disk is full or not writable; the checkpoint before stays.
     """
+    if not parallel.leads():
+        return  # the leader's is enough, and they are large
     final = folder / f"step-{step:07d}"
     temporary = folder / f".step-{step:07d}.tmp"
     try:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from eclectus import parallel
 from eclectus.policies.base import Policy
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts
@@ -61,8 +62,8 @@ def _filled(
     rollouts: Rollouts,
     budget: int,
 ) -> torch.Tensor:
-    for rows in micro_batches(rollouts, range(len(sources)), budget):
+    for rows in micro_batches(rollouts, parallel.share(range(len(sources))), budget):
         width = int(rollouts.mask[rows].sum(dim=-1).max())
         tokens, mask = rollouts.tokens[rows, :, :width], rollouts.mask[rows, :, :width]
         result[rows, :, :width] = function([sources[row] for row in rows], tokens, mask)
-    return result
+    return parallel.add(result)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from eclectus import parallel
 from eclectus.algorithms.advantages import judged
 from eclectus.algorithms.base import AdvantageInputs, Algorithm, Signals
 from eclectus.algorithms.importance import weighted
@@ -96,7 +97,7 @@ class Reinforcer:
             if self.step == 0:
                 self._evaluate()
             while self.step < self.config.steps:
-                started = time.monotonic()
+                started = parallel.now()
                 self.step += 1
                 with self.algorithm.acting(self.step):
                     self._advance()
@@ -105,11 +106,12 @@ class Reinforcer:
                 gamed = None
                 if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                     gamed = self._evaluate()
-                self.seconds += time.monotonic() - started
+                self.seconds += parallel.now() - started
+                stopped = parallel.leaders(self.tracker.stop_requested)
                 last = self.step == self.config.steps or gamed is not None
-                if self.step % self.config.checkpoint_every == 0 or last or self.tracker.stop_requested:
+                if self.step % self.config.checkpoint_every == 0 or last or stopped:
                     self._save()
-                if self.tracker.stop_requested:
+                if stopped:
                     reason, complete = "stopped by the user", False
                     break
                 if gamed:

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from eclectus import config as cfg
-from eclectus import registry
+from eclectus import parallel, registry
 from eclectus.algorithms.base import Algorithm
 from eclectus.config import PromptConfig, ReinforceConfig, RunConfig
 from eclectus.corpora.dataset import Dataset, prepare, read_pairs
@@ -143,13 +143,15 @@ def start(config: RunConfig, folder: Path, console: Console | None = None) -> Re
         RunError: the folder exists and is not empty, or cannot be written.
         InterruptedRunError: the user pressed Ctrl-C; `resume` goes on.
     """
+    parallel.begin()
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if parallel.leads() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise RunError(f"output: '{folder}' exists; choose another --output, or continue that run with --resume")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"output: cannot write to '{folder}' ({error}); choose another --output") from error
-    return _execute(config, folder, console, resume=False)
+    with parallel.own_folder(folder, resume=False) as own:
+        return _execute(config, own, console, resume=False)
 
 
 def resume(folder: Path, console: Console | None = None) -> Results:
@@ -158,17 +160,20 @@ def resume(folder: Path, console: Console | None = None) -> Results:
     Raises:
         RunError: the folder is no run.
     """
+    parallel.begin()
     path = folder / "config.yaml"
     if not path.exists():
         raise RunError(f"resume: '{folder}' is no run (it has no config.yaml); give the folder of a run")
-    return _execute(cfg.load(path), folder, console, resume=True)
+    config = cfg.load(path)
+    with parallel.own_folder(folder, resume=True) as own:
+        return _execute(config, own, console, resume=True)
 
 
 def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume: bool) -> Results:
     if config.threads:
         torch.set_num_threads(config.threads)
     device = resolve_device(config.device)
-    tracker = Tracker(folder, console)
+    tracker = Tracker(folder, console if parallel.leads() else None)
     tracker.say("preparing the text")
     dataset = prepare(config.data, config.data.split_seed)
     run = Run(config, folder, dataset, tracker, resume)
@@ -213,14 +218,16 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     tracker.say("scoring the test set and writing the report")
     tested = groups(config, directions)
     results = bench.results(config, dataset.languages, systems, tested, run.translate)
-    write_model(run, policy, algorithm, seen)
+    if parallel.leads():
+        write_model(run, policy, algorithm, seen)
     bench.publish(results)
     if bench.beam is not None:
         tracker.say("scoring what beam search made of the test set")
         bench.beam.publish(bench.beam.results(config, dataset.languages, systems, tested, run.translate))
         report.write(bench.beam.folder)
-    write_card(folder / "model", config, dataset, results, [task.reward.signature for task in tasks])
-    report.write(folder)
+    if parallel.leads():
+        write_card(folder / "model", config, dataset, results, [task.reward.signature for task in tasks])
+        report.write(folder)
     return results
 
 

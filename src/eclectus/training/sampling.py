@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 
+from eclectus import parallel
 from eclectus.algorithms.base import Algorithm
 from eclectus.algorithms.importance import effective_share, truncated_weights
 from eclectus.algorithms.value_based import ValueBased
 from eclectus.config import ReinforceConfig, RunConfig
 from eclectus.errors import ConfigError
 from eclectus.policies.base import Policy
-from eclectus.rollouts.base import Rollouts, Sampling
+from eclectus.rollouts.base import Among, Rollouts, Sampling, interleaved
 from eclectus.rollouts.engine import engine_of
+from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import passes
 
@@ -53,15 +55,38 @@ class Sampler:
         prefixes: Sequence[Sequence[int]] | None = None,
     ) -> Sampled:
         """Draw the samples of each segment; `prefixes` as in `Policy.sample`, for the policy's own sampler only."""
+        samples, places = self.config.samples, range(len(segments))
         if self.engine is None:
-            return Sampled(self.policy.sample(segments, self.config.samples, sampling, generator, prefixes))
-        drawn = self.engine.sample(segments, self.config.samples, sampling, generator)
+
+            def own(rows: Sequence[int]) -> Rollouts:
+                begun = None if prefixes is None else [prefixes[row] for row in rows]
+                chosen = [segments[row] for row in rows]
+                return self.policy.sample(chosen, samples, sampling, generator, begun, Among(rows, len(segments)))
+
+            return Sampled(self._together(own, places))
+        engine = self.engine
+        if parallel.size() > 1:  # or all would draw the same for different sources
+            generator = torch.Generator().manual_seed(derive(generator.initial_seed(), "process", parallel.rank()))
+        drawn = self._together(
+            lambda rows: engine.sample([segments[row] for row in rows], samples, sampling, generator), places
+        )
         return self._corrected(segments, drawn, sampling.temperature)
 
     def greedy(self, segments: Sequence[Segment]) -> Rollouts:
         """The greedy translation of each segment."""
-        sampling = Sampling(0.0, self.config.max_length)
-        return (self.policy if self.engine is None else self.engine).sample(segments, 1, sampling, None)
+        sampling, drawer = Sampling(0.0, self.config.max_length), self.engine or self.policy
+        return self._together(
+            lambda rows: drawer.sample([segments[row] for row in rows], 1, sampling, None), range(len(segments))
+        )
+
+    def _together(self, draw: Callable[[Sequence[int]], Rollouts], places: Sequence[int]) -> Rollouts:
+        """What all processes draw, each for its share of the sources."""
+        own = parallel.share(places)
+        drawn = draw(own) if own else None
+        if parallel.size() == 1 and drawn is not None:
+            return drawn
+        parts = parallel.gather(None if drawn is None else drawn.to("cpu"))
+        return interleaved(parts, self.policy.pad_id).to(self.policy.device)
 
     def _corrected(self, segments: Sequence[Segment], drawn: Rollouts, temperature: float) -> Sampled:
         """Samples of an engine with the policy's log-probabilities, and what makes up for the difference."""

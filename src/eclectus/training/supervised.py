@@ -5,20 +5,20 @@ It makes the starting policy of a run, and it is the control that reinforcement 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from eclectus import parallel
 from eclectus.config import SupervisedConfig
 from eclectus.policies.base import Policy
 from eclectus.policies.precision import loss_scaler
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
-from eclectus.training.batches import PairBatches
+from eclectus.training.batches import Pair, PairBatches
 from eclectus.training.optimizer import build, scheduled, update
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
@@ -66,6 +66,26 @@ class _Best:
         for group, directions in self._groups.items():
             named |= self._dev.score(outputs, directions).named(group)
         return {"score": score, **named, "selected": selected}
+
+
+def _process() -> tuple[int, ...]:
+    """What tells the processes' noise apart; nothing where there is only one."""
+    return (parallel.rank(),) if parallel.size() > 1 else ()
+
+
+def _learn(
+    policy: Policy, batch: Sequence[Pair], count: int, config: SupervisedConfig, scaler: torch.amp.GradScaler
+) -> float:
+    """Backward pass of this process's share of a batch of `count` target tokens; returns its summed -log p."""
+    own = parallel.share(batch)
+    if not own:
+        return 0.0
+    with torch.autocast(policy.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        loss, likelihood = policy.smoothed_loss(
+            [pair.source for pair in own], [pair.target for pair in own], config.label_smoothing
+        )
+    scaler.scale(loss / count).backward()
+    return float(likelihood)
 
 
 def train_supervised(
@@ -147,32 +167,29 @@ def train_supervised(
     if judge_start and found is None:
         tracker.forget_after(stage, -1)
         tracker.log("dev", stage, 0, {**best.judge(0), "seconds": 0.0, "tokens": 0})
-    tokens, loss_sum, window = 0, 0.0, time.monotonic()
+    tokens, loss_sum, window = 0, 0.0, parallel.now()
     # The bar counts steps, or seconds where the clock sets the end.
     with tracker.progress(stage, config.steps if seconds is None else round(seconds), step):
         while step < config.steps:
-            started = time.monotonic()
+            started = parallel.now()
             step += 1
             batch = batches.next()
             count = sum(len(pair.target) for pair in batch)
             # Dropout's noise belongs to the step, so that a resumed run draws the same.
-            torch.manual_seed(derive(seed, stage, "dropout", step))
+            torch.manual_seed(derive(seed, stage, "dropout", step, *_process()))
             model.train()
-            with torch.autocast(policy.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-                loss, likelihood = policy.smoothed_loss(
-                    [pair.source for pair in batch], [pair.target for pair in batch], config.label_smoothing
-                )
-            scaler.scale(loss / count).backward()
+            loss_sum += _learn(policy, batch, count, config, scaler)
+            parallel.add_gradients(model.parameters())
             # A training of given time does not know its number of steps: its learning rate follows the clock.
             total = config.steps if seconds is None else max(step, round(step * seconds / max(spent, 1e-9)))
             rate = scheduled(config.learning_rate, step, total, config.warmup, floor=0.05)
             (norm,) = update(optimizer, rate, config.max_grad_norm, scaler)
             model.eval()
-            tokens, loss_sum = tokens + count, loss_sum + float(likelihood)
+            tokens += count
             learned += count + sum(len(pair.source) for pair in batch)
-            last = step == config.steps or (seconds is not None and spent + time.monotonic() - started >= seconds)
+            last = step == config.steps or (seconds is not None and spent + parallel.now() - started >= seconds)
             if step % 20 == 0 or last:
-                speed = tokens / (time.monotonic() - window)
+                speed, loss_sum = tokens / (parallel.now() - window), sum(parallel.gather(loss_sum))
                 tracker.log(
                     "supervised",
                     stage,
@@ -189,18 +206,19 @@ def train_supervised(
                     step if seconds is None else int(spent),
                     f"loss {loss_sum / tokens:.3f}  dev {max(best.score, 0):.1f}  {speed:.0f} tok/s",
                 )
-                tokens, loss_sum, window = 0, 0.0, time.monotonic()
+                tokens, loss_sum, window = 0, 0.0, parallel.now()
             evaluated = step % config.evaluate_every == 0 or last
             if evaluated:
                 values = best.judge(step)
                 stale = 0 if values["selected"] else stale + 1
-                spending = {"seconds": spent + time.monotonic() - started, "tokens": learned}
+                spending = {"seconds": spent + parallel.now() - started, "tokens": learned}
                 tracker.log("dev", stage, step, {**values, **spending})
-                window = time.monotonic()
-            spent += time.monotonic() - started
-            if evaluated or tracker.stop_requested:
+                window = parallel.now()
+            spent += parallel.now() - started
+            stopped = parallel.leaders(tracker.stop_requested)
+            if evaluated or stopped:
                 save()
-            if tracker.stop_requested:
+            if stopped:
                 return Trained(step, best.step, best.score, spent, complete=False, reason="stopped by the user")
             if last:
                 reason = "all steps done" if step == config.steps else "time used up"

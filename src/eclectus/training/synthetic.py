@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from eclectus import parallel
 from eclectus.corpora.dataset import Dataset
 from eclectus.languages import Direction, direction
 from eclectus.seeds import rng
@@ -109,15 +109,15 @@ def synthesise(
         kept = json.loads(path.read_text(encoding="utf-8"))
         again = {name: [Segment(*fields) for fields in rows] for name, rows in kept["pairs"].items()}
         return Synthetic(again, kept["seconds"])
-    started = time.monotonic()
+    started = parallel.now()
     order = {name: rng(seed, "synthetic", name).sample(rows, len(rows))[:most] for name, rows in prompts.items()}
     pairs: Pairs = {name: [] for name in order}
     for first in range(0, max(map(len, order.values()), default=0), _CHUNK):
         for name, rows in order.items():
             pairs[name] += make(rows[first : first + _CHUNK])
-        if seconds is not None and time.monotonic() - started >= seconds:
+        if seconds is not None and parallel.now() - started >= seconds:
             break
-    found = Synthetic(pairs, time.monotonic() - started)
+    found = Synthetic(pairs, parallel.now() - started)
     written = {
         name: [[s.source, s.source_lang, s.target_lang, s.reference, s.id] for s in rows]
         for name, rows in found.pairs.items()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from eclectus import parallel
 from eclectus.algorithms import kl as divergence
 from eclectus.algorithms.advantages import judged
 from eclectus.algorithms.base import Algorithm
@@ -122,6 +123,14 @@ class _Means:
         total, n = self._sums.get(name, (0.0, 0.0))
         self._sums[name] = (total + value, n + count)
 
+    def together(self) -> _Means:
+        """Those of all processes."""
+        found = _Means()
+        for part in parallel.gather(self._sums):
+            for name, (value, count) in part.items():
+                found.add(name, value, count)
+        return found
+
     def values(self) -> dict[str, float]:
         return {name: total / count for name, (total, count) in self._sums.items() if count}
 
@@ -136,15 +145,17 @@ def accumulate(
 ) -> dict[str, float]:
     """Add the gradient of one step, scaled by `scaler`, to the parameters of the policy and of the algorithm's module.
 
+    Of several processes each adds the part of its share of the sources; their sum is the gradient.
+
     Returns:
-        metrics of the step.
+        metrics of the step, of all processes together.
     """
     scaler = scaler or torch.amp.GradScaler(enabled=False)
     sums = {"loss": 0.0}
     means = _Means()
     exact = work.kl.estimator == "exact" and (work.measure_kl or any(work.kl_weights))
     wanted = [row for row, learnable in enumerate(work.learnable()) if learnable]
-    for rows in micro_batches(work.rollouts, wanted, micro_batch_tokens):
+    for rows in micro_batches(work.rollouts, _fair_share(work.rollouts, wanted), micro_batch_tokens):
         part = _part(work, rows)
         with torch.set_grad_enabled(work.policy_learns):
             scores = policy.token_scores(
@@ -172,11 +183,26 @@ def accumulate(
         sums["loss"] += float(loss.detach())
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + value
-    sums |= means.values()
+    sums = _added(sums) | means.together().values()
     likelihood = _likelihood(policy, work, scaler) if work.policy_learns else None
     if likelihood is not None:
         sums["mle_loss"] = likelihood
     return sums
+
+
+def _fair_share(rollouts: Rollouts, rows: Sequence[int]) -> Sequence[int]:
+    """This process's part of the rows, with as many long samples as the others have."""
+    lengths = rollouts.mask.sum(dim=(1, 2)).tolist()
+    return parallel.share(sorted(rows, key=lambda row: (lengths[row], row)))
+
+
+def _added(sums: Mapping[str, float]) -> dict[str, float]:
+    """The sums of all processes; where one had no source, it has no metrics of the algorithm."""
+    found: dict[str, float] = {}
+    for part in parallel.gather(dict(sums)):
+        for name, value in part.items():
+            found[name] = found.get(name, 0.0) + value
+    return found
 
 
 def _part(work: Update, rows: list[int]) -> _Part:
@@ -261,9 +287,12 @@ def _likelihood(policy: Policy, work: Update, scaler: torch.amp.GradScaler) -> f
     if not rows:
         return None
     targets = policy.tokenize_targets([work.references[row] or "" for row in rows])
-    tokens, mask = pad_rows(targets, policy.pad_id, policy.device)
-    logprobs = policy.token_logprobs([work.sources[row] for row in rows], tokens, mask)
-    weights = torch.tensor([work.mle_weights[row] for row in rows], device=policy.device)
-    loss = -(logprobs.sum(dim=(1, 2)) * weights).sum() / mask.sum()
-    scaler.scale(loss).backward()
-    return float(-logprobs.detach().sum() / mask.sum())
+    count, own, total = sum(map(len, targets)), parallel.share(range(len(rows))), 0.0
+    if own:
+        tokens, mask = pad_rows([targets[i] for i in own], policy.pad_id, policy.device)
+        logprobs = policy.token_logprobs([work.sources[rows[i]] for i in own], tokens, mask)
+        weights = torch.tensor([work.mle_weights[rows[i]] for i in own], device=policy.device)
+        loss = -(logprobs.sum(dim=(1, 2)) * weights).sum() / count
+        scaler.scale(loss).backward()
+        total = float(-logprobs.detach().sum() / count)
+    return sum(parallel.gather(total))

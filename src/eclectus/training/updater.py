@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
+from eclectus import parallel
 from eclectus.algorithms.base import Algorithm
 from eclectus.algorithms.coefficients import KlCoefficient
 from eclectus.config import ReinforceConfig
@@ -31,6 +32,9 @@ class Updater:
         algorithm: built for the policy here.
         seed: of the algorithm's first weights and of the minibatches.
     """
+
+    shared: ClassVar[bool] = True
+    """Whether each of several processes makes a part of the gradient; False: every one makes the whole of it."""
 
     def __init__(
         self,
@@ -65,6 +69,8 @@ class Updater:
         for number, rows in enumerate(self._minibatches(len(work.sources), step)):
             part = work if rows is None else work.only(rows)
             values = self.accumulate(replace(part, reused=number > 0), step, number)
+            if self.shared:
+                parallel.add_gradients(p for group in self.optimizer.param_groups for p in group["params"])
             norms = update(self.optimizer, rate, config.max_grad_norm, self.scaler)
             values |= zip(("grad_norm", "grad_norm_algorithm"), norms, strict=False)
             self.skipped += not all(map(math.isfinite, norms))

@@ -20,6 +20,7 @@ class ValueUpdater(Updater):
     """Updates of a value-based algorithm: what a step sampled is in its memory, which each update draws from."""
 
     algorithm: ValueBased
+    shared = False  # the network is small, and what it learns from is in every process's memory
 
     def __init__(
         self,

@@ -1,0 +1,171 @@
+"""Two processes (gloo, on the CPU) train to the weights of one, write one folder, and end together."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from eclectus import config as cfg
+from eclectus import parallel
+from eclectus.errors import RunError
+from eclectus.rollouts.base import Rollouts, interleaved
+from eclectus.training import run
+from tests.training.test_run import corpus, lines, settings, weights
+
+__all__ = ["corpus"]
+ROOT = Path(__file__).resolve().parents[2]
+
+# Without dropout, whose noise belongs to the process. Five sources are three and two for the two processes.
+PLAIN = {
+    "policy__new__dropout": 0.0,
+    "supervised__batch_tokens": 32,
+    "reinforce__segments": 5,
+    "reinforce__micro_batch_tokens": 64,
+}
+LEARNT = {"name": "old", "directions": ["en-es"], "references": True, "reward": {"terms": [{"type": "chrf"}]}}
+RUNS = {
+    "rloo": {"controls": ["best_of_n", "constant_reward"], "evaluation__agreement": True},
+    "ppo": {"reinforce__algorithm": {"type": "ppo"}, "reinforce__updates": 2, "reinforce__minibatches": 2},
+    "a2c": {"reinforce__algorithm": {"type": "a2c", "critic_steps": 2}, "reinforce__entropy": {"weight": 0.01}},
+    "self_critical": {"reinforce__algorithm": {"type": "self_critical"}, "reinforce__kl": {"estimator": "exact"}},
+    "q_learning": {"reinforce__algorithm": {"type": "q_learning"}, "reinforce__tasks": [LEARNT]},
+    "engine": {"reinforce__engine": {"type": "bfloat16"}},
+}
+
+
+def command(*arguments):
+    """A command in a process of its own, on one thread, that imports from the folder it runs in."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "src", ".")))}
+    return {"args": [sys.executable, "-m", *map(str, arguments)], "env": environment, "text": True}
+
+
+def finished(folder, *arguments):
+    return subprocess.run(**command(*arguments), cwd=folder, capture_output=True, check=False, timeout=300)
+
+
+def written(config, path):
+    path.write_text(cfg.dump(config), encoding="utf-8")
+    return path
+
+
+def test_two_processes_train_to_the_weights_of_one(corpus, tmp_path):
+    chosen = {name: settings(corpus, **PLAIN, **changes) for name, changes in RUNS.items()}
+    jobs = [
+        f"{written(config, tmp_path / f'{name}.yaml')}={tmp_path / 'two' / name}" for name, config in chosen.items()
+    ]
+    jobs += [f"{tmp_path / 'rloo.yaml'}={tmp_path / stage}={stage}" for stage in ("supervised", "reinforce")]
+    script = ROOT / "tests" / "training" / "together.py"
+    outcome = finished(tmp_path, "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, *jobs)
+    assert outcome.returncode == 0, outcome.stderr[-3000:]
+    for name, config in chosen.items():
+        if name != "engine":
+            run.start(config, tmp_path / "one" / name)
+    alone = {name: weights(tmp_path / "one" / name) for name in chosen if name != "engine"}
+    for place, name in [(f"two/{name}", name) for name in alone] + [("supervised", "rloo"), ("reinforce", "rloo")]:
+        found = weights(tmp_path / place)
+        assert found.keys() == alone[name].keys()
+        apart = max(float((found[key] - alone[name][key]).abs().max()) for key in found)
+        assert apart < 1e-5, (place, apart)
+    for name in alone:
+        same_log(tmp_path / "one" / name, tmp_path / "two" / name)
+    mismatch = [row["engine_mismatch"] for row in lines(tmp_path / "two" / "engine") if row["kind"] == "step"]
+    assert len(mismatch) == 6 and all(0 < value < 0.1 for value in mismatch)
+
+
+def same_log(one, two):
+    """What is logged is of all processes together, and once."""
+    for a, b in zip(lines(one), lines(two), strict=True):
+        assert (a["kind"], a["stage"], a["step"]) == (b["kind"], b["stage"], b["step"])
+        timed = {"seconds", "memory", "score"} | {key for key in a if "second" in key}
+        for key in (a.keys() | b.keys()) - timed - {"kind", "stage", "parts"}:
+            assert a[key] == pytest.approx(b[key], abs=2e-4, rel=1e-3), (a["stage"], a["step"], key)
+    assert (two / "report.html").stat().st_size > 0 and not list(two.glob("checkpoints/*/.*"))
+
+
+FAILING = """
+import os
+
+def fails(completions, **_):
+    if os.environ["RANK"] == "1":
+        raise RuntimeError("there is no more paper")
+    return [0.0] * len(completions)
+"""
+
+
+def test_one_that_fails_ends_all_with_its_error(corpus, tmp_path):
+    (tmp_path / "failing.py").write_text(FAILING, encoding="utf-8")
+    task = {"name": "new", "directions": ["es-fr"], "reward": {"terms": [{"type": "failing:fails"}]}}
+    config = settings(corpus, reinforce__tasks=[task])
+    outcome = finished(tmp_path, "eclectus", "train", written(config, tmp_path / "c.yaml"), "--processes", "2")
+    assert outcome.returncode == 2
+    told = "eclectus: process 1: reward 'failing:fails' failed with RuntimeError (there is no more paper)"
+    assert told in outcome.stderr
+
+
+def test_a_mistake_in_all_is_told_once(tmp_path):
+    (tmp_path / "c.yaml").write_text("data: {languages: [en, es], corpora: [{type: tsv, path: none.tsv}]}", "utf-8")
+    outcome = finished(tmp_path, "eclectus", "train", "c.yaml", "--set", "supervised.steps=3", "--processes", "2")
+    assert outcome.returncode == 2
+    assert outcome.stderr.count("none.tsv") == 1 and "process 1" not in outcome.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="interrupts of a group of processes are made here as POSIX does")
+def test_an_interrupt_saves_once_and_the_run_goes_on(corpus, tmp_path):
+    config = settings(corpus, **PLAIN, supervised__steps=500, supervised__evaluate_every=500, reinforce=None)
+    words = ["train", written(config, tmp_path / "c.yaml"), "--output", "run", "--processes", "2"]
+    with subprocess.Popen(
+        **command("eclectus", *words),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as started:
+        until = time.monotonic() + 120
+        while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        os.killpg(started.pid, signal.SIGINT)
+        _, told = started.communicate(timeout=60)
+    assert started.returncode == 130, told
+    assert told.count("continue with `eclectus train --resume run`") == 1
+    step = json.loads((next((tmp_path / "run" / "checkpoints").glob("*/*")) / "state.json").read_text())["step"]
+    assert 0 < step < 500
+    resumed = finished(tmp_path, "eclectus", "train", "--resume", "run", "--processes", "2")
+    assert resumed.returncode == 0, resumed.stderr[-2000:]
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists()
+
+
+def test_a_process_alone_shares_with_nobody():
+    assert (parallel.size(), parallel.rank(), parallel.leads()) == (1, 0, True)
+    assert parallel.share([1, 2, 3]) == parallel.joined([1, 2, 3]) == [1, 2, 3]
+    assert parallel.add(torch.ones(2)).tolist() == [1, 1]
+
+
+def test_other_processes_that_cannot_be_reached_are_one_sentence(monkeypatch):
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "none"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RunError, match=r"cannot join the others .*--processes N"):
+        parallel.begin()
+
+
+def test_parts_are_put_back_in_the_order_of_the_sources():
+    def part(rows, width):
+        values = torch.tensor(rows)[:, None, None].expand(-1, 1, width)
+        texts = [[f"text {row}"] for row in rows]
+        return Rollouts(values.clone(), values / 10, values >= 0, values[:, :, 0] > 2, texts, forced=values > 3)
+
+    found = interleaved([part([0, 3], 2), part([1, 4], 3), part([2], 1)], pad=9)
+    assert found.tokens[:, 0].tolist() == [[0, 0, 9], [1, 1, 1], [2, 9, 9], [3, 3, 9], [4, 4, 4]]
+    assert found.texts == [[f"text {row}"] for row in range(5)]
+    assert found.mask[2, 0].tolist() == [True, False, False]
+    assert found.finished.flatten().tolist() == [False, False, False, True, True]
+    assert found.logprobs[3, 0].tolist() == pytest.approx([0.3, 0.3, 0.0])
+    assert found.floor is None and found.forced[4].all() and not found.forced[:4].any()
+    again = interleaved([part([0], 1), None], pad=9)
+    assert again.texts == [["text 0"]]
