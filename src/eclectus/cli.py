@@ -181,6 +181,9 @@ def compare(
     output: Annotated[Path, typer.Option(help="Folder for the runs; the same command goes on there.")] = Path(
         "runs/compare"
     ),
+    jobs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Make N runs at the same time, each on its share of the cores.")
+    ] = 1,
     overrides: Overrides = None,
 ) -> None:
     """Compare algorithms, settings or sizes of data over seeds.
@@ -211,6 +214,7 @@ def compare(
         name=path.name,
         pairs=plan.pairs,
         against=None if chosen else plan.against,
+        jobs=jobs,
     )
     print(page.with_suffix(".md").read_text(encoding="utf-8"))
     print(f"comparison: {page}")

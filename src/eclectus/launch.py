@@ -1,4 +1,4 @@
-"""Several processes of one command on this machine, for `--processes`; `parallel` is what they do together."""
+"""Several processes on this machine: of one command, for `--processes`; `parallel` is what they do together."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ def launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def threads(processes: int) -> dict[str, str]:
+    """The environment that gives each of several processes its share of the cores; a setting that is there stays."""
+    # More threads than cores would wait for each other.
+    return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, _cores() // processes)))}
+
+
 def run(processes: int, arguments: Sequence[str]) -> int:
     """Run `eclectus <arguments>` in that many processes, each with its share of the cores.
 
@@ -34,8 +40,7 @@ def run(processes: int, arguments: Sequence[str]) -> int:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     shared = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
-    # More threads than cores would wait for each other.
-    shared |= {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, _cores() // processes)))}
+    shared |= threads(processes)
     command = [sys.executable, "-m", "eclectus", *arguments]
     # No more than not to end here; the children have their own, because a function is not inherited.
     before = signal.signal(signal.SIGINT, lambda *_: None)

@@ -54,8 +54,9 @@ def test_compares_variants_over_seeds_and_goes_on_where_it_ended(text, tmp_path)
     assert [row["variant"] for row in first["pairs"]] == ["start", "rloo", "warm", beside]
     assert first["pairs"][1]["scores"]["bleu"]["low"] is None
     done = {path: path.stat().st_mtime_ns for path in folder.glob("*/seed-1/evaluation.json")}
-    compare(text, chosen, [1, 2], folder, quiet)
+    compare(text, chosen, [1, 2], folder, quiet, jobs=2)
     assert len(done) == 2
+    assert "report:" in (folder / "warm" / "seed-2.log").read_text()
     assert all(path.stat().st_mtime_ns == time for path, time in done.items())
     rows = json.loads((folder / "comparison.json").read_text())["pairs"]
     assert [row["runs"] for row in rows] == [2, 2, 2, 2]
@@ -106,7 +107,7 @@ compare:
 
 def test_a_file_that_says_what_it_compares_is_one_command(text, tmp_path, monkeypatch):
     # Processes of their own are seen above; here they would only cost time.
-    monkeypatch.setattr(comparing, "_run", lambda run, _: single.start(cfg.load(run.with_suffix(".yaml")), run))
+    monkeypatch.setattr(comparing, "_run", lambda run, *_: single.start(cfg.load(run.with_suffix(".yaml")), run))
     path, folder = tmp_path / "growing.yaml", tmp_path / "runs"
     path.write_text(text + GROWING, encoding="utf-8")
     outcome = eclectus("compare", path, "--output", folder)

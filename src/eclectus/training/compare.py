@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from eclectus import config as cfg
+from eclectus import launch
 from eclectus.config import RunConfig
 from eclectus.config.compare import VARIANT_NAME
 from eclectus.errors import ConfigError, InterruptedRunError, RunError
@@ -66,6 +69,7 @@ def compare(
     *,
     pairs: Sequence[int] = (),
     against: str | None = None,
+    jobs: int = 1,
 ) -> Path:
     """Run every variant with every seed, and write tables and figures anew after each run.
 
@@ -78,6 +82,7 @@ def compare(
         pairs: run each variant with so many training pairs of each language beside the pivot, rising, in
             `folder/<variant>-<pairs>`; the page then shows learning curves. Empty: with the data as they are.
         against: see `CompareConfig`.
+        jobs: runs at the same time, each with its share of the cores and its output in `folder/<variant>/seed-<n>.log`.
 
     Returns:
         Path of the page.
@@ -109,16 +114,31 @@ def compare(
         if pairs:
             _check_curve(run_config, name)
     _claim(folder, configs)
-    for number, ((variant_name, seed), _) in enumerate(configs.items(), 1):
-        run = folder / variant_name / f"seed-{seed}"
-        if not (run / FILE).exists():
-            console.print(f"run {number} of {len(configs)}: {variant_name}, seed {seed}", style="bold")
-            _run(run, folder)
+
+    def show() -> Path:
         if pairs:
             efficiency.write(folder, [variant.name for variant in variants], pairs, seeds, against)
         else:
             comparison.write(folder, [variant.name for variant in variants], list(seeds))
-    return folder / (efficiency.PAGE if pairs else comparison.PAGE)
+        return folder / (efficiency.PAGE if pairs else comparison.PAGE)
+
+    def one(number: int, variant_name: str, seed: int) -> None:
+        console.print(f"run {number} of {len(configs)}: {variant_name}, seed {seed}", style="bold")
+        _run(folder / variant_name / f"seed-{seed}", folder, jobs)
+
+    wanted = [(number, *key) for number, key in enumerate(configs, 1) if not (_run_folder(folder, key) / FILE).exists()]
+    with ThreadPoolExecutor(jobs) as pool:
+        started = [pool.submit(one, *row) for row in wanted]
+        try:
+            for finished in as_completed(started):
+                finished.result()
+                show()
+        except KeyboardInterrupt as error:
+            raise _stopped(folder) from error
+        finally:
+            # What has not begun does not begin any more; what has is let come to its end, or has been interrupted too.
+            pool.shutdown(cancel_futures=True)
+    return show()
 
 
 def _sized(variants: Sequence[Variant], pairs: Sequence[int], languages: Sequence[str]) -> list[Variant]:
@@ -159,16 +179,28 @@ def _claim(folder: Path, configs: dict[tuple[str, int], RunConfig]) -> None:
         write_atomic(path, wanted)
 
 
-def _run(run: Path, folder: Path) -> None:
+def _run_folder(folder: Path, key: tuple[str, int]) -> Path:
+    variant, seed = key
+    return folder / variant / f"seed-{seed}"
+
+
+def _stopped(folder: Path) -> InterruptedRunError:
+    return InterruptedRunError(f"compare: stopped; the same command goes on where '{folder}' ends")
+
+
+def _run(run: Path, folder: Path, jobs: int) -> None:
     """Start or continue one run. Its own process gives its peak memory and leaves nothing to the next one."""
     arguments = [str(run.with_suffix(".yaml")), "--output", str(run)]
     if (run / "config.yaml").exists():
         arguments = ["--resume", str(run)]
-    try:
-        code = subprocess.run([sys.executable, "-m", "eclectus", "train", *arguments], check=False).returncode
-    except KeyboardInterrupt:
-        code = InterruptedRunError.exit_code
+    command = [sys.executable, "-m", "eclectus", "train", *arguments]
+    if jobs == 1:
+        code = subprocess.run(command, check=False).returncode
+    else:
+        # Several progress bars in one terminal would be none.
+        with run.with_suffix(".log").open("a", encoding="utf-8") as log:
+            code = subprocess.run(command, check=False, stdout=log, env=os.environ | launch.threads(jobs)).returncode
     if code == InterruptedRunError.exit_code:
-        raise InterruptedRunError(f"compare: stopped; the same command goes on where '{folder}' ends")
+        raise _stopped(folder)
     if code:
         raise RunError(f"compare: the run '{run}' ended with exit code {code}, see above; the same command tries again")
