@@ -139,6 +139,11 @@ class CausalPolicy(PretrainedPolicy):
 
         return found
 
+    @property
+    def stop_texts(self) -> Sequence[str]:
+        """Texts that end a translation."""
+        return self._prompt.stop
+
     def open_stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> _Stepper:
         return _Stepper(self, sources, samples, max_length)
 

@@ -216,6 +216,11 @@ class PretrainedPolicy(Policy):
             return predicted.logits(predicted.hidden)
 
     @property
+    def never_said(self) -> list[int]:
+        """Tokens that are never generated."""
+        return self._never
+
+    @property
     def guide(self) -> Guide | None:
         """Values of the next token that the policy follows beside its own probabilities, where it has any."""
         # A part of the model, so that it goes wherever the model goes: to a device, into a copy, into a checkpoint.

@@ -30,7 +30,7 @@ from eclectus.policies.base import Policy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling
-from eclectus.rollouts.engine import Engine
+from eclectus.rollouts.engine import Engine, assembled
 from eclectus.segment import Segment
 
 _MEMORY = Path("/dev/shm")
@@ -131,22 +131,12 @@ class CTranslate2(Engine):
 
     def _rollouts(self, found: Sequence[tuple[int, int, int, float]], sources: int, samples: int) -> Rollouts:
         """What the callback was told, (row, position, token, log-probability) of each token, as `Rollouts`."""
-        rows, positions, ids, values = zip(*found, strict=True)
-        at = (torch.tensor(rows), torch.tensor(positions))
-        shape = (sources * samples, max(positions) + 1)
-        tokens = torch.full(shape, self.policy.pad_id).index_put(at, torch.tensor(ids))
-        logprobs = torch.zeros(shape).index_put(at, torch.tensor(values))
-        mask = torch.zeros(shape, dtype=torch.bool).index_put(at, torch.tensor(True))
-        lengths = mask.sum(dim=1)
-        last = tokens.gather(1, lengths[:, None] - 1)
-        finished = torch.isin(last, torch.tensor(self.policy.end_ids)).squeeze(1)
-        texts = self.policy.detokenize([row[:n] for row, n in zip(tokens.tolist(), lengths.tolist(), strict=True)])
-
-        def shaped(values: torch.Tensor) -> torch.Tensor:
-            return values.unflatten(0, (sources, samples)).to(self.policy.device)
-
-        grouped = [texts[i : i + samples] for i in range(0, len(texts), samples)]
-        return Rollouts(shaped(tokens), shaped(logprobs), shaped(mask), shaped(finished), grouped)
+        rows: list[list[int]] = [[] for _ in range(sources * samples)]
+        logprobs: list[list[float]] = [[] for _ in rows]
+        for row, _, token, value in sorted(found):
+            rows[row].append(token)
+            logprobs[row].append(value)
+        return assembled(self.policy, rows, logprobs, [row[-1] in self.policy.end_ids for row in rows], samples)
 
     def _inputs(self, sources: Sequence[Source]) -> tuple[list[list[str]], list[list[str]]]:
         """Tokens of the sources, and those that their translations begin with."""

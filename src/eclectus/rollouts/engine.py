@@ -57,6 +57,34 @@ class Engine(ABC):
         """Translations by beam search, one for each segment."""
 
 
+def assembled(
+    policy: Policy,
+    tokens: Sequence[Sequence[int]],
+    logprobs: Sequence[Sequence[float]],
+    finished: Sequence[bool],
+    samples: int,
+) -> Rollouts:
+    """Rollouts of what a program drew: rows of tokens, their log-probabilities, and whether they ended by themselves.
+
+    Args:
+        tokens: of each sample, end-of-sequence included; the `samples` of a source follow each other.
+    """
+    width = max(map(len, tokens))
+    lengths = torch.tensor([len(row) for row in tokens])
+
+    def shaped(values: torch.Tensor) -> torch.Tensor:
+        return values.unflatten(0, (-1, samples)).to(policy.device)
+
+    texts = policy.detokenize(tokens)
+    return Rollouts(
+        shaped(torch.tensor([[*row, *[policy.pad_id] * (width - len(row))] for row in tokens])),
+        shaped(torch.tensor([[*row, *[0.0] * (width - len(row))] for row in logprobs])),
+        shaped(torch.arange(width) < lengths[:, None]),
+        shaped(torch.tensor(finished)),
+        [texts[i : i + samples] for i in range(0, len(texts), samples)],
+    )
+
+
 def engine_of(component: Component, policy: Policy, where: str) -> Engine | None:
     """The engine that a setting asks for; None: the policy itself.
 
