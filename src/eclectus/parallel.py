@@ -38,11 +38,17 @@ def begin() -> None:
     """Join the other processes that the launcher has started, if it started any.
 
     Raises:
-        RunError: they cannot be reached.
+        RunError: they cannot be reached, or there are fewer GPUs than processes on this machine.
     """
     if not launched() or distributed.is_initialized():
         return
     cuda = torch.cuda.is_available()
+    if cuda and local() >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise RunError(
+            f"processes: this machine has more of them than GPUs ({count}); start {count}, or hide the GPUs with"
+            " CUDA_VISIBLE_DEVICES= to train on the CPU"
+        )
     if cuda:
         torch.cuda.set_device(local())
     try:
@@ -151,7 +157,7 @@ def own_folder(folder: Path, *, resume: bool) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="eclectus-") as place:
         own = Path(place) / folder.name
         if resume:
-            shutil.copytree(folder, own, ignore=shutil.ignore_patterns("model", "beam"))
+            shutil.copytree(folder, own, ignore=shutil.ignore_patterns("model"))
         own.mkdir(exist_ok=True)
         gather(None)
         yield own

@@ -154,6 +154,15 @@ def test_other_processes_that_cannot_be_reached_are_one_sentence(monkeypatch):
         parallel.begin()
 
 
+def test_more_processes_than_gpus_are_one_sentence(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(RunError, match=r"more of them than GPUs \(1\); start 1, or hide"):
+        parallel.begin()
+
+
 def test_parts_are_put_back_in_the_order_of_the_sources():
     def part(rows, width):
         values = torch.tensor(rows)[:, None, None].expand(-1, 1, width)

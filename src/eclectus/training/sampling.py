@@ -55,20 +55,20 @@ class Sampler:
         prefixes: Sequence[Sequence[int]] | None = None,
     ) -> Sampled:
         """Draw the samples of each segment; `prefixes` as in `Policy.sample`, for the policy's own sampler only."""
-        samples, places = self.config.samples, range(len(segments))
+        samples, count = self.config.samples, len(segments)
         if self.engine is None:
 
             def own(rows: Sequence[int]) -> Rollouts:
                 begun = None if prefixes is None else [prefixes[row] for row in rows]
                 chosen = [segments[row] for row in rows]
-                return self.policy.sample(chosen, samples, sampling, generator, begun, Among(rows, len(segments)))
+                return self.policy.sample(chosen, samples, sampling, generator, begun, Among(rows, count))
 
-            return Sampled(self._together(own, places))
+            return Sampled(self._together(own, count))
         engine = self.engine
         if parallel.size() > 1:  # or all would draw the same for different sources
             generator = torch.Generator().manual_seed(derive(generator.initial_seed(), "process", parallel.rank()))
         drawn = self._together(
-            lambda rows: engine.sample([segments[row] for row in rows], samples, sampling, generator), places
+            lambda rows: engine.sample([segments[row] for row in rows], samples, sampling, generator), count
         )
         return self._corrected(segments, drawn, sampling.temperature)
 
@@ -76,12 +76,12 @@ class Sampler:
         """The greedy translation of each segment."""
         sampling, drawer = Sampling(0.0, self.config.max_length), self.engine or self.policy
         return self._together(
-            lambda rows: drawer.sample([segments[row] for row in rows], 1, sampling, None), range(len(segments))
+            lambda rows: drawer.sample([segments[row] for row in rows], 1, sampling, None), len(segments)
         )
 
-    def _together(self, draw: Callable[[Sequence[int]], Rollouts], places: Sequence[int]) -> Rollouts:
-        """What all processes draw, each for its share of the sources."""
-        own = parallel.share(places)
+    def _together(self, draw: Callable[[Sequence[int]], Rollouts], count: int) -> Rollouts:
+        """What all processes draw, each for its share of the `count` sources, which `draw` takes as their places."""
+        own = parallel.share(range(count))
         drawn = draw(own) if own else None
         if parallel.size() == 1 and drawn is not None:
             return drawn
