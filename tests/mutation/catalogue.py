@@ -421,8 +421,8 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ("the KL of the step carries no gradient", "return (terms.view", "return (terms.detach().view"),
         (
             "references are scored at another temperature",
-            "for row in rows], tokens, mask)",
-            "for row in rows], tokens, mask, 2.0)",
+            "for i in own], tokens, mask)",
+            "for i in own], tokens, mask, 2.0)",
         ),
     ],
     "rollouts/base.py": [
