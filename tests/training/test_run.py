@@ -1,10 +1,12 @@
 """Whole runs on a tiny model: they end, resume to the same weights, and refuse what cannot work."""
 
+import io
 import json
 
 import pytest
 import torch
 import yaml
+from rich.console import Console
 from safetensors.torch import load_file
 
 from eclectus import config as cfg
@@ -216,6 +218,21 @@ def test_controls_stand_beside_the_result(corpus, tmp_path):
     assert [s["name"] for s in results["systems"]] == names
     assert set(results["scores"]["es-fr"]) == set(names)
     assert "best_of_n" not in results["scores"]["en-es"]  # its reward knows the reference
+    told = {s["name"]: s["description"] for s in results["systems"]}
+    for name in ("rl", "constant_reward", "supervised_continued", "distillation"):
+        stage = "reinforce" if name == "rl" else name
+        step = json.loads((tmp_path / "run" / "stages" / f"{stage}.json").read_text(encoding="utf-8"))["best_step"]
+        kept = f"the weights of step {step} were kept" if step else "than the start, which was kept"
+        assert told[name].endswith(kept), name
+
+
+def test_a_run_that_kept_its_start_says_so(corpus, tmp_path):
+    said = Console(record=True, width=200, file=io.StringIO())
+    task = {"name": "new", "directions": ["es-fr"], "select_by": "reward", "reward": {"terms": [{"type": "constant"}]}}
+    results = run.start(settings(corpus, reinforce__tasks=[task]), tmp_path / "run", said)
+    sentence = "no step did better on dev than the start, which was kept"
+    assert results.system("rl").description == f"all steps done; {sentence}"
+    assert f"reinforce: {sentence}" in said.export_text()
 
 
 def test_constant_reward_gives_no_policy_gradient(corpus, tmp_path):

@@ -84,7 +84,7 @@ class _Control:
             label="constant reward",
             role="control",
             description="the same loop, every translation rewarded alike; a group baseline then leaves no gradient"
-            " but that of the likelihood and KL terms",
+            f" but that of the likelihood and KL terms; {trained.outcome}",
             **cost(trained),
         )
 
@@ -209,7 +209,8 @@ class _Control:
 
         trained = run.stage(name, policy, train)
         self.bench.add(name, policy)
-        return System(name=name, label=label, role="control", description=description, **cost(trained))
+        told = f"{description}; {trained.outcome}"
+        return System(name=name, label=label, role="control", description=told, **cost(trained))
 
 
 def run_controls(run: Run, tasks: Sequence[Task], bench: TestBench, trained: Trained) -> list[System]:

@@ -131,6 +131,8 @@ class Run:
                 f"stopped after step {trained.steps} of '{name}', all saved; continue with"
                 f" `eclectus train --resume {self.folder}`"
             )
+        if trained.best_step == 0:
+            self.tracker.say(f"[yellow]{name}: no step did better on dev than the start, which was kept")
         record.parent.mkdir(exist_ok=True)
         ckpt.write_atomic(record, json.dumps(asdict(trained)))
         return trained
@@ -210,7 +212,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         trained = reinforce(run, policy, algorithm, config.reinforce, tasks, "reinforce")
         save_rewards(folder / "rewards", tasks)
         label = f"RL ({config.reinforce.algorithm.type.upper()})"
-        systems.append(System(name="rl", label=label, role="system", description=trained.reason, **cost(trained)))
+        systems.append(System(name="rl", label=label, role="system", description=trained.outcome, **cost(trained)))
         bench.add("rl", policy)
         from eclectus.training.controls import run_controls
 

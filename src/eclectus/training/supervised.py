@@ -43,6 +43,14 @@ class Trained:
     complete: bool
     reason: str
 
+    @property
+    def outcome(self) -> str:
+        """Why it ended and which weights it left."""
+        kept = f"the weights of step {self.best_step} were kept"
+        if self.best_step == 0:
+            kept = "no step did better on dev than the start, which was kept"
+        return f"{self.reason}; {kept}"
+
 
 class _Best:
     """The best weights so far by dev chrF++.
