@@ -64,7 +64,7 @@ def test_names_take_turns_until_the_time_is_up(tmp_path, monkeypatch):
 
     monkeypatch.setattr(synthetic, "_CHUNK", 4)
     now = iter(range(100))
-    monkeypatch.setattr(synthetic.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(synthetic.parallel, "now", lambda: next(now))
     made = synthesise(prompts_of(20), back_translated(upper), tmp_path / "x.json", seed=1, seconds=3)
     # The clock is read at the start, after each round (1, 2, 3) and at the end.
     assert {name: len(rows) for name, rows in made.pairs.items()} == {"a": 12, "b": 12}
