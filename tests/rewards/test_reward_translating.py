@@ -51,7 +51,7 @@ def test_pivot_scores_against_the_path_through_the_pivot():
         [("el gato", "es-en"), ("el perro", "es-en")],
         [("the cat", "en-fr"), ("the dog", "en-fr")],
     ]
-    assert pivot.references(batch) == ["le chat", "le chien", "le chat"]
+    assert pivot.demonstrations(batch) == ["le chat", "le chien", "le chat"]
     assert len(policy.calls) == 2  # remembered
 
 
@@ -86,8 +86,8 @@ def test_pivot_abstains_beside_the_pivot_and_on_empty_translations():
 
 def test_pivot_can_be_another_language_and_must_be_one():
     policy = Policy({("a", "es-en"): "b", ("b", "en-fr"): "c", ("a", "es-de"): "d", ("d", "de-fr"): "e"})
-    assert make(Pivot, policy).references([spanish("a")]) == ["c"]
-    assert make(Pivot, policy, pivot="de").references([spanish("a")]) == ["e"]
+    assert make(Pivot, policy).demonstrations([spanish("a")]) == ["c"]
+    assert make(Pivot, policy, pivot="de").demonstrations([spanish("a")]) == ["e"]
     assert "via:de" in make(Pivot, policy, pivot="de").signature
     with pytest.raises(ConfigError, match="no pivot language"):
         Pivot(context=RewardContext(translate=policy))

@@ -121,7 +121,7 @@ def test_a_decoder_only_policy_learns_too(tmp_path: Path, name):
             advantages=signals.advantages,
             kl_weights=[0.0] * 4,
             mle_weights=[0.0] * 4,
-            references=[None] * 4,
+            demonstrations=[None] * 4,
             size=step_size(rewards, rollouts),
             sampling=Sampling(1.0, 3),
             kl=KlConfig(),

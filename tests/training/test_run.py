@@ -242,6 +242,33 @@ def test_constant_reward_gives_no_policy_gradient(corpus, tmp_path):
     assert all(row["zero_signal"] == 1.0 and row["reward"] == 1.0 for row in rows)
 
 
+def test_a_task_learns_from_what_its_reward_compares_with(corpus, tmp_path, monkeypatch):
+    """In RL, and in the control that rewards everything alike."""
+    from eclectus.rewards.pivot import Pivot
+    from eclectus.training import reinforce
+
+    learnt, of_step = [], reinforce.demonstrations
+    monkeypatch.setattr(reinforce, "demonstrations", lambda *given: learnt.append(of_step(*given)) or learnt[-1])
+    monkeypatch.setattr(
+        Pivot, "demonstrations", lambda self, segments: ["" if "uno" in s.source else "un deux" for s in segments]
+    )
+    task = {"name": "new", "directions": ["es-fr"], "select_by": "reward", "mle": 0.5, "mle_of": "pivot"}
+    task["reward"] = {"terms": [{"type": "pivot", "refresh": 2}], "gates": [{"type": "nonempty"}]}
+    run.start(settings(corpus, reinforce__tasks=[task], controls=["constant_reward"]), tmp_path / "run")
+    assert len(learnt) == 12 and {text for step in learnt for text in step} == {None, "un deux"}
+    rows = [r for r in lines(tmp_path / "run") if r["kind"] == "step"]
+    assert all(r["mle_loss"] > 0 for r in rows)
+    assert [r["reward"] == 1.0 for r in rows] == [False] * 6 + [True] * 6
+
+
+def test_a_reward_without_translations_of_its_own_teaches_nothing(corpus, tmp_path):
+    task = {"name": "new", "directions": ["es-fr"], "mle": 0.5, "mle_of": "fluency"}
+    task["reward"] = {"terms": [{"type": "pivot"}, {"type": "fluency"}]}
+    for kind in ("fluency", "round_trip"):
+        with pytest.raises(ConfigError, match=rf"'reinforce.tasks.0': mle_of: '{kind}' is no part of the reward that"):
+            run.start(settings(corpus, reinforce__tasks=[task | {"mle_of": kind}]), tmp_path / kind)
+
+
 def test_references_of_withheld_tasks_reach_no_reward(corpus, tmp_path, monkeypatch):
     from eclectus.rewards.combine import CompositeReward
 

@@ -101,7 +101,7 @@ def make_work(policy, *, epsilon=0.0, forced=False, temperature=1.0, **changes):
         "advantages": advantages,
         "kl_weights": [0.1, 0.0] * 4,
         "mle_weights": [0.5, 0.0] * 4,
-        "references": [row.reference if i % 2 == 0 else None for i, row in enumerate(rows)],
+        "demonstrations": [row.reference if i % 2 == 0 else None for i, row in enumerate(rows)],
         "size": StepSize(24.0, float(rollouts.actions.sum()), 8.0, 24.0),
         "sampling": sampling,
         "kl": KlConfig(),
@@ -144,7 +144,7 @@ def shuffled(work):
     )
     lists = {
         name: [getattr(work, name)[i] for i in order]
-        for name in ("sources", "kl_weights", "mle_weights", "references", "owners")
+        for name in ("sources", "kl_weights", "mle_weights", "demonstrations", "owners")
     }
     tensors = {name: wider(getattr(work, name)) for name in ("targets", "values")}
     advantages = work.advantages[order] if work.targets is None else wider(work.advantages)
@@ -182,7 +182,7 @@ def test_parts_of_a_step_are_steps_of_their_own(policy, work):
     parts = []
     for step in (whole, *halves):
         count = len(step.sources)
-        quiet = replace(step, kl_weights=[0.0] * count, mle_weights=[0.0] * count, references=[None] * count)
+        quiet = replace(step, kl_weights=[0.0] * count, mle_weights=[0.0] * count, demonstrations=[None] * count)
         accumulate(policy, policy.copy(), chosen, quiet, 60)
         chosen.module.zero_grad()  # its loss is a mean over tokens, not over sequences
         parts.append(gradient(policy))
@@ -273,7 +273,7 @@ def test_terms_without_a_reward_by_hand(policy, estimator):
         kl = apart.exp() - apart - 1
     weights = torch.tensor(work.kl_weights)[:, None, None]
     loss = (weights * kl * actions).sum() / 24 - 0.3 * (scores.entropy * actions).sum() / 24
-    targets = policy.tokenize_targets([work.references[0], work.references[4]])
+    targets = policy.tokenize_targets([work.demonstrations[0], work.demonstrations[4]])
     for row, weight, target in zip((0, 4), (0.5, 3.0), targets, strict=True):
         ids = torch.tensor(target)[None, None]
         likelihood = policy.token_logprobs([work.sources[row]], ids, torch.ones_like(ids, dtype=torch.bool)).sum()
@@ -354,7 +354,7 @@ def test_likelihood_term_equals_the_mean_over_reference_tokens(policy, work):
     metrics = accumulate(policy, policy.copy(), algorithm("rloo"), alone, 100)
     ours = gradient(policy)
     rows = [i for i in range(8) if i % 2 == 0]
-    targets = policy.tokenize_targets([work.references[i] for i in rows])
+    targets = policy.tokenize_targets([work.demonstrations[i] for i in rows])
     loss, _ = policy.smoothed_loss([work.sources[i] for i in rows], targets, 0.0)
     mean = loss / sum(map(len, targets))
     mean.backward()
@@ -437,7 +437,7 @@ def test_estimates_of_kl_agree_over_many_samples(policy):
         advantages=torch.ones(4, 300),
         kl_weights=[0.0] * 4,
         mle_weights=[0.0] * 4,
-        references=[None] * 4,
+        demonstrations=[None] * 4,
         measure_kl=True,
         owners=["one"] * 4,
     )

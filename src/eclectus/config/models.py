@@ -106,7 +106,12 @@ class TaskConfig(Model):
     )
     reward: RewardConfig
     kl: float = Field(0.05, ge=0, description="weight of KL(policy || starting policy)")
-    mle: float = Field(0.0, ge=0, description="weight of the likelihood of the references beside the reward")
+    mle: float = Field(0.0, ge=0, description="weight of a translation's likelihood beside the reward, see `mle_of`")
+    mle_of: str = Field(
+        "references",
+        description="which translation: the references, or the one that a part of the reward compares with, named by its"
+        " type: `pivot`",
+    )
     select_by: Literal["reference", "reward"] = Field(
         "reference",
         description="what chooses the checkpoint: dev chrF++ against references, or the dev reward",
@@ -114,8 +119,11 @@ class TaskConfig(Model):
 
     @model_validator(mode="after")
     def _mle_needs_references(self) -> TaskConfig:
-        if self.mle > 0 and not self.references:
-            raise ValueError(f"task '{self.name}' has mle > 0 but references: false; set references: true or mle: 0")
+        if self.mle > 0 and self.mle_of == "references" and not self.references:
+            raise ValueError(
+                f"task '{self.name}' has mle > 0 but references: false; set references: true, mle_of: pivot where the"
+                " reward has that term, or mle: 0"
+            )
         return self
 
 

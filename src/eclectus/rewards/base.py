@@ -107,6 +107,13 @@ class Reward(ABC):
         """
         raise NotImplementedError(f"reward '{self.name}' does not say what each character adds")
 
+    def demonstrations(self, segments: Sequence[Segment]) -> list[str]:
+        """Return the translation that each segment's hypotheses are compared with, "" where there is none.
+
+        For a task's `mle_of`. A reward that makes such translations of its own gives this.
+        """
+        raise NotImplementedError(f"reward '{self.name}' makes no translations that could be learnt from")
+
     def score_groups(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> list[list[Score]]:
         """Judge `hypotheses[b][g]` for `segments[b]`; equal hypotheses of one segment are judged once."""
         self.check_texts(segments, hypotheses)

@@ -117,6 +117,21 @@ class CompositeReward:
         total = f"{sum(fixed):g}" if len(fixed) == len(weights) else "weights"
         return f"({terms}) / {total}{gates}{_bounds(self.config.clip)}"
 
+    def demonstrations(self, kind: str, segments: Sequence[Segment], step: int | None = None) -> list[str]:
+        """Return the translations that the first part of this type compares with, "" where it has none.
+
+        Raises:
+            ConfigError: no part is of this type, or it makes no translations.
+        """
+        reward = next((reward for reward in self._rewards.values() if reward.name == kind), None)
+        if reward is None or type(reward).demonstrations is Reward.demonstrations:
+            raise ConfigError(
+                f"mle_of: '{kind}' is no part of the reward that makes translations to learn from; name one that does"
+                " and is there (pivot), or references"
+            )
+        reward.step = step
+        return reward.demonstrations(segments)
+
     def check(self, has_reference: bool, has_siblings: bool = False) -> None:
         """Refuse at the door a reward that could never judge.
 

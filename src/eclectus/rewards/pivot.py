@@ -65,7 +65,7 @@ class Pivot(Reward):
         apt = [
             (i, hypothesis, reference, segment.target_lang)
             for i, (segment, hypothesis, reference) in enumerate(
-                zip(segments, hypotheses, self.references(segments), strict=True)
+                zip(segments, hypotheses, self.demonstrations(segments), strict=True)
             )
             if reference.strip()
         ]
@@ -78,14 +78,14 @@ class Pivot(Reward):
     def prepare(self, segments: Sequence[Segment]) -> None:
         """Translate the sources of many steps at once: a few large batches take a fraction of many small ones."""
         if not self.options.refresh:  # a policy that is renewed on the way must be asked when its time has come
-            self.references(segments)
+            self.demonstrations(segments)
 
     def reset(self) -> None:
         """Forget the remembered translations and embeddings."""
         self._translations.forget()
         self._similarity.forget()
 
-    def references(self, segments: Sequence[Segment]) -> list[str]:
+    def demonstrations(self, segments: Sequence[Segment]) -> list[str]:
         """Return the translation of each source through the pivot, "" where there is none."""
         apt = [s for s in segments if s.source.strip() and self.pivot not in (s.source_lang, s.target_lang)]
         first = self._translations([s.source for s in apt], [(s.source_lang, self.pivot) for s in apt], self.step)

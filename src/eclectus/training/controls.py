@@ -75,7 +75,9 @@ class _Control:
     def constant_reward(self) -> System:
         config = self.run.config.reinforce
         assert config is not None
-        tasks = build_tasks(constant_tasks(config.tasks), self.run.dataset, RewardContext(self.run.languages))
+        # The start translates where a task learns from its translations.
+        context = RewardContext(self.run.languages, translate=self.run.translate)
+        tasks = build_tasks(constant_tasks(config.tasks), self.run.dataset, context)
         policy = self.base.copy(trainable=True)
         trained = reinforce(self.run, policy, build_algorithm(config), config, tasks, "constant_reward")
         self.bench.add("constant_reward", policy)

@@ -27,7 +27,7 @@ from eclectus.training.observe import StepRewards, peak_memory, sampled_examples
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
-from eclectus.training.rewarding import as_rollouts, reward_step
+from eclectus.training.rewarding import as_rollouts, demonstrations, reward_step
 from eclectus.training.sampling import Sampled, Sampler
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task
@@ -151,7 +151,7 @@ class Reinforcer:
             advantages=advantages,
             kl_weights=[self.updater.kl[self.tasks[i].name].weight for i in owners],
             mle_weights=[self.tasks[i].config.mle for i in owners],
-            references=[s.reference if self.tasks[i].config.mle > 0 else None for i, s in batch],
+            demonstrations=demonstrations(self.tasks, owners, segments, self.step),
             size=step_size(rewards.scaled, rollouts),
             sampling=sampling,
             kl=self.config.kl,

@@ -62,6 +62,18 @@ def reward_step(
     return rewards, None if other is None else scaled[:, samples]
 
 
+def demonstrations(
+    tasks: Sequence[Task], owners: Sequence[int], segments: Sequence[Segment], step: int
+) -> list[str | None]:
+    """The text whose likelihood the task of each segment raises; None where it has none."""
+    found: list[str | None] = [None] * len(segments)
+    for index, task in enumerate(tasks):
+        rows = [row for row, owner in enumerate(owners) if owner == index]
+        for row, text in zip(rows, task.demonstrations([segments[row] for row in rows], step), strict=True):
+            found[row] = text
+    return found
+
+
 def as_rollouts(texts: Sequence[str]) -> Rollouts:
     """One text for each source as if it had been drawn, to be rewarded; without tokens."""
     nothing = torch.zeros(len(texts), 1, 0)

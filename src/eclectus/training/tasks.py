@@ -44,6 +44,18 @@ class Task:
     def directions(self) -> list[str]:
         return list(self.prompts)
 
+    def demonstrations(self, segments: Sequence[Segment], step: int) -> list[str | None]:
+        """The translation of each segment whose likelihood the task raises; None where there is none.
+
+        Args:
+            step: counted from 1.
+        """
+        if not self.config.mle:
+            return [None] * len(segments)
+        if self.config.mle_of == "references":
+            return [segment.reference for segment in segments]
+        return [text or None for text in self.reward.demonstrations(self.config.mle_of, segments, step)]
+
 
 def build_tasks(configs: Sequence[TaskConfig], dataset: Dataset, context: RewardContext) -> list[Task]:
     """Build the tasks of a run and check them at the door.
@@ -56,6 +68,11 @@ def build_tasks(configs: Sequence[TaskConfig], dataset: Dataset, context: Reward
     for number, config in enumerate(configs):
         reward = CompositeReward(config.reward, context, where=f"reinforce.tasks.{number}.reward")
         reward.check(has_reference=config.references, has_siblings=config.joint)
+        if config.mle and config.mle_of != "references":
+            try:
+                reward.demonstrations(config.mle_of, [])
+            except ConfigError as error:
+                raise ConfigError(f"config: 'reinforce.tasks.{number}': {error}") from error
         prompts: dict[str, list[Segment]] = {}
         for source, target in expand_directions(config.directions, dataset.languages):
             rows = prompts_for(dataset, source, target, references=config.references)
@@ -112,5 +129,14 @@ def prompts_for(dataset: Dataset, source: str, target: str, *, references: bool)
 
 def constant_tasks(configs: Sequence[TaskConfig]) -> list[TaskConfig]:
     """The same tasks with a reward that says 1 to everything: the control that shows what the rest of the loop does."""
-    constant: dict[str, Any] = {"terms": [{"type": "constant"}], "normalise": "none", "unfinished": None}
-    return [TaskConfig.model_validate({**config.model_dump(), "reward": constant}) for config in configs]
+    return [TaskConfig.model_validate({**config.model_dump(), "reward": _constant(config)}) for config in configs]
+
+
+def _constant(config: TaskConfig) -> dict[str, Any]:
+    reward: dict[str, Any] = {"terms": [{"type": "constant"}], "normalise": "none", "unfinished": None}
+    if config.mle and config.mle_of != "references":
+        # As a gate without strength it rewards nothing, but its translations are there to learn from.
+        parts = [*config.reward.terms, *config.reward.gates]
+        kept = next(part for part in parts if part.type == config.mle_of)
+        reward["gates"] = [{"type": kept.type, **kept.options, "refresh": 0, "strength": 0.0}]
+    return reward

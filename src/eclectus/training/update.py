@@ -30,7 +30,7 @@ class Update:
         rewards: [B, G], NaN where not judged.
         advantages: [B, G] or [B, G, T]; a source whose advantages are all 0 is skipped.
         kl_weights, mle_weights: for each source.
-        references: target text for the likelihood term, or None.
+        demonstrations: target text for the likelihood term, or None.
         size: divisors of the whole step.
         sampling: how the rollouts were drawn.
         kl: estimator of the KL term.
@@ -48,7 +48,7 @@ class Update:
     advantages: torch.Tensor
     kl_weights: Sequence[float]
     mle_weights: Sequence[float]
-    references: Sequence[str | None]
+    demonstrations: Sequence[str | None]
     size: StepSize
     sampling: Sampling
     kl: KlConfig
@@ -72,7 +72,7 @@ class Update:
             advantages=self.advantages[index],
             kl_weights=[self.kl_weights[row] for row in rows],
             mle_weights=[self.mle_weights[row] for row in rows],
-            references=[self.references[row] for row in rows],
+            demonstrations=[self.demonstrations[row] for row in rows],
             size=step_size(rewards, rollouts),
             owners=[self.owners[row] for row in rows],
             targets=None if self.targets is None else self.targets[index],
@@ -282,11 +282,11 @@ def _kl_term(
 
 
 def _likelihood(policy: Policy, work: Update, scaler: torch.amp.GradScaler) -> float | None:
-    """Backward pass of the mean negative log-likelihood of the references, each token weighted by its task's `mle`."""
-    rows = [row for row, text in enumerate(work.references) if text is not None and work.mle_weights[row] > 0]
+    """Backward pass of the demonstrations' mean negative log-likelihood, each token weighted by its task's `mle`."""
+    rows = [row for row, text in enumerate(work.demonstrations) if text is not None and work.mle_weights[row] > 0]
     if not rows:
         return None
-    targets = policy.tokenize_targets([work.references[row] or "" for row in rows])
+    targets = policy.tokenize_targets([work.demonstrations[row] or "" for row in rows])
     count, own, total = sum(map(len, targets)), parallel.share(range(len(rows))), 0.0
     if own:
         tokens, mask = pad_rows([targets[i] for i in own], policy.pad_id, policy.device)
