@@ -109,7 +109,7 @@ class TaskConfig(Model):
     mle: float = Field(0.0, ge=0, description="weight of a translation's likelihood beside the reward, see `mle_of`")
     mle_of: str = Field(
         "references",
-        description="which translation: the references, or the one that a part of the reward compares with, named by its"
+        description="which translation: the references, or what a part of the reward compares with, named by its type:"
         " type: `pivot`",
     )
     select_by: Literal["reference", "reward"] = Field(
