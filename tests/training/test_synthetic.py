@@ -4,12 +4,13 @@ import json
 
 import pytest
 
-from eclectus.config import BackTranslationConfig, DataConfig
+from eclectus.config import BackTranslationConfig, DataConfig, TaskConfig
 from eclectus.corpora.dataset import prepare
 from eclectus.errors import ConfigError
 from eclectus.segment import Segment
 from eclectus.training import run, stages
 from eclectus.training.batches import PairBatches
+from eclectus.training.prompts import PromptStream
 from eclectus.training.synthetic import back_prompts, back_translated, distilled, synthesise
 from eclectus.training.tracking import Tracker
 from tests.training.test_run import corpus, lines, same_weights, settings  # noqa: F401, corpus is a fixture
@@ -181,3 +182,68 @@ def test_no_text_to_translate_back_is_found_before_the_first_step(corpus, tmp_pa
 def test_synthetic_directions_must_be_named():
     with pytest.raises(ValueError, match="synthetic"):
         BackTranslationConfig(steps=3)
+
+
+TASK = {"name": "few", "directions": ["en-es"], "references": True, "mle": 0.5, "reward": {"terms": [{"type": "chrf"}]}}
+
+
+def test_a_task_works_on_back_translations_too(corpus, tmp_path, monkeypatch):  # noqa: F811
+    """RL and its constant-reward control, in a whole run and in one that is stopped and goes on."""
+    given = []
+    init = PromptStream.__init__
+
+    def spy(self, tasks, *args):
+        given.append(tasks[0].prompts["en-es"])
+        init(self, tasks, *args)
+
+    monkeypatch.setattr(PromptStream, "__init__", spy)
+    config = settings(
+        corpus,
+        data__max_pairs={"es": 50},
+        reinforce__tasks=[TASK | {"back_translated": 20}],
+        controls=["constant_reward"],
+    )
+    results = run.start(config, tmp_path / "whole")
+    rl, constant = given
+    assert rl == constant and len(rl) > 50
+    real, made = rl[:50], rl[50:]
+    assert len(made) <= 20 and {s.direction for s in made} == {"en-es"}
+    assert not {s.reference for s in real} & {s.reference for s in made}
+    assert {s.reference for s in made} <= {s.source for s in prepared(config, "es")}
+    written = json.loads((tmp_path / "whole" / "synthetic" / "task-0.json").read_text(encoding="utf-8"))
+    assert [row[3] for row in written["pairs"]["en-es back-translated"]] == [s.reference for s in made]
+    trained = json.loads((tmp_path / "whole" / "stages" / "reinforce.json").read_text(encoding="utf-8"))
+    assert results.system("rl").seconds == round(trained["seconds"] + written["seconds"], 1)
+
+    advance = Tracker.advance
+
+    def interrupt(self, at, note):
+        advance(self, at, note)
+        self.stop_requested = note.startswith("reward") and at == 4
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracker, "advance", interrupt)
+        with pytest.raises(run.InterruptedRunError):
+            run.start(config, tmp_path / "stopped")
+    run.resume(tmp_path / "stopped")
+    assert given[2] == given[3] == rl
+    assert same_weights(tmp_path / "whole", tmp_path / "stopped")
+
+
+def prepared(config, language):
+    """The text of a language as prompts, pairs of it or not."""
+    dataset = prepare(config.data, config.data.split_seed)
+    return [Segment(text, language, "en") for text in dataset.monolingual("train", language)]
+
+
+def test_a_task_without_text_to_translate_back(corpus, tmp_path):  # noqa: F811
+    with pytest.raises(ConfigError, match=r"tasks.0.back_translated': all text of the target languages stands in"):
+        run.start(settings(corpus, reinforce__tasks=[TASK | {"back_translated": 20}]), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"), [({"references": False, "mle": 0}, "references: true"), ({"joint": True}, "joint: false")]
+)
+def test_back_translations_are_references_of_single_directions(change, told):
+    with pytest.raises(ValueError, match=f"set {told} or back_translated: 0"):
+        TaskConfig(**TASK | {"back_translated": 20} | change)

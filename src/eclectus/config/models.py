@@ -99,6 +99,12 @@ class TaskConfig(Model):
     description: str = ""
     directions: list[str] = Field(min_length=1)
     references: bool = Field(False, description="False: only source-side text is used and references are withheld")
+    back_translated: int = Field(
+        0,
+        ge=0,
+        description="also work on so many texts of each target language that no pair has, each the reference of the"
+        " start's own translation of it",
+    )
     share: float = Field(1.0, gt=0, description="share of the prompts in each step, relative to the other tasks")
     joint: bool = Field(
         False,
@@ -116,6 +122,15 @@ class TaskConfig(Model):
         "reference",
         description="what chooses the checkpoint: dev chrF++ against references, or the dev reward",
     )
+
+    @model_validator(mode="after")
+    def _back_translations_are_references(self) -> TaskConfig:
+        if self.back_translated and (self.joint or not self.references):
+            wrong, right = ("joint: true", "joint: false") if self.joint else ("references: false", "references: true")
+            raise ValueError(
+                f"task '{self.name}' has back_translated > 0 but {wrong}; set {right} or back_translated: 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _mle_needs_references(self) -> TaskConfig:

@@ -78,6 +78,8 @@ class _Control:
         # The start translates where a task learns from its translations.
         context = RewardContext(self.run.languages, translate=self.run.translate)
         tasks = build_tasks(constant_tasks(config.tasks), self.run.dataset, context)
+        for task, ours in zip(tasks, self.tasks, strict=True):
+            task.prompts = ours.prompts  # back-translations included
         policy = self.base.copy(trainable=True)
         trained = reinforce(self.run, policy, build_algorithm(config), config, tasks, "constant_reward")
         self.bench.add("constant_reward", policy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -200,7 +200,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         algorithm = build_algorithm(config.reinforce)
         tasks = _tasks(run, config.reinforce)
     check_engines(config, policy, algorithm)
-    prompts = stages.prompts_to_translate_back(run)
+    prompts, texts = stages.prompts_to_translate_back(run), stages.texts_of_tasks(run, tasks)
     # Written once everything is checked: after a mistake the folder is still empty and can be used again.
     ckpt.write_atomic(folder / "config.yaml", cfg.dump(config))
     ckpt.write_atomic(folder / "data.json", json.dumps(dataset.describe(), ensure_ascii=False, indent=1))
@@ -209,7 +209,9 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         systems.append(System(name="base", label="start", role="base", description="the model before RL"))
         bench.add("base", run.start)
         tracker.say("reinforcement learning")
+        making = stages.add_back_translations(run, tasks, texts)
         trained = reinforce(run, policy, algorithm, config.reinforce, tasks, "reinforce")
+        trained = replace(trained, seconds=trained.seconds + making)
         save_rewards(folder / "rewards", tasks)
         label = f"RL ({config.reinforce.algorithm.type.upper()})"
         systems.append(System(name="rl", label=label, role="system", description=trained.outcome, **cost(trained)))

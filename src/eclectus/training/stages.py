@@ -1,4 +1,4 @@
-"""The supervised stages of a run: on its sentence pairs, and on these with back-translations."""
+"""What a run does before reinforcement learning: supervised stages, and back-translations for them and for tasks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from eclectus.training.synthetic import back_prompts, back_translated, synthesis
 
 if TYPE_CHECKING:
     from eclectus.training.run import Run
+    from eclectus.training.tasks import Task
 
 
 def supervised(
@@ -79,3 +80,49 @@ def back_translation(
 
     # Not "back_translation", which is the control.
     return supervised(run, policy, config, "supervised_back_translation", more)
+
+
+def texts_of_tasks(run: Run, tasks: Sequence[Task]) -> list[dict[str, list[Segment]]]:
+    """What is translated back for each task, in the reverse directions.
+
+    Raises:
+        ConfigError: a task wants back-translations and there is no text for them.
+    """
+    found = []
+    for number, task in enumerate(tasks):
+        wanted: dict[str, list[Segment]] = {}
+        if task.config.back_translated:
+            directions = expand_directions(task.config.directions, run.languages)
+            wanted = back_prompts(run.dataset, directions, run.pairs(task.config.directions))
+            if not wanted:
+                raise ConfigError(
+                    f"config: 'reinforce.tasks.{number}.back_translated': all text of the target languages stands in"
+                    " pairs already; add monolingual text, or set it to 0"
+                )
+        found.append(wanted)
+    return found
+
+
+def add_back_translations(run: Run, tasks: Sequence[Task], texts: Sequence[Mapping[str, Sequence[Segment]]]) -> float:
+    """Let the start translate the texts of `texts_of_tasks` back, and give the pairs to the tasks.
+
+    Returns:
+        the seconds that it took.
+    """
+    seconds = 0.0
+    for number, (task, prompts) in enumerate(zip(tasks, texts, strict=True)):
+        if not prompts:
+            continue
+        made = synthesise(
+            prompts,
+            back_translated(run.translate),
+            run.folder / "synthetic" / f"task-{number}.json",
+            seed=run.config.seed,
+            most=task.config.back_translated,
+            resume=run.resume,
+        )
+        seconds += made.seconds
+        for rows in made.pairs.values():
+            for name in {row.direction for row in rows}:
+                task.prompts[name] = [*task.prompts[name], *rows]
+    return seconds

@@ -76,7 +76,7 @@ def build_tasks(configs: Sequence[TaskConfig], dataset: Dataset, context: Reward
         prompts: dict[str, list[Segment]] = {}
         for source, target in expand_directions(config.directions, dataset.languages):
             rows = prompts_for(dataset, source, target, references=config.references)
-            if not rows:
+            if not rows and not (config.back_translated and dataset.monolingual("train", target)):
                 kind = "sentence pairs" if config.references else f"'{source}' text"
                 raise DataError(
                     f"task '{config.name}': no training {kind} for {source}-{target};"
