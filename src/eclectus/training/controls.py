@@ -79,7 +79,8 @@ class _Control:
         context = RewardContext(self.run.languages, translate=self.run.translate)
         tasks = build_tasks(constant_tasks(config.tasks), self.run.dataset, context)
         for task, ours in zip(tasks, self.tasks, strict=True):
-            task.prompts = ours.prompts  # back-translations included
+            # Back-translations included; what chooses the checkpoint is no part of what is controlled for.
+            task.prompts, task.judge = ours.prompts, ours.reward
         policy = self.base.copy(trainable=True)
         trained = reinforce(self.run, policy, build_algorithm(config), config, tasks, "constant_reward")
         self.bench.add("constant_reward", policy)

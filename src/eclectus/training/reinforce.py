@@ -292,7 +292,8 @@ class Reinforcer:
             for segment, text in zip(self.dev.segments[direction], outputs[direction], strict=True):
                 segments.append(segment if task.config.references else replace(segment, reference=None))
                 groups.append([text])
-        totals = [row[0] for row in task.reward.score_groups(segments, groups).total if row[0] is not None]
+        judge = task.judge or task.reward
+        totals = [row[0] for row in judge.score_groups(segments, groups).total if row[0] is not None]
         return sum(totals) / len(totals) if totals else 0.0
 
     def _save(self) -> None:

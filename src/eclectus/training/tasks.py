@@ -25,6 +25,7 @@ class Task:
         reward: the composite reward.
         scaling: brings the reward to one scale; None: as the reward's config says.
         families: of a joint task, by source language: each source in all target languages.
+        judge: the reward of dev evaluations; None: the same.
     """
 
     config: TaskConfig
@@ -32,6 +33,7 @@ class Task:
     reward: CompositeReward
     scaling: Scaling = None  # type: ignore[assignment]
     families: dict[str, list[tuple[Segment, ...]]] = field(default_factory=dict)
+    judge: CompositeReward | None = None
 
     def __post_init__(self) -> None:
         self.scaling = self.scaling or Scaling(self.reward)
