@@ -14,6 +14,7 @@ from eclectus.corpora.dataset import prepare
 from eclectus.errors import ConfigError, DataError, EclectusError, RunError
 from eclectus.languages import direction, expand_directions
 from eclectus.policies.load import load_policy
+from eclectus.rewards.base import Reward
 from eclectus.rewards.fluency import Fluency
 from eclectus.seeds import derive
 from eclectus.segment import Segment
@@ -242,23 +243,66 @@ def test_constant_reward_gives_no_policy_gradient(corpus, tmp_path):
     assert all(row["zero_signal"] == 1.0 and row["reward"] == 1.0 for row in rows)
 
 
-def test_a_task_learns_from_what_its_reward_compares_with(corpus, tmp_path, monkeypatch):
-    """In RL, and in the control that rewards everything alike."""
+def shown(self, segments):
+    """Demonstrations of a reward; it has none for 'uno'."""
+    return ["" if "uno" in s.source else f"un {s.source}" for s in segments]
+
+
+def test_tasks_learn_from_what_their_rewards_compare_with(corpus, tmp_path, monkeypatch):
+    """Each prompt from its own, in RL and in the control that rewards everything alike."""
     from eclectus.rewards.pivot import Pivot
     from eclectus.training import reinforce
 
     learnt, of_step = [], reinforce.demonstrations
-    monkeypatch.setattr(reinforce, "demonstrations", lambda *given: learnt.append(of_step(*given)) or learnt[-1])
-    monkeypatch.setattr(
-        Pivot, "demonstrations", lambda self, segments: ["" if "uno" in s.source else "un deux" for s in segments]
+
+    def spy(tasks, owners, segments, step):
+        learnt.append((owners, segments, of_step(tasks, owners, segments, step)))
+        return learnt[-1][2]
+
+    monkeypatch.setattr(reinforce, "demonstrations", spy)
+    monkeypatch.setattr(Pivot, "demonstrations", shown)
+    pivot = {"terms": [{"type": "pivot", "refresh": 2}], "gates": [{"type": "nonempty"}]}
+    new = {
+        "name": "new",
+        "directions": ["es-fr"],
+        "select_by": "reward",
+        "mle": 0.5,
+        "mle_of": "pivot",
+        "reward": pivot,
+    }
+    chrf = {"terms": [{"type": "chrf"}]}
+    old = {"name": "old", "directions": ["en-es"], "references": True, "mle": 0.1, "reward": chrf}
+    plain = {"name": "plain", "directions": ["fr-es"], "reward": {"terms": [{"type": "fluency"}]}}
+    config = settings(corpus, reinforce__tasks=[new, old, plain], controls=["constant_reward"])
+    run.start(config, tmp_path / "run")
+    assert len(learnt) == 12
+    texts = [(owner, s, text) for step in learnt for owner, s, text in zip(*step, strict=True)]
+    assert all(text == (shown(None, [s])[0] or None) for owner, s, text in texts if owner == 0)
+    assert {text is None for owner, _, text in texts if owner == 0} == {False, True}
+    assert all(text == (s.reference if owner == 1 else None) for owner, s, text in texts if owner > 0)
+    rows = lines(tmp_path / "run")
+    assert [r["reward"] == 1.0 for r in rows if r["kind"] == "step"] == [False] * 6 + [True] * 6
+    rl, control = (
+        [r for r in rows if r["kind"] == "dev" and r["stage"] == s] for s in ("reinforce", "constant_reward")
     )
-    task = {"name": "new", "directions": ["es-fr"], "select_by": "reward", "mle": 0.5, "mle_of": "pivot"}
-    task["reward"] = {"terms": [{"type": "pivot", "refresh": 2}], "gates": [{"type": "nonempty"}]}
+    for key in ("score", "reward/new", "reward/old", "chrf/old"):
+        assert rl[0][key] == control[0][key], key  # the same weights, judged by the same measure
+
+
+class Teacher(Reward):
+    """A user's own reward that makes translations."""
+
+    def __call__(self, segments, hypotheses):
+        return [float(h == d) for h, d in zip(hypotheses, shown(self, segments), strict=True)]
+
+    demonstrations = shown
+
+
+def test_a_reward_of_the_users_own_teaches_by_its_type(corpus, tmp_path):
+    task = {"name": "new", "directions": ["es-fr"], "mle": 0.5, "mle_of": f"{__name__}:Teacher"}
+    task["reward"] = {"terms": [{"type": f"{__name__}:Teacher"}]}
     run.start(settings(corpus, reinforce__tasks=[task], controls=["constant_reward"]), tmp_path / "run")
-    assert len(learnt) == 12 and {text for step in learnt for text in step} == {None, "un deux"}
-    rows = [r for r in lines(tmp_path / "run") if r["kind"] == "step"]
-    assert all(r["mle_loss"] > 0 for r in rows)
-    assert [r["reward"] == 1.0 for r in rows] == [False] * 6 + [True] * 6
+    assert all(r["mle_loss"] > 0 for r in lines(tmp_path / "run") if r["kind"] == "step")
 
 
 def test_a_reward_without_translations_of_its_own_teaches_nothing(corpus, tmp_path):

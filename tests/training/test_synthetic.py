@@ -5,8 +5,9 @@ import json
 import pytest
 
 from eclectus.config import BackTranslationConfig, DataConfig, TaskConfig
-from eclectus.corpora.dataset import prepare
-from eclectus.errors import ConfigError
+from eclectus.corpora.dataset import Dataset, prepare
+from eclectus.errors import ConfigError, DataError
+from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.segment import Segment
 from eclectus.training import run, stages
 from eclectus.training.batches import PairBatches
@@ -247,3 +248,35 @@ def test_a_task_without_text_to_translate_back(corpus, tmp_path):  # noqa: F811
 def test_back_translations_are_references_of_single_directions(change, told):
     with pytest.raises(ValueError, match=f"set {told} or back_translated: 0"):
         TaskConfig(**TASK | {"back_translated": 20} | change)
+
+
+def test_a_direction_without_pairs_lives_on_back_translations(corpus, tmp_path, monkeypatch):  # noqa: F811
+    """The pivot stands beside it, supervised training has nothing to learn from, and silence is one sentence."""
+    pairs = Dataset.pairs
+    monkeypatch.setattr(
+        Dataset,
+        "pairs",
+        lambda self, split, s, t: [] if (split, s, t) == ("train", "es", "fr") else pairs(self, split, s, t),
+    )
+    task = TASK | {"directions": ["es-fr"], "back_translated": 20}
+    config = settings(corpus, reinforce__tasks=[task], controls=["supervised", "distillation"])
+    results = run.start(config, tmp_path / "run")
+    assert [s.name for s in results.systems] == ["base", "rl", "pivot", "distillation"]
+    monkeypatch.setattr(run.Run, "translate", lambda self, segments: ["" for _ in segments])
+    with pytest.raises(DataError, match="no sentence pairs for es-fr, and the start translates no text back"):
+        run.start(config, tmp_path / "silent")
+
+
+def test_the_reverse_direction_is_checked_at_the_door(corpus, monkeypatch, tmp_path):  # noqa: F811
+    seen = []
+    monkeypatch.setattr(Seq2SeqPolicy, "check_directions", lambda self, directions: seen.extend(directions))
+    config = settings(corpus, data__max_pairs={"es": 50}, reinforce__tasks=[TASK | {"back_translated": 20}])
+    config.supervised = None
+    monkeypatch.setattr(stages, "texts_of_tasks", stop)
+    with pytest.raises(StopIteration):
+        run.start(config, tmp_path / "run")
+    assert ("es", "en") in seen
+
+
+def stop(*_):
+    raise StopIteration

@@ -202,7 +202,7 @@ def test_only_the_critic_learns_where_the_policy_does_not(policy, work):
 def test_sources_with_a_target_are_not_skipped(policy, work):
     chosen = built("a2c", policy)
     flat = with_targets(work, chosen, policy)
-    flat = replace(flat, advantages=torch.zeros_like(flat.advantages), mle_weights=[0.0] * 8)
+    flat = replace(flat, advantages=torch.zeros_like(flat.advantages))
     assert all(flat.learnable())
     nothing = replace(flat, targets=torch.full_like(flat.targets, float("nan")))
     assert not any(nothing.learnable())
@@ -306,11 +306,11 @@ def test_groups_without_signal_are_skipped(policy, work):
 def test_a_source_says_something_where_one_advantage_is_not_zero(work):
     advantages = torch.zeros_like(work.advantages)
     advantages[1, 2], advantages[4, 0] = -0.5, 0.5
-    quiet = replace(work, advantages=advantages, mle_weights=[0.0] * 8)
+    quiet = replace(work, advantages=advantages)
     assert quiet.learnable() == [row in {1, 4} for row in range(8)]
-    shown = replace(quiet, mle_weights=[0.5] * 8, kl_weights=[0.0, 0.0, 0.1] + [0.0] * 5)
-    assert shown.learnable() == [row in {1, 2, 4} for row in range(8)]  # held where demonstrations move the policy
-    assert replace(shown, demonstrations=[None] * 8).learnable() == quiet.learnable()
+    held = replace(quiet, hold=True, kl_weights=[0.0, 0.0, 0.1] + [0.0] * 5)
+    assert held.learnable() == [row in {1, 2, 4} for row in range(8)]
+    assert held.only([2, 3]).learnable() == [True, False]
     assert replace(quiet, entropy_weight=0.1).learnable() == [True] * 8
     forced = torch.zeros_like(work.rollouts.mask)
     forced[0, 1, 0] = True

@@ -102,8 +102,8 @@ class TaskConfig(Model):
     back_translated: int = Field(
         0,
         ge=0,
-        description="also work on so many texts of each target language that no pair has, each the reference of the"
-        " start's own translation of it",
+        description="also work on back-translations: so many texts of a direction's target language that none of its"
+        " pairs has, each the reference of the start's own translation of it",
     )
     share: float = Field(1.0, gt=0, description="share of the prompts in each step, relative to the other tasks")
     joint: bool = Field(

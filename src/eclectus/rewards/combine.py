@@ -123,7 +123,8 @@ class CompositeReward:
         Raises:
             ConfigError: no part is of this type, or it makes no translations.
         """
-        reward = next((reward for reward in self._rewards.values() if reward.name == kind), None)
+        parts: dict[str, Component] = {**self._terms, **self._gates}
+        reward = next((self._rewards[name] for name, part in parts.items() if part.type == kind), None)
         if reward is None or type(reward).demonstrations is Reward.demonstrations:
             raise ConfigError(
                 f"mle_of: '{kind}' is no part of the reward that makes translations to learn from; name one that does"

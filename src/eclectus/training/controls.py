@@ -17,7 +17,6 @@ from eclectus.config import SupervisedConfig
 from eclectus.evaluation.results import System
 from eclectus.languages import expand_directions
 from eclectus.policies.base import Policy
-from eclectus.rewards.base import RewardContext
 from eclectus.rollouts.base import Sampling
 from eclectus.schedule import value_at
 from eclectus.seeds import derive
@@ -25,7 +24,7 @@ from eclectus.segment import Segment
 from eclectus.training.run import Run, build_algorithm, cost, reinforce
 from eclectus.training.supervised import Trained, train_supervised
 from eclectus.training.synthetic import Make, back_prompts, back_translated, distilled, synthesise
-from eclectus.training.tasks import Task, build_tasks, constant_tasks
+from eclectus.training.tasks import Task, constant_tasks
 from eclectus.training.testbench import TestBench
 
 _CONTINUED = SupervisedConfig(learning_rate=3e-4, warmup=50, evaluate_every=100, patience=1_000_000, steps=1_000_000)
@@ -50,20 +49,20 @@ class _Control:
         return self.run.languages[0]
 
     def new_directions(self) -> list[str]:
-        """Task directions without the pivot language, of which no sentence pair may be seen."""
+        """Task directions without the pivot language, of which there are no sentence pairs or none may be seen."""
         return [
             name
             for task in self.tasks
-            if not task.config.references
             for name, rows in task.prompts.items()
-            if self.pivot not in (rows[0].source_lang, rows[0].target_lang)
+            if not (task.config.references and self.run.pairs([name])[name])
+            and self.pivot not in (rows[0].source_lang, rows[0].target_lang)
         ]
 
     def known_pairs(self) -> dict[str, list[Segment]]:
-        """Sentence pairs of the other task directions: all that supervised training may use."""
+        """Sentence pairs of the other task directions, where there are any: all that supervised training may use."""
         new = set(self.new_directions())
         names = [name for task in self.tasks for name in task.directions if name not in new]
-        return self.run.pairs(list(dict.fromkeys(names)))
+        return {name: rows for name, rows in self.run.pairs(list(dict.fromkeys(names))).items() if rows}
 
     def pivot_translations(self, segments: Sequence[Segment]) -> list[str]:
         """Source to pivot language to target, greedily, by the starting policy."""
@@ -75,12 +74,9 @@ class _Control:
     def constant_reward(self) -> System:
         config = self.run.config.reinforce
         assert config is not None
-        # The start translates where a task learns from its translations.
-        context = RewardContext(self.run.languages, translate=self.run.translate)
-        tasks = build_tasks(constant_tasks(config.tasks), self.run.dataset, context)
-        for task, ours in zip(tasks, self.tasks, strict=True):
-            # Back-translations included; what chooses the checkpoint is no part of what is controlled for.
-            task.prompts, task.judge = ours.prompts, ours.reward
+        for task in self.tasks:
+            task.reset()  # of what the controls before this one asked, or a resumed run would ask for other batches
+        tasks = constant_tasks(self.tasks)
         policy = self.base.copy(trainable=True)
         trained = reinforce(self.run, policy, build_algorithm(config), config, tasks, "constant_reward")
         self.bench.add("constant_reward", policy)
@@ -93,7 +89,10 @@ class _Control:
             **cost(trained),
         )
 
-    def supervised(self) -> System:
+    def supervised(self) -> System | None:
+        if not self.known_pairs():
+            self.run.tracker.say("no direction has sentence pairs: the supervised control has nothing to do")
+            return None
         return self._train(
             "supervised_continued",  # a stage of its own, not the run's first one
             "supervised, continued",

@@ -150,7 +150,7 @@ class PromptWindows:
             steps = range(first, min(first + window, self._steps + 1))
             self._drawn = {number: self._stream.next(number) for number in steps}
             for index, task in enumerate(self._tasks):
-                task.reward.prepare([s for batch in self._drawn.values() for owner, s in batch if owner == index])
+                task.prepare([s for batch in self._drawn.values() for owner, s in batch if owner == index])
         batch = self._drawn[step]
         if step == max(self._drawn):
             self._drawn, self._state = {}, self._stream.state_dict()

@@ -144,6 +144,7 @@ class Reinforcer:
         advantages, learns = signals.advantages.to(device), self.algorithm.policy_learns(self.step)
         if drawn.weights is not None:
             advantages = weighted(advantages, drawn.weights)
+        shown = demonstrations(self.tasks, owners, segments, self.step)
         work = Update(
             sources=sources,
             rollouts=rollouts,
@@ -151,7 +152,8 @@ class Reinforcer:
             advantages=advantages,
             kl_weights=[self.updater.kl[self.tasks[i].name].weight for i in owners],
             mle_weights=[self.tasks[i].config.mle for i in owners],
-            demonstrations=demonstrations(self.tasks, owners, segments, self.step),
+            demonstrations=shown,
+            hold=learns and any(text is not None for text in shown),
             size=step_size(rewards.scaled, rollouts),
             sampling=sampling,
             kl=self.config.kl,
@@ -284,7 +286,8 @@ class Reinforcer:
             self.step,
             {"score": score, **values, "selected": selected, "seconds": self.seconds, "tokens": self.tokens},
         )
-        return self.guard.check(chrf, reward)
+        # A control is not paid by what judges it, so it cannot game it.
+        return None if any(task.judge for task in self.tasks) else self.guard.check(chrf, reward)
 
     def _dev_reward(self, task: Task, outputs: dict[str, list[str]]) -> float:
         segments, groups = [], []
@@ -292,15 +295,14 @@ class Reinforcer:
             for segment, text in zip(self.dev.segments[direction], outputs[direction], strict=True):
                 segments.append(segment if task.config.references else replace(segment, reference=None))
                 groups.append([text])
-        judge = task.judge or task.reward
-        totals = [row[0] for row in judge.score_groups(segments, groups).total if row[0] is not None]
+        totals = [row[0] for row in task.measure.score_groups(segments, groups).total if row[0] is not None]
         return sum(totals) / len(totals) if totals else 0.0
 
     def _save(self) -> None:
         # Rewards may keep translations they have made; after a checkpoint every run starts with none, so that a resumed
         # one asks for the same batches as one that was never interrupted.
         for task in self.tasks:
-            task.reward.reset()
+            task.reset()
         self.prompts.rewind()
         state = {
             "step": self.step,

@@ -336,6 +336,8 @@ def _directions(config: RunConfig) -> list[Direction]:
         ]
     for task in config.reinforce.tasks if config.reinforce is not None else ():
         patterns += task.directions
+        if task.back_translated:
+            patterns += [direction(t, s) for s, t in expand_directions(task.directions, config.data.languages)]
     return expand_directions(list(dict.fromkeys(patterns)), config.data.languages)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eclectus.config import BackTranslationConfig, SupervisedConfig
-from eclectus.errors import ConfigError
+from eclectus.errors import ConfigError, DataError
 from eclectus.languages import expand_directions
 from eclectus.policies.base import Policy
 from eclectus.segment import Segment
@@ -125,4 +125,10 @@ def add_back_translations(run: Run, tasks: Sequence[Task], texts: Sequence[Mappi
         for rows in made.pairs.values():
             for name in {row.direction for row in rows}:
                 task.prompts[name] = [*task.prompts[name], *rows]
+        for name, rows in task.prompts.items():
+            if not rows:
+                raise DataError(
+                    f"task '{task.name}': no sentence pairs for {name}, and the start translates no text back; take the"
+                    " direction out, or train the start on the reverse direction first"
+                )
     return seconds

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from eclectus.config import TaskConfig
+from eclectus.config import RewardConfig, RewardTermConfig, TaskConfig
 from eclectus.corpora.dataset import Dataset
 from eclectus.errors import ConfigError, DataError
 from eclectus.languages import direction, expand_directions
@@ -25,7 +24,7 @@ class Task:
         reward: the composite reward.
         scaling: brings the reward to one scale; None: as the reward's config says.
         families: of a joint task, by source language: each source in all target languages.
-        judge: the reward of dev evaluations; None: the same.
+        judge: of a control, whose reward is another: what dev evaluations and demonstrations are asked of.
     """
 
     config: TaskConfig
@@ -56,7 +55,24 @@ class Task:
             return [None] * len(segments)
         if self.config.mle_of == "references":
             return [segment.reference for segment in segments]
-        return [text or None for text in self.reward.demonstrations(self.config.mle_of, segments, step)]
+        # A control is asked as outside training: copies of the policy that the reward has are not copies of its own.
+        asked = step if self.judge is None else None
+        return [text or None for text in self.measure.demonstrations(self.config.mle_of, segments, asked)]
+
+    @property
+    def measure(self) -> CompositeReward:
+        """What judges the dev set."""
+        return self.judge or self.reward
+
+    def prepare(self, segments: Sequence[Segment]) -> None:
+        """Get ready for the sources of the coming steps."""
+        shown = self.config.mle and self.config.mle_of != "references"
+        (self.measure if shown else self.reward).prepare(segments)
+
+    def reset(self) -> None:
+        """Forget what was asked of policies, as a resumed run has."""
+        self.reward.reset()
+        self.measure.reset()
 
 
 def build_tasks(configs: Sequence[TaskConfig], dataset: Dataset, context: RewardContext) -> list[Task]:
@@ -129,16 +145,11 @@ def prompts_for(dataset: Dataset, source: str, target: str, *, references: bool)
     ]
 
 
-def constant_tasks(configs: Sequence[TaskConfig]) -> list[TaskConfig]:
-    """The same tasks with a reward that says 1 to everything: the control that shows what the rest of the loop does."""
-    return [TaskConfig.model_validate({**config.model_dump(), "reward": _constant(config)}) for config in configs]
+def constant_tasks(tasks: Sequence[Task]) -> list[Task]:
+    """The same tasks with a reward that says 1 to everything: the control that shows what the rest of the loop does.
 
-
-def _constant(config: TaskConfig) -> dict[str, Any]:
-    reward: dict[str, Any] = {"terms": [{"type": "constant"}], "normalise": "none", "unfinished": None}
-    if config.mle and config.mle_of != "references":
-        # As a gate without strength it rewards nothing, but its translations are there to learn from.
-        parts = [*config.reward.terms, *config.reward.gates]
-        kept = next(part for part in parts if part.type == config.mle_of)
-        reward["gates"] = [{"type": kept.type, **kept.options, "refresh": 0, "strength": 0.0}]
-    return reward
+    Their checkpoint is chosen by the reward of the tasks themselves, as theirs is.
+    """
+    config = RewardConfig(terms=[RewardTermConfig(type="constant")], normalise="none", unfinished=None)
+    constant = CompositeReward(config, RewardContext())
+    return [Task(t.config, t.prompts, constant, families=t.families, judge=t.reward) for t in tasks]

@@ -40,6 +40,7 @@ class Update:
         reused: the policy has been updated on these rollouts already.
         targets, values: [B, G, T] for the algorithm's module, see `Signals`; None: it has none.
         policy_learns: False: only the algorithm's module is trained.
+        hold: sources that say nothing count for KL too, because the step's demonstrations move the policy.
     """
 
     sources: Sequence[Source]
@@ -59,6 +60,7 @@ class Update:
     targets: torch.Tensor | None = None
     values: torch.Tensor | None = None
     policy_learns: bool = True
+    hold: bool = False
 
     def only(self, rows: Sequence[int]) -> Update:
         """A part of the step as a step of its own, with its own divisors."""
@@ -79,21 +81,14 @@ class Update:
             values=None if self.values is None else self.values[index],
         )
 
-    def shown(self) -> list[int]:
-        """The sources with a demonstration that has a weight."""
-        return [row for row, text in enumerate(self.demonstrations) if text is not None and self.mle_weights[row] > 0]
-
     def learnable(self) -> list[bool]:
-        """For each source, whether its samples say anything to the policy or to the algorithm's module.
-
-        KL alone is no reason: where nothing else moves the policy there is nothing to hold. Demonstrations do move it.
-        """
+        """For each source, whether its samples say anything to the policy or to the algorithm's module."""
         wanted = self.advantages.flatten(1).abs().amax(dim=1) > 0
         if self.targets is not None:
             wanted |= self.targets.flatten(1).isfinite().any(dim=1)
         if self.rollouts.forced is not None:
             wanted |= self.rollouts.forced.flatten(1).any(dim=1)
-        if self.shown():
+        if self.hold:
             wanted |= torch.tensor(self.kl_weights, device=wanted.device) > 0
         return [True] * len(wanted) if self.entropy_weight else wanted.tolist()
 
@@ -292,7 +287,7 @@ def _kl_term(
 
 def _likelihood(policy: Policy, work: Update, scaler: torch.amp.GradScaler) -> float | None:
     """Backward pass of the demonstrations' mean negative log-likelihood, each token weighted by its task's `mle`."""
-    rows = work.shown()
+    rows = [row for row, text in enumerate(work.demonstrations) if text is not None and work.mle_weights[row] > 0]
     if not rows:
         return None
     targets = policy.tokenize_targets([work.demonstrations[row] or "" for row in rows])
