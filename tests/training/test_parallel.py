@@ -29,12 +29,17 @@ PLAIN = {
     "reinforce__micro_batch_tokens": 64,
 }
 LEARNT = {"name": "old", "directions": ["en-es"], "references": True, "reward": {"terms": [{"type": "chrf"}]}}
+SHOWN = [
+    {"name": "new", "directions": ["es-fr"], "mle": 0.5, "mle_of": "pivot", "reward": {"terms": [{"type": "pivot"}]}},
+    LEARNT | {"back_translated": 9, "mle": 0.5},
+]
 RUNS = {
     "rloo": {"controls": ["best_of_n", "constant_reward"], "evaluation__agreement": True},
     "ppo": {"reinforce__algorithm": {"type": "ppo"}, "reinforce__updates": 2, "reinforce__minibatches": 2},
     "a2c": {"reinforce__algorithm": {"type": "a2c", "critic_steps": 2}, "reinforce__entropy": {"weight": 0.01}},
     "self_critical": {"reinforce__algorithm": {"type": "self_critical"}, "reinforce__kl": {"estimator": "exact"}},
     "q_learning": {"reinforce__algorithm": {"type": "q_learning"}, "reinforce__tasks": [LEARNT]},
+    "shown": {"data__max_pairs": {"es": 50}, "reinforce__tasks": SHOWN},
     "engine": {"reinforce__engine": {"type": "bfloat16"}},
 }
 
