@@ -116,7 +116,7 @@ class TaskConfig(Model):
     mle_of: str = Field(
         "references",
         description="which translation: the references, or what a part of the reward compares with, named by its type:"
-        " type: `pivot`",
+        " `pivot`",
     )
     select_by: Literal["reference", "reward"] = Field(
         "reference",
