@@ -1,8 +1,9 @@
 """Processes that train one policy together, as `--processes`, `torchrun` or `accelerate launch` starts them.
 
 Every process runs the same program with the same seeds and holds the whole state: prompts, rewards, advantages,
-optimizer, decisions. What takes the time is shared out: translating, drawing samples, and the passes of an update. The
-parts are exchanged and gradients added, and so all processes make the step that one alone would have made. The first
+decisions. What takes the time is shared out: translating, drawing samples, and the passes of an update. The parts are
+exchanged and gradients added, and so all processes make the step that one alone would have made. What is kept for each
+weight, such as the optimizer's moments, is shared out too. The first
 process leads: it writes the run's folder, and the others write to temporary ones.
 
 With a process alone, every function here does nothing and costs nothing. They are collective: all processes must call
@@ -38,10 +39,17 @@ def begin() -> None:
     """Join the other processes that the launcher has started, if it started any.
 
     Raises:
-        RunError: they cannot be reached, or there are fewer GPUs than processes on this machine.
+        RunError: they cannot be reached, there are fewer GPUs than processes on this machine, or the launcher was told
+            to split the model.
     """
     if not launched() or distributed.is_initialized():
         return
+    for kind, variable in (("FSDP", "ACCELERATE_USE_FSDP"), ("DeepSpeed", "ACCELERATE_USE_DEEPSPEED")):
+        if os.environ.get(variable, "false").lower() == "true":
+            raise RunError(
+                f"processes: {kind} is not supported, the model is whole in every process; start with `accelerate"
+                " launch --multi_gpu`, or with torchrun"
+            )
     cuda = torch.cuda.is_available()
     if cuda and local() >= torch.cuda.device_count():
         count = torch.cuda.device_count()
@@ -143,6 +151,39 @@ def add_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
         flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in same])
         for parameter, part in zip(same, add(flat).split([p.numel() for p in same]), strict=True):
             parameter.grad = part.view_as(parameter)
+
+
+def owners(sizes: Sequence[int]) -> list[int]:
+    """For each of several tensors the process that keeps it, so that all keep about as many elements."""
+    kept = [0] * size()
+    found = [0] * len(sizes)
+    for place in sorted(range(len(sizes)), key=lambda place: (-sizes[place], place)):
+        found[place] = kept.index(min(kept))
+        kept[found[place]] += sizes[place]
+    return found
+
+
+def hand_out(tensors: Sequence[torch.Tensor], by: Sequence[int]) -> None:
+    """Overwrite each tensor, in place, with that of its owner."""
+    if size() == 1:
+        return
+    with _another_may_have_ended():
+        waiting = [
+            distributed.broadcast(tensor.detach(), src=owner, async_op=True)
+            for tensor, owner in zip(tensors, by, strict=True)
+        ]
+        for work in waiting:
+            work.wait()
+
+
+def united(part: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """For the first process what all of them keep, in its memory; the others keep their part."""
+    if size() == 1:
+        return part
+    found: list[Any] | None = [None] * size() if leads() else None
+    with _another_may_have_ended():
+        distributed.gather_object({name: value.detach().cpu() for name, value in part.items()}, found)
+    return part if found is None else {name: value for other in found for name, value in other.items()}
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from eclectus.rollouts.base import Sampling
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import optimizer as optimizers
 from eclectus.training import run
-from eclectus.training.optimizer import adamw, update
+from eclectus.training.optimizer import build_optimizer, update
 from eclectus.training.tracking import Tracker
 from eclectus.training.update import accumulate
 from tests.algorithms.enumerated import algorithm
@@ -60,7 +60,7 @@ def adapted(tmp_path, **options):
 
 def trained(policy, rows=ROWS, rate=0.02, steps=3):
     """After some supervised steps."""
-    optimizer = adamw(policy.model, rate)
+    optimizer = build_optimizer("adamw", policy.model, rate)
     for _ in range(steps):
         sources, targets = policy.tokenize_sources(rows), policy.tokenize_targets([row.reference for row in rows])
         policy.smoothed_loss(sources, targets, 0.0)[0].backward()
@@ -111,7 +111,7 @@ def test_a_supervised_and_an_rl_step_change_every_adapter_and_nothing_else(polic
             trained(policy, steps=1)
         else:
             accumulate(policy, policy.copy(), algorithm("rloo"), make_work(policy), 1000)
-            update(adamw(policy.model, 0.01), 0.01, 1.0)
+            update(build_optimizer("adamw", policy.model, 0.01), 0.01, 1.0)
         for key, value in policy.model.named_parameters():
             # With B = 0 the first gradient of A is 0.
             still = "lora_" not in key or (kind == "supervised" and "lora_A" in key)
@@ -329,7 +329,7 @@ def test_eight_bit_adam_that_is_not_there_or_does_not_work(monkeypatch):
         def step(self):
             raise NotImplementedError("no kernel\nfor this")
 
-    monkeypatch.setattr(optimizers, "build", lambda kind, model, rate: Broken(model.parameters()))
+    monkeypatch.setattr(optimizers, "_adamw_8bit", lambda: Broken)
     with pytest.raises(RunError, match=r"adamw_8bit does not work on 'cpu' \(no kernel\); set optimizer: adamw"):
         optimizers.check("adamw_8bit", torch.device("cpu"))
 
@@ -347,7 +347,7 @@ def test_eight_bit_adam_resumes_to_the_same_weights_near_those_of_32_bits(tmp_pa
     def fresh(kind="adamw_8bit"):
         torch.manual_seed(0)
         model = torch.nn.Sequential(torch.nn.Linear(96, 96), torch.nn.Tanh(), torch.nn.Linear(96, 96))
-        return model, optimizers.build(kind, model, 1e-2)
+        return model, optimizers.build_optimizer(kind, model, 1e-2)
 
     whole, plain, half = fresh(), fresh("adamw"), fresh()
     steps(*whole, 0, 8)

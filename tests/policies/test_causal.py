@@ -15,7 +15,7 @@ from eclectus.policies.padding import pad_left
 from eclectus.rollouts.base import Sampling
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
-from eclectus.training.optimizer import adamw
+from eclectus.training.optimizer import build_optimizer
 from tests.policies.test_families import step
 from tests.policies.tiny_models import CAUSAL, build
 from tests.tiny import segments
@@ -137,7 +137,7 @@ def test_saved_it_is_loaded_by_us_and_by_transformers_alone(policy, name, tmp_pa
 def test_a_step_changes_the_weights_and_nothing_else_and_resumes(policy, tmp_path):
     policy.save(tmp_path / "model")
     buffers = {key: value.clone() for key, value in policy.model.named_buffers()}
-    before, twin, optimizer = ckpt.weights(policy.model), policy.copy(), adamw(policy.model, 1e-3)
+    before, twin, optimizer = ckpt.weights(policy.model), policy.copy(), build_optimizer("adamw", policy.model, 1e-3)
     work = step(policy, optimizer, seed=3)
     moved = {key: not torch.equal(value, before[key]) for key, value in policy.model.named_parameters()}
     # A bias of keys that is not rotated shifts all scores of a row alike; these are rotated, so all weights move.
@@ -153,7 +153,7 @@ def test_a_step_changes_the_weights_and_nothing_else_and_resumes(policy, tmp_pat
     ckpt.save(tmp_path / "checkpoints", 1, ckpt.Checkpoint(tensors, {}))
     step(policy, optimizer, seed=4)
     resumed, _ = load_policy(str(tmp_path / "model"))
-    found, optimizer = ckpt.latest(tmp_path / "checkpoints"), adamw(resumed.model, 1e-3)
+    found, optimizer = ckpt.latest(tmp_path / "checkpoints"), build_optimizer("adamw", resumed.model, 1e-3)
     ckpt.load_weights(resumed.model, found.tensors["model"])
     ckpt.load_optimizer_tensors(resumed.model, optimizer, found.tensors["optimizer"])
     step(resumed, optimizer, seed=4)

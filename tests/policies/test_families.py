@@ -16,7 +16,7 @@ from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
-from eclectus.training.optimizer import adamw, update
+from eclectus.training.optimizer import build_optimizer, update
 from eclectus.training.update import Update, accumulate
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import SEQ2SEQ, build
@@ -247,7 +247,7 @@ def step(policy, optimizer, seed):
 def test_a_step_changes_the_weights_and_nothing_else(policy):
     buffers = {key: value.clone() for key, value in policy.model.named_buffers()}
     before, twin = ckpt.weights(policy.model), policy.copy()
-    work = step(policy, adamw(policy.model, 1e-3), seed=3)
+    work = step(policy, build_optimizer("adamw", policy.model, 1e-3), seed=3)
     moved = {
         key: not torch.equal(value, before[key]) for key, value in policy.model.named_parameters() if key in before
     }
@@ -264,7 +264,7 @@ def test_a_step_changes_the_weights_and_nothing_else(policy):
 
 def test_stopped_saved_and_resumed_ends_at_the_same_weights(policy, tmp_path):
     policy.save(tmp_path / "model")
-    optimizer = adamw(policy.model, 1e-3)
+    optimizer = build_optimizer("adamw", policy.model, 1e-3)
     step(policy, optimizer, seed=3)
     tensors = {"model": ckpt.weights(policy.model), "optimizer": ckpt.optimizer_tensors(policy.model, optimizer)}
     ckpt.save(tmp_path / "checkpoints", 1, ckpt.Checkpoint(tensors, {}))
@@ -272,7 +272,7 @@ def test_stopped_saved_and_resumed_ends_at_the_same_weights(policy, tmp_path):
 
     resumed, _ = load_policy(str(tmp_path / "model"))
     found = ckpt.latest(tmp_path / "checkpoints")
-    optimizer = adamw(resumed.model, 1e-3)
+    optimizer = build_optimizer("adamw", resumed.model, 1e-3)
     ckpt.load_weights(resumed.model, found.tensors["model"])
     ckpt.load_optimizer_tensors(resumed.model, optimizer, found.tensors["optimizer"])
     step(resumed, optimizer, seed=4)

@@ -103,11 +103,11 @@ def test_weights_tokenizer_and_chat_template_are_those_in_the_file(original, fil
 
 
 def test_it_is_trained_saved_as_a_folder_and_loaded_again(file, tmp_path):
-    from eclectus.training.optimizer import adamw
+    from eclectus.training.optimizer import build_optimizer
 
     policy, _ = load_policy(str(file))
     before = {key: value.detach().clone() for key, value in policy.model.named_parameters()}
-    step(policy, adamw(policy.model, 1e-3), seed=3)
+    step(policy, build_optimizer("adamw", policy.model, 1e-3), seed=3)
     moved = [key for key, value in policy.model.named_parameters() if not torch.equal(value, before[key])]
     assert len(moved) > 0.8 * len(before)
     policy.save(tmp_path / "model")

@@ -14,7 +14,7 @@ from eclectus.policies.new_language import add_languages
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
 from eclectus.segment import Segment
-from eclectus.training.optimizer import adamw, update
+from eclectus.training.optimizer import build_optimizer, update
 from tests.policies.test_families import generated, step
 from tests.policies.tiny_models import build
 from tests.tiny import segments, tiny_policy
@@ -122,7 +122,7 @@ def test_saved_it_is_loaded_by_us_and_by_transformers_alone(policy, name, tmp_pa
 
 def update_on(policy, steps=3):
     """Supervised steps on pairs into the new language."""
-    optimizer = adamw(policy.model, 3e-2)
+    optimizer = build_optimizer("adamw", policy.model, 3e-2)
     for _ in range(steps):
         loss, _ = policy.smoothed_loss(
             policy.tokenize_sources(PIDGIN), policy.tokenize_targets([row.reference for row in PIDGIN]), 0.1
@@ -136,7 +136,8 @@ def test_both_kinds_of_training_move_its_row(policy):
     rows = policy.model.get_input_embeddings().weight
     new, old = policy.family.token("pcm"), policy.family.token("es")
     assert torch.equal(rows[new], rows[old])
-    step(policy, adamw(policy.model, 1e-3), seed=3)  # into Spanish: the head or the source moves Spanish alone
+    # Into Spanish: the head or the source moves Spanish alone.
+    step(policy, build_optimizer("adamw", policy.model, 1e-3), seed=3)
     apart = not torch.equal(rows[new], rows[old])
     assert apart
     before = rows[new].clone()

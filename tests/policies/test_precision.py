@@ -11,7 +11,7 @@ from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.precision import autocast_type, loss_scaler
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
-from eclectus.training.optimizer import adamw, update
+from eclectus.training.optimizer import build_optimizer, update
 from eclectus.training.update import accumulate
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import build
@@ -68,17 +68,17 @@ def test_a_scaled_loss_makes_the_same_step_and_too_large_a_scale_makes_none():
         policy, scaler = tiny_policy(), loss_scaler(dtype, CPU)
         work = make_work(policy)
         accumulate(policy, policy.copy(), algorithm("rloo"), work, 1000, scaler)
-        norm = update(adamw(policy.model, 0.01), 0.01, 1.0, scaler)
+        norm = update(build_optimizer("adamw", policy.model, 0.01), 0.01, 1.0, scaler)
         steps.append((norm, [p.detach().clone() for p in policy.model.parameters()]))
     assert steps[0][0] == pytest.approx(steps[1][0], rel=1e-5)
     for a, b in zip(steps[0][1], steps[1][1], strict=True):
         assert torch.allclose(a, b, atol=1e-5)
     before, scale = [p.detach().clone() for p in policy.model.parameters()], scaler.get_scale()
     scaler.scale(sum(p.sum() for p in policy.model.parameters() if p.requires_grad) * 1e38).backward()
-    assert not torch.isfinite(torch.tensor(update(adamw(policy.model, 0.01), 0.01, 1.0, scaler)))
+    assert not torch.isfinite(torch.tensor(update(build_optimizer("adamw", policy.model, 0.01), 0.01, 1.0, scaler)))
     assert all(torch.equal(a, b) for a, b in zip(before, policy.model.parameters(), strict=True))
     assert scaler.get_scale() == scale / 2
-    update(adamw(policy.model, 0.01), 0.01, 1.0, scaler)  # a step without any gradient
+    update(build_optimizer("adamw", policy.model, 0.01), 0.01, 1.0, scaler)  # a step without any gradient
 
 
 def test_supervised_loss_is_near_that_of_float32(policy):

@@ -17,7 +17,7 @@ from eclectus.policies.load import load_policy
 from eclectus.rollouts.base import Sampling
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import passes, run
-from eclectus.training.optimizer import adamw, add_module, update
+from eclectus.training.optimizer import add_module, build_optimizer, update
 from eclectus.training.update import Update, accumulate, step_size
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import build
@@ -105,7 +105,7 @@ def test_a_decoder_only_policy_learns_too(tmp_path: Path, name):
     policy, rows = CausalPolicy(*build("llama", tmp_path)), segments("en", "es")
     reference, chosen = policy.copy(), algorithm(name, **FAST)
     chosen.build(policy, seed=1)
-    optimizer = adamw(policy.model, 1e-2)
+    optimizer = build_optimizer("adamw", policy.model, 1e-2)
     add_module(optimizer, chosen.module, 1.0)
     sources, means = policy.tokenize_sources(rows), []
     for step in range(25):

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from eclectus.policies.base import Policy
 from eclectus.rewards.base import RewardContext
 from eclectus.rewards.combine import CompositeReward
 from eclectus.segment import Segment
+from eclectus.training import checkpoint as ckpt
 from eclectus.training import run
 from eclectus.training.prompts import WINDOW, PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
@@ -110,7 +112,7 @@ def test_copies_hold_the_weights_of_the_last_step_their_interval_divides():
     two, three = renewed.lend(2), renewed.lend(3)
     seen = [(two(batch), three(batch))]
     for step in range(1, 5):
-        renewed.renew(step, dict(policies[step].model.named_parameters()))
+        renewed.renew(step, partial(ckpt.weights, policies[step].model))
         seen.append((two(batch), three(batch)))
     assert seen == [(said[a], said[b]) for a, b in ((0, 0), (0, 0), (2, 0), (2, 3), (4, 3))]
     again = RenewedPolicies(lambda: policies[0], max_length=8)
@@ -190,7 +192,7 @@ def test_weights_are_copied_not_shared():
     renewed = RenewedPolicies(tiny_policy, max_length=8)
     renewed.lend(1)
     weights = {name: value.detach().clone() for name, value in tiny_policy(2).model.named_parameters()}
-    renewed.renew(1, weights)
+    renewed.renew(1, lambda: weights)
     for value in weights.values():
         value.zero_()
     assert all(torch.any(value != 0) for name, value in renewed.tensors()["renewed-1"].items() if "embed" in name)

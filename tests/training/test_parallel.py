@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from eclectus import config as cfg
 from eclectus import parallel
 from eclectus.errors import RunError
 from eclectus.rollouts.base import Rollouts, interleaved
+from eclectus.training import checkpoint as ckpt
 from eclectus.training import run
+from eclectus.training.averaged import Averaged
+from eclectus.training.optimizer import add_module, build_optimizer, update
 from tests.training.test_run import corpus, lines, settings, weights
 
 __all__ = ["corpus"]
@@ -33,6 +37,7 @@ SHOWN = [
     {"name": "new", "directions": ["es-fr"], "mle": 0.5, "mle_of": "pivot", "reward": {"terms": [{"type": "pivot"}]}},
     LEARNT | {"back_translated": 9, "mle": 0.5},
 ]
+RENEWED = {"name": "new", "directions": ["es-fr"], "reward": {"terms": [{"type": "round_trip", "refresh": 2}]}}
 RUNS = {
     "rloo": {"controls": ["best_of_n", "constant_reward"], "evaluation__agreement": True},
     "ppo": {"reinforce__algorithm": {"type": "ppo"}, "reinforce__updates": 2, "reinforce__minibatches": 2},
@@ -40,6 +45,7 @@ RUNS = {
     "self_critical": {"reinforce__algorithm": {"type": "self_critical"}, "reinforce__kl": {"estimator": "exact"}},
     "q_learning": {"reinforce__algorithm": {"type": "q_learning"}, "reinforce__tasks": [LEARNT]},
     "shown": {"data__max_pairs": {"es": 50}, "reinforce__tasks": SHOWN},
+    "renewed": {"reinforce__tasks": [RENEWED]},
     "engine": {"reinforce__engine": {"type": "bfloat16"}},
 }
 
@@ -58,6 +64,68 @@ def finished(folder, *arguments):
 def written(config, path):
     path.write_text(cfg.dump(config), encoding="utf-8")
     return path
+
+
+MODEL, CRITIC, STEPS = (7, 40, 60, 5), (7, 1), 4
+
+
+def module(sizes):
+    torch.manual_seed(len(sizes))
+    return torch.nn.Sequential(*[torch.nn.Linear(a, b) for a, b in pairwise(sizes)])
+
+
+def learn(model, critic, step):
+    """The same gradients in every process, in the third step none for one tensor."""
+    inputs = torch.arange(21.0).reshape(3, 7) / (step + 10)
+    (model(inputs).square().mean() + critic(inputs).square().mean()).backward()
+    if step == 2:
+        model[1].weight.grad = None
+
+
+LAUNCHERS = {
+    "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node=2"],
+    "accelerate": [
+        *("accelerate.commands.launch", "--multi_gpu", "--num_machines=1", "--num_processes=2"),
+        *("--main_process_port=0", "--mixed_precision=no", "--dynamo_backend=no"),
+    ],
+}
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_moments_and_means_are_shared_out_and_whole_in_a_checkpoint(launcher, tmp_path):
+    if launcher == "accelerate":
+        pytest.importorskip("accelerate")
+    script = ROOT / "tests" / "training" / "keeping.py"
+    outcome = finished(tmp_path, *LAUNCHERS[launcher], script, tmp_path)
+    assert outcome.returncode == 0, outcome.stderr[-3000:]
+    two = torch.load(tmp_path / "found.pt")
+    model, critic = module(MODEL), module(CRITIC)
+    optimizer = build_optimizer("adamw", model, 1e-2)
+    add_module(optimizer, critic, 2.0)
+    means = Averaged(model, "model", "mean", "best")
+    for step in range(STEPS):
+        learn(model, critic, step)
+        update(optimizer, 1e-2, 1.0)
+        means.update(0.5)
+    means.keep()
+    whole = sum(p.numel() for p in model.parameters())
+    assert sum(two["means"]) == whole and max(two["means"]) < 0.8 * whole
+    assert sum(two["kept"]) == 2 * (whole + 8) and max(two["kept"]) < 0.8 * sum(two["kept"])
+    assert two["same"] and same(two["mean"], means.whole_mean())
+    assert all(same(two["tensors"][name], group) for name, group in means.tensors().items())
+    assert same(two["model"], ckpt.optimizer_tensors(model, optimizer))
+    assert same(two["critic"], ckpt.optimizer_tensors(critic, optimizer))
+    weights = [*model.parameters(), *critic.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(two["weights"], weights, strict=True))
+
+
+def same(one, two):
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_work_is_given_to_who_has_least(monkeypatch):
+    monkeypatch.setattr(parallel, "size", lambda: 3)
+    assert parallel.owners([4, 9, 1, 5, 4]) == [2, 0, 1, 1, 2]
 
 
 def test_two_processes_train_to_the_weights_of_one(corpus, tmp_path):
@@ -156,6 +224,14 @@ def test_other_processes_that_cannot_be_reached_are_one_sentence(monkeypatch):
     for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost", "MASTER_PORT": "none"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(RunError, match=r"cannot join the others .*--processes N"):
+        parallel.begin()
+
+
+@pytest.mark.parametrize(("variable", "kind"), [("USE_FSDP", "FSDP"), ("USE_DEEPSPEED", "DeepSpeed")])
+def test_splitting_the_model_is_refused(variable, kind, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv(f"ACCELERATE_{variable}", "true")
+    with pytest.raises(RunError, match=rf"{kind} is not supported, .*--multi_gpu"):
         parallel.begin()
 
 

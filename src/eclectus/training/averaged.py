@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from eclectus import parallel
 from eclectus.training import checkpoint as ckpt
 
 Weights = dict[str, torch.Tensor]
@@ -15,7 +16,8 @@ Weights = dict[str, torch.Tensor]
 class Averaged:
     """The trainable weights of a module beside their mean and the best mean so far (Polyak and Juditsky 1992).
 
-    Each update on a few hundred samples is mostly noise, which the mean leaves out.
+    Each update on a few hundred samples is mostly noise, which the mean leaves out. Of several processes each keeps a
+    part of both means; `in_place`, `restore_best` and `tensors` are collective then.
 
     Args:
         module: trained by the caller; evaluated with its mean.
@@ -25,40 +27,55 @@ class Averaged:
 
     def __init__(self, module: torch.nn.Module, name: str, mean: str, best: str) -> None:
         self.module, self._names = module, (name, mean, best)
-        self.mean = ckpt.weights(module)
-        self.best = ckpt.weights(module)
+        self._trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
+        self._owners = parallel.owners([value.numel() for value in self._trained.values()])
+        self._mean, self._best = self._own(), self._own()
 
     def update(self, decay: float) -> None:
         """Move the mean towards the module: mean <- decay * mean + (1 - decay) * weights."""
-        for name, parameter in self.module.named_parameters():
-            if name in self.mean:
-                self.mean[name].lerp_(parameter.detach(), 1 - decay)
+        for name, mean in self._mean.items():
+            mean.lerp_(self._trained[name].detach(), 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """The module has its mean weights inside."""
-        current = ckpt.weights(self.module)
-        ckpt.load_weights(self.module, self.mean)
-        try:
-            yield
-        finally:
-            ckpt.load_weights(self.module, current)
+        current = self._own()
+        self._put(self._mean)
+        yield
+        # Not after an error, which ends the run: the other processes would not be there for the exchange.
+        self._put(current)
+
+    def whole_mean(self) -> Weights:
+        """A copy of the mean of all weights."""
+        with self.in_place():
+            return ckpt.weights(self.module)
 
     def keep(self) -> None:
         """The mean is the best so far."""
-        self.best = {name: value.clone() for name, value in self.mean.items()}
+        self._best = {name: value.clone() for name, value in self._mean.items()}
 
     def restore_best(self) -> None:
         """Put the best weights into the module."""
-        ckpt.load_weights(self.module, self.best)
+        self._put(self._best)
 
     def tensors(self) -> dict[str, Weights]:
-        """Groups of a checkpoint."""
-        return dict(zip(self._names, (ckpt.weights(self.module), self.mean, self.best), strict=True))
+        """Groups of a checkpoint, whole in the process that writes it."""
+        means = parallel.united(self._mean), parallel.united(self._best)
+        return dict(zip(self._names, (ckpt.weights(self.module), *means), strict=True))
 
     def load(self, tensors: Mapping[str, Weights]) -> None:
         """Take over what `tensors` returned; other groups of the checkpoint are passed over."""
         current, mean, best = (tensors[name] for name in self._names)
         ckpt.load_weights(self.module, current)
-        self.mean = {name: value.to(self.mean[name].device) for name, value in mean.items()}
-        self.best = best
+        self._mean = {name: mean[name].to(value.device) for name, value in self._mean.items()}
+        self._best = {name: best[name].to(value.device) for name, value in self._best.items()}
+
+    def _own(self) -> Weights:
+        """A copy of this process's part of the weights."""
+        parts = zip(self._trained.items(), self._owners, strict=True)
+        return {name: value.detach().clone() for (name, value), owner in parts if owner == parallel.rank()}
+
+    def _put(self, values: Weights) -> None:
+        """Put what all processes keep into the module of each."""
+        ckpt.load_weights(self.module, values)
+        parallel.hand_out(list(self._trained.values()), self._owners)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from eclectus import parallel
 from eclectus.errors import RunError
+from eclectus.training.optimizer import keeper
 
 
 @dataclass
@@ -98,11 +99,14 @@ def load_weights(model: torch.nn.Module, values: dict[str, torch.Tensor]) -> Non
 
 
 def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """The optimizer's tensors for the parameters of `model`, named `<parameter>|<key>`; a plain number as an int64."""
+    """The optimizer's tensors for the parameters of `model`, named `<parameter>|<key>`; a plain number as an int64.
+
+    Of several processes, which share the optimizer out, the first gets the tensors of all. Collective.
+    """
     names: dict[Any, str] = {parameter: name for name, parameter in model.named_parameters()}
     found: dict[str, torch.Tensor] = {}
     places: set[int] = set()
-    for parameter, state in optimizer.state.items():
+    for parameter, state in keeper(optimizer).state.items():
         if parameter not in names:
             continue
         for key, value in state.items():
@@ -110,19 +114,23 @@ def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) 
             # The 8-bit optimizer's code book is one tensor for all parameters, which safetensors does not write.
             found[f"{names[parameter]}|{key}"] = tensor.clone() if tensor.data_ptr() in places else tensor
             places.add(tensor.data_ptr())
-    return found
+    return parallel.united(found)
 
 
 def load_optimizer_tensors(
     model: torch.nn.Module, optimizer: torch.optim.Optimizer, values: dict[str, torch.Tensor]
 ) -> None:
     """Put back what `optimizer_tensors` took."""
-    parameters = dict(model.named_parameters())
+    kept = keeper(optimizer)
+    own = {id(parameter) for group in kept.param_groups for parameter in group["params"]}
+    parameters = {name: value for name, value in model.named_parameters() if id(value) in own}
     for key, value in values.items():
         name, _, field = key.rpartition("|")
+        if name not in parameters:
+            continue
         parameter = parameters[name]
         if value.dtype == torch.int64 and value.ndim == 0:
-            optimizer.state[parameter][field] = int(value)
+            kept.state[parameter][field] = int(value)
             continue
         # The step counter stays where the optimizer wants it, on the CPU.
-        optimizer.state[parameter][field] = value.clone() if field == "step" else value.to(parameter.device).clone()
+        kept.state[parameter][field] = value.clone() if field == "step" else value.to(parameter.device).clone()

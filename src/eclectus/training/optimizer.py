@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
+from eclectus import parallel
 from eclectus.config import Optimizer
 from eclectus.errors import RunError
 
 
-def build(kind: Optimizer, model: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    """The optimizer that a training names, over the trainable parameters of `model`."""
-    return adamw_8bit(model, learning_rate) if kind == "adamw_8bit" else adamw(model, learning_rate)
+def build_optimizer(kind: Optimizer, model: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    """The optimizer that a training names, over the trainable parameters of `model`.
+
+    AdamW has the betas usual for translation (Vaswani et al. 2017, section 5.3) and no weight decay; `adamw_8bit` holds
+    its moments in blocks of 8 bits (Dettmers et al. 2022), in 32 for tensors under 4,096 elements. Of several processes
+    each keeps the moments of a part of the parameters, moves that part and hands it to the others (stage 1 of ZeRO,
+    Rajbhandari et al. 2020, arXiv:1910.02054).
+
+    Raises:
+        RunError: bitsandbytes is not installed.
+    """
+    made = torch.optim.AdamW if kind == "adamw" else _adamw_8bit()
+    settings: dict[str, Any] = {"lr": learning_rate, "betas": (0.9, 0.98), "eps": 1e-8, "weight_decay": 0.0}
+    if parallel.size() == 1:
+        return made(_trained(model), **settings)
+    from torch.distributed.optim import ZeroRedundancyOptimizer
+
+    return ZeroRedundancyOptimizer(_trained(model), optimizer_class=made, **settings)
+
+
+def keeper(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """What holds the moments that this process keeps: the optimizer itself, or the one inside of a shared one."""
+    kept: torch.optim.Optimizer = getattr(optimizer, "optim", optimizer)
+    return kept
 
 
 def check(kind: Optimizer, device: torch.device) -> None:
@@ -24,9 +47,9 @@ def check(kind: Optimizer, device: torch.device) -> None:
     if kind == "adamw":
         return
     # Large enough to be held in 8 bits; without random numbers, which would be missing later.
-    probe = torch.nn.ParameterList([torch.zeros(64, 64, device=device)])
-    probe[0].grad = torch.ones_like(probe[0])
-    optimizer = build(kind, probe, 1e-3)
+    probe = torch.zeros(64, 64, device=device, requires_grad=True)
+    probe.grad = torch.ones_like(probe)
+    optimizer = _adamw_8bit()([probe])
     try:
         optimizer.step()
     except Exception as error:  # its kernels raise what they like where there is none for a device
@@ -34,12 +57,7 @@ def check(kind: Optimizer, device: torch.device) -> None:
         raise RunError(f"optimizer: {kind} does not work on '{device}' ({reason}); set optimizer: adamw") from error
 
 
-def adamw_8bit(model: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    """`adamw` with moments in blocks of 8 bits (Dettmers et al. 2022), in 32 for tensors under 4,096 elements.
-
-    Raises:
-        RunError: bitsandbytes is not installed.
-    """
+def _adamw_8bit() -> Any:
     try:
         import bitsandbytes
     except (ImportError, RuntimeError, OSError) as error:  # its library may fail to load where it is installed
@@ -47,23 +65,16 @@ def adamw_8bit(model: torch.nn.Module, learning_rate: float) -> torch.optim.Opti
             "optimizer: adamw_8bit needs bitsandbytes; install it with `pip install 'eclectus[bitsandbytes]'`, or set"
             " optimizer: adamw"
         ) from error
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    made: torch.optim.Optimizer = bitsandbytes.optim.AdamW8bit(
-        parameters, lr=learning_rate, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.0
-    )
-    return made
+    return bitsandbytes.optim.AdamW8bit
 
 
-def adamw(model: torch.nn.Module, learning_rate: float) -> torch.optim.AdamW:
-    """AdamW with the betas usual for translation (Vaswani et al. 2017, section 5.3) and no weight decay."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    return torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.0)
+def _trained(module: torch.nn.Module) -> list[torch.nn.Parameter]:
+    return [p for p in module.parameters() if p.requires_grad]
 
 
 def add_module(optimizer: torch.optim.Optimizer, module: torch.nn.Module, factor: float) -> None:
     """Let the optimizer train a further module too, with `factor` times the learning rate."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    optimizer.add_param_group({"params": parameters, "factor": factor})
+    optimizer.add_param_group({"params": _trained(module), "factor": factor})
 
 
 def scheduled(peak: float, step: int, steps: int, warmup: int, floor: float) -> float:

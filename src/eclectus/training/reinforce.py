@@ -102,7 +102,7 @@ class Reinforcer:
                 with self.algorithm.acting(self.step):
                     self._advance()
                 if self.renewed is not None:
-                    self.renewed.renew(self.step, self.updater.weights["optimizer"].mean)
+                    self.renewed.renew(self.step, self.updater.weights["optimizer"].whole_mean)
                 gamed = None
                 if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                     gamed = self._evaluate()

@@ -44,11 +44,11 @@ class RenewedPolicies:
 
         return translate
 
-    def renew(self, step: int, weights: Weights) -> None:
+    def renew(self, step: int, weights: Callable[[], Weights]) -> None:
         """Take over the weights in the copies that are due after `step`."""
         for every in self._copies:
             if step % every == 0:
-                self._put(every, weights)
+                self._put(every, weights())
 
     def tensors(self) -> dict[str, dict[str, torch.Tensor]]:
         """Return the weights of the copies that are no longer the start, as groups of a checkpoint."""

@@ -19,7 +19,7 @@ from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.batches import Pair, PairBatches
-from eclectus.training.optimizer import build, scheduled, update
+from eclectus.training.optimizer import build_optimizer, scheduled, update
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
 
@@ -129,7 +129,7 @@ def train_supervised(
         resume: continue from the checkpoint in `folder`, to the same result as an uninterrupted run.
     """
     model, scaler = policy.model, loss_scaler(policy.autocast, policy.device)
-    optimizer = build(config.optimizer, model, config.learning_rate)
+    optimizer = build_optimizer(config.optimizer, model, config.learning_rate)
     batches = PairBatches(
         policy,
         {d: list(s) for d, s in pairs.items()},

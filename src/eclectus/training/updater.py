@@ -18,7 +18,7 @@ from eclectus.policies.precision import loss_scaler
 from eclectus.seeds import derive, rng
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.averaged import Averaged, Weights
-from eclectus.training.optimizer import add_module, build, scheduled, update
+from eclectus.training.optimizer import add_module, build_optimizer, scheduled, update
 from eclectus.training.tasks import Task
 from eclectus.training.update import Update, accumulate
 
@@ -48,7 +48,7 @@ class Updater:
         self.policy, self.reference, self.algorithm, self.config = policy, reference, algorithm, config
         self._seed = seed
         algorithm.build(policy, derive(seed, "algorithm"))
-        self.optimizer = build(config.optimizer, policy.model, config.learning_rate)
+        self.optimizer = build_optimizer(config.optimizer, policy.model, config.learning_rate)
         self.scaler = loss_scaler(policy.autocast, policy.device)
         # By the name of their optimizer's group in a checkpoint.
         self.weights = {"optimizer": Averaged(policy.model, "model", "mean", "best")}

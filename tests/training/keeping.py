@@ -1,0 +1,40 @@
+"""What the processes of `test_parallel` keep of a training's state: `torchrun ... keeping.py FOLDER`."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+from eclectus import parallel
+from eclectus.training import checkpoint as ckpt
+from eclectus.training.averaged import Averaged
+from eclectus.training.optimizer import add_module, build_optimizer, keeper, update
+from tests.training.test_parallel import CRITIC, MODEL, STEPS, learn, module
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    parallel.begin()
+    model, critic = module(MODEL), module(CRITIC)
+    optimizer = build_optimizer("adamw", model, 1e-2)
+    add_module(optimizer, critic, 2.0)
+    means = Averaged(model, "model", "mean", "best")
+    for step in range(STEPS):
+        learn(model, critic, step)
+        update(optimizer, 1e-2, 1.0)
+        means.update(0.5)
+    means.keep()
+    kept = sum(value.numel() for state in keeper(optimizer).state.values() for value in state.values() if value.ndim)
+    before = ckpt.weights(model)
+    mean = means.whole_mean()
+    found = {
+        "kept": parallel.gather(kept),
+        "means": parallel.gather(sum(value.numel() for value in means._mean.values())),
+        "same": all(torch.equal(value, before[name]) for name, value in ckpt.weights(model).items()),
+        "mean": mean,
+        "tensors": means.tensors(),
+        "model": ckpt.optimizer_tensors(model, optimizer),
+        "critic": ckpt.optimizer_tensors(critic, optimizer),
+        "weights": [*before.values(), *ckpt.weights(critic).values()],
+    }
+    if parallel.leads():
+        torch.save(found, Path(sys.argv[1]) / "found.pt")
