@@ -13,7 +13,7 @@ from eclectus import config as cfg
 from eclectus import recipes
 from eclectus.corpora.dataset import prepare
 from eclectus.errors import DataError
-from eclectus.policies.load import new_policy
+from eclectus.policies.load import load_policy, new_policy
 from eclectus.training import run
 
 EXPERIMENTS = ["zero-shot", "low-resource", "low-resource-references", "converged"]
@@ -160,6 +160,22 @@ def test_reward_choice_has_the_default_reward_without_each_of_its_parts():
             assert kept == [{"type": term} for term in name.split("+")]
         else:
             assert kept == [part for part in parts if f"no-{part['type']}" != name]
+
+
+@pytest.mark.parametrize("name", ["base", "scratch"])
+def test_a_new_language_on_the_base_and_from_scratch(name, tmp_path):
+    changes = ["threads=1", "device=cpu", "data.max_pairs={nl: 40}", "data.test=20", "data.corpora.0.phrases=200"]
+    changes += ["supervised.steps=4", "supervised.evaluate_every=2", "reinforce.steps=2", "reinforce.segments=4"]
+    changes += ["reinforce.samples=2", "reinforce.evaluate_every=1", "evaluation.dev_segments=2"]
+    changes += ["evaluation.resamples=100", "controls=[]"]
+    config = cfg.parse(recipes.read("new-language"), [*loaded("new-language").compare.chosen[name], *changes])
+    results = run.start(config, tmp_path / "run")
+    assert set(results.scores) == {"en-nl", "nl-en"}
+    policy, _ = load_policy(str(tmp_path / "run" / "model"))
+    assert ("es" in policy.languages) == (name == "base") and "nl" in policy.languages
+    shipped, _ = load_policy("base")
+    shape = ("d_model", "encoder_layers", "decoder_layers", "encoder_ffn_dim")
+    assert all(getattr(policy.model.config, key) == getattr(shipped.model.config, key) for key in shape)
 
 
 def test_zero_shot_and_low_resource_text_of_multi30k(shared_data):
