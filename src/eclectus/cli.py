@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eclectus import __version__, cli_export, cli_recipe, cli_reward, launch
-from eclectus.errors import ConfigError, EclectusError
+from eclectus.errors import ConfigError, EclectusError, InterruptedRunError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,6 +56,10 @@ def main() -> None:
     sys.path.append(os.getcwd())
     try:
         app(prog_name="eclectus")
+    except InterruptedRunError as error:
+        if not _follows():
+            _complain(str(error))
+        raise SystemExit(error.exit_code) from None
     except EclectusError as error:
         _complain(str(error))
         raise SystemExit(error.exit_code) from None
@@ -74,11 +78,16 @@ def main() -> None:
 
 def _complain(sentence: str) -> None:
     """Say what is wrong; where processes train together, once if it is wrong in all of them."""
-    if launch.launched() and (number := int(os.environ.get("RANK", "0"))):
+    if number := _follows():
         # The first process tells its mistake at once, and its launcher then ends the others.
         time.sleep(_GRACE)
         sentence = f"process {number}: {sentence}"
     print(f"eclectus: {sentence}", file=sys.stderr)
+
+
+def _follows() -> int:
+    """The number of this process among those that train together; 0 for the first, and for one alone."""
+    return int(os.environ.get("RANK", "0")) if launch.launched() else 0
 
 
 def _describe(error: OSError) -> str:

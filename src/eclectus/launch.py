@@ -1,4 +1,4 @@
-"""Several processes on this machine: of one command, for `--processes`; `parallel` is what they do together."""
+"""Several processes on this machine, and how they are stopped; `parallel` is what those of one run do together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from eclectus.errors import InterruptedRunError
 
 _POLL = 0.1
 """Seconds between two looks at the processes."""
@@ -28,10 +32,36 @@ def threads(processes: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, _cores() // processes)))}
 
 
+@contextmanager
+def on_signals(handler: Callable[..., Any], *numbers: signal.Signals) -> Iterator[None]:
+    """Handle signals so inside; where another thread than the main one asks, whoever runs it owns them."""
+    try:
+        before = {number: signal.signal(number, handler) for number in numbers}
+    except ValueError:
+        before = {}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+@contextmanager
+def ended_together(started: Collection[subprocess.Popen[Any]]) -> Iterator[None]:
+    """Pass SIGTERM on to what is started inside: schedulers and containers send it to the first process alone."""
+
+    def end(*_: Any) -> None:
+        for process in list(started):
+            process.terminate()
+
+    with on_signals(end, signal.SIGTERM):
+        yield
+
+
 def run(processes: int, arguments: Sequence[str]) -> int:
     """Run `eclectus <arguments>` in that many processes, each with its share of the cores.
 
-    The first that fails ends the others. An interrupt reaches them all from the terminal; their leader saves.
+    The first that fails ends the others. Where they are stopped (Ctrl-C, SIGTERM), their leader saves.
 
     Returns:
         0, or the exit status of the first that failed.
@@ -42,26 +72,24 @@ def run(processes: int, arguments: Sequence[str]) -> int:
     shared = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
     shared |= threads(processes)
     command = [sys.executable, "-m", "eclectus", *arguments]
-    # No more than not to end here; the children have their own, because a function is not inherited.
-    before = signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        started = [
-            subprocess.Popen(command, env=os.environ | shared | {"RANK": str(number), "LOCAL_RANK": str(number)})
-            for number in range(processes)
-        ]
+    started: list[subprocess.Popen[bytes]] = []
+    # The terminal interrupts the children too, so here no more than not to end; a function is not inherited.
+    with on_signals(lambda *_: None, signal.SIGINT), ended_together(started):
+        for number in range(processes):
+            own = {"RANK": str(number), "LOCAL_RANK": str(number)}
+            started.append(subprocess.Popen(command, env=os.environ | shared | own))
         return _wait(started)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _wait(started: Sequence[subprocess.Popen[bytes]]) -> int:
     while True:
         codes = [process.poll() for process in started]
-        failed = next((code for code in codes if code), None)
-        if failed is None and None not in codes:
-            return 0
+        # Who was stopped does not end the leader, which may be writing still.
+        failed = next((code for code in codes if code not in (None, 0, InterruptedRunError.exit_code)), None)
         if failed is not None:
             break
+        if None not in codes:
+            return InterruptedRunError.exit_code if any(codes) else 0
         time.sleep(_POLL)
     for process in started:
         if process.poll() is None:

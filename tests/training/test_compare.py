@@ -1,6 +1,10 @@
 """`eclectus compare`: every run in its own process, finished ones are kept, another comparison is refused."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 
 import pytest
 import yaml
@@ -68,6 +72,32 @@ def test_compares_variants_over_seeds_and_goes_on_where_it_ended(text, tmp_path)
     assert "held-out dev chrF++" in written and "warm" in written and "2 seeds (1, 2)" in written
     with pytest.raises(RunError, match=r"rloo/seed-1\.yaml' is of another comparison"):
         compare(text.replace("steps: 2\n", "steps: 3\n"), chosen, [1], folder, quiet)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows ends a process without asking")
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_scheduler_that_ends_it_ends_its_runs_which_save(text, jobs, tmp_path):
+    long = text.replace("supervised: {directions: [en-es], steps: 4,", "supervised: {directions: [en-es], steps: 4000,")
+    (tmp_path / "c.yaml").write_text(long.replace("evaluate_every: 4}", "evaluate_every: 4000}"), encoding="utf-8")
+    words = ["compare", "c.yaml", "--seeds", "1,2,3", "--jobs", str(jobs), "--output", "runs"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "eclectus", *words, "--algorithms", "rloo"],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as started:
+        until = time.monotonic() + 120
+        while len(list(tmp_path.glob("runs/rloo/*/metrics.jsonl"))) < jobs and time.monotonic() < until:
+            time.sleep(0.1)
+        started.terminate()
+        _, told = started.communicate(timeout=60)
+    assert started.returncode == 130, told
+    assert "compare: stopped; the same command goes on where 'runs' ends" in told
+    assert len(list(tmp_path.glob("runs/rloo/*/config.yaml"))) == jobs
+    saved = [json.loads(path.read_text())["step"] for path in tmp_path.glob("runs/rloo/*/checkpoints/*/*/state.json")]
+    assert len(saved) == jobs and all(0 < step < 4000 for step in saved)
 
 
 @pytest.mark.parametrize(

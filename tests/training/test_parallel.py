@@ -189,8 +189,9 @@ def test_a_mistake_in_all_is_told_once(tmp_path):
     assert outcome.stderr.count("none.tsv") == 1 and "process 1" not in outcome.stderr
 
 
-@pytest.mark.skipif(os.name != "posix", reason="interrupts of a group of processes are made here as POSIX does")
-def test_an_interrupt_saves_once_and_the_run_goes_on(corpus, tmp_path):
+@pytest.mark.skipif(os.name != "posix", reason="processes are stopped here as POSIX does")
+@pytest.mark.parametrize("how", ["from the terminal", "by a scheduler"])
+def test_when_stopped_it_saves_once_and_the_run_goes_on(how, corpus, tmp_path):
     config = settings(corpus, **PLAIN, supervised__steps=500, supervised__evaluate_every=500, reinforce=None)
     words = ["train", written(config, tmp_path / "c.yaml"), "--output", "run", "--processes", "2"]
     with subprocess.Popen(
@@ -203,7 +204,10 @@ def test_an_interrupt_saves_once_and_the_run_goes_on(corpus, tmp_path):
         until = time.monotonic() + 120
         while not (tmp_path / "run" / "metrics.jsonl").exists() and time.monotonic() < until:
             time.sleep(0.1)
-        os.killpg(started.pid, signal.SIGINT)
+        if how == "from the terminal":
+            os.killpg(started.pid, signal.SIGINT)
+        else:
+            started.terminate()
         _, told = started.communicate(timeout=60)
     assert started.returncode == 130, told
     assert told.count("continue with `eclectus train --resume run`") == 1

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -16,7 +20,7 @@ from eclectus import config as cfg
 from eclectus import launch
 from eclectus.config import RunConfig
 from eclectus.config.compare import VARIANT_NAME
-from eclectus.errors import ConfigError, InterruptedRunError, RunError
+from eclectus.errors import ConfigError, EclectusError, InterruptedRunError, RunError
 from eclectus.evaluation import comparison, efficiency
 from eclectus.evaluation.results import FILE
 from eclectus.languages import expand_directions
@@ -90,7 +94,7 @@ def compare(
     Raises:
         ConfigError: a variant's configuration is wrong; nothing has been run.
         RunError: the folder holds another comparison, or a run failed.
-        InterruptedRunError: the user pressed Ctrl-C; the same command goes on.
+        InterruptedRunError: Ctrl-C or SIGTERM; the same command goes on.
     """
     for what, values in (("variant", [v.name for v in variants]), ("seed", [str(s) for s in seeds])):
         if not values or len(set(values)) < len(values):
@@ -122,12 +126,21 @@ def compare(
             comparison.write(folder, [variant.name for variant in variants], list(seeds))
         return folder / (efficiency.PAGE if pairs else comparison.PAGE)
 
+    ended = threading.Event()
+
     def one(number: int, variant_name: str, seed: int) -> None:
+        if ended.is_set():
+            return
         console.print(f"run {number} of {len(configs)}: {variant_name}, seed {seed}", style="bold")
-        _run(folder / variant_name / f"seed-{seed}", folder, jobs)
+        try:
+            _run(folder / variant_name / f"seed-{seed}", folder, jobs, running)
+        except EclectusError:
+            ended.set()  # here, before this thread takes the next run
+            raise
 
     wanted = [(number, *key) for number, key in enumerate(configs, 1) if not (_run_folder(folder, key) / FILE).exists()]
-    with ThreadPoolExecutor(jobs) as pool:
+    running: list[subprocess.Popen[bytes]] = []
+    with launch.ended_together(running), ThreadPoolExecutor(jobs) as pool:
         started = [pool.submit(one, *row) for row in wanted]
         try:
             for finished in as_completed(started):
@@ -136,7 +149,7 @@ def compare(
         except KeyboardInterrupt as error:
             raise _stopped(folder) from error
         finally:
-            # What has not begun does not begin any more; what has is let come to its end, or has been interrupted too.
+            # What has begun is let come to its end, or has been interrupted too.
             pool.shutdown(cancel_futures=True)
     return show()
 
@@ -188,19 +201,25 @@ def _stopped(folder: Path) -> InterruptedRunError:
     return InterruptedRunError(f"compare: stopped; the same command goes on where '{folder}' ends")
 
 
-def _run(run: Path, folder: Path, jobs: int) -> None:
-    """Start or continue one run. Its own process gives its peak memory and leaves nothing to the next one."""
+def _run(run: Path, folder: Path, jobs: int, running: list[subprocess.Popen[bytes]]) -> None:
+    """Start or continue one run. Its own process gives its peak memory and leaves nothing to the next one.
+
+    Args:
+        running: has its process while it runs.
+    """
     arguments = [str(run.with_suffix(".yaml")), "--output", str(run)]
     if (run / "config.yaml").exists():
         arguments = ["--resume", str(run)]
     command = [sys.executable, "-m", "eclectus", "train", *arguments]
-    if jobs == 1:
-        code = subprocess.run(command, check=False).returncode
-    else:
-        # Several progress bars in one terminal would be none.
-        with run.with_suffix(".log").open("a", encoding="utf-8") as log:
-            code = subprocess.run(command, check=False, stdout=log, env=os.environ | launch.threads(jobs)).returncode
-    if code == InterruptedRunError.exit_code:
+    with ExitStack() as stack:
+        settings: dict[str, Any] = {}
+        if jobs > 1:  # several progress bars in one terminal would be none
+            log = stack.enter_context(run.with_suffix(".log").open("a", encoding="utf-8"))
+            settings = {"stdout": log, "env": os.environ | launch.threads(jobs)}
+        running.append(process := stack.enter_context(subprocess.Popen(command, **settings)))
+        code = process.wait()
+    running.remove(process)
+    if code in (InterruptedRunError.exit_code, -signal.SIGTERM):
         raise _stopped(folder)
     if code:
         raise RunError(f"compare: the run '{run}' ended with exit code {code}, see above; the same command tries again")

@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from eclectus.launch import on_signals
 from eclectus.training.checkpoint import write_atomic
 
 
@@ -74,7 +75,7 @@ class Tracker:
 
     @contextmanager
     def progress(self, label: str, total: int, done: int = 0) -> Iterator[None]:
-        """Show a bar with `note`'s figures and the time left; Ctrl-C asks the loop inside to save and stop."""
+        """Show a bar with `note`'s figures and the time left; Ctrl-C or SIGTERM asks the loop to save and stop."""
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=20),
@@ -87,12 +88,10 @@ class Tracker:
             transient=True,
         )
         self._task = self._progress.add_task(label, total=total, completed=done, note="")
-        previous = _on_interrupt(self._ask_to_stop)
         try:
-            with self._progress:
+            with on_signals(self._ask_to_stop, signal.SIGINT, signal.SIGTERM), self._progress:
                 yield
         finally:
-            _restore_interrupt(previous)
             self._progress = None
 
     def advance(self, step: int, note: str) -> None:
@@ -106,11 +105,12 @@ class Tracker:
             left = f"{task.time_remaining:.0f} s left" if task.time_remaining is not None else ""
             self.console.print(f"{task.description} {step}/{task.total:.0f}  {note}  {left}", highlight=False)
 
-    def _ask_to_stop(self, *_: Any) -> None:
-        if self.stop_requested:
+    def _ask_to_stop(self, number: int, _: Any) -> None:
+        if not self.stop_requested:
+            self.stop_requested = True
+            self.say("[yellow]stopping: this step is finished and saved first (press Ctrl-C again to stop at once)")
+        elif number == signal.SIGINT:  # a launcher may send SIGTERM after the terminal's interrupt
             raise KeyboardInterrupt
-        self.stop_requested = True
-        self.say("[yellow]stopping: this step is finished and saved first (press Ctrl-C again to stop at once)")
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
         with (self.folder / name).open("a", encoding="utf-8") as stream:
@@ -119,15 +119,3 @@ class Tracker:
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
     return {k: round(v, 6) if isinstance(v, float) else v for k, v in values.items()}
-
-
-def _on_interrupt(handler: Any) -> Any:
-    try:
-        return signal.signal(signal.SIGINT, handler)
-    except ValueError:  # not in the main thread: whoever runs us owns the signals
-        return None
-
-
-def _restore_interrupt(previous: Any) -> None:
-    if previous is not None:
-        signal.signal(signal.SIGINT, previous)
