@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +19,7 @@ _POLL = 0.1
 """Seconds between two looks at the processes."""
 
 _PATIENCE = 10.0
-"""Seconds in which a process that was asked to end may do so."""
+"""Seconds in which the others end once one of them was stopped."""
 
 
 def launched() -> bool:
@@ -43,19 +44,36 @@ def on_signals(handler: Callable[..., Any], *numbers: signal.Signals) -> Iterato
         yield
     finally:
         for number, previous in before.items():
-            signal.signal(number, previous)
+            if previous is not None:  # installed by another language than Python
+                signal.signal(number, previous)
 
 
-@contextmanager
-def ended_together(started: Collection[subprocess.Popen[Any]]) -> Iterator[None]:
-    """Pass SIGTERM on to what is started inside: schedulers and containers send it to the first process alone."""
+class Children:
+    """Processes that SIGTERM is passed on to: schedulers and containers send it to the first process alone."""
 
-    def end(*_: Any) -> None:
-        for process in list(started):
+    def __init__(self) -> None:
+        self.ended = False
+        """Whether SIGTERM has come."""
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    @contextmanager
+    def ended_together(self) -> Iterator[None]:
+        """Pass SIGTERM on inside."""
+        with on_signals(self._end, signal.SIGTERM):
+            yield
+
+    def start(self, command: Sequence[str], **settings: Any) -> subprocess.Popen[bytes]:
+        """Start one more."""
+        process = subprocess.Popen(command, **settings)
+        self._started.append(process)
+        if self.ended:  # before the signal could reach it
             process.terminate()
+        return process
 
-    with on_signals(end, signal.SIGTERM):
-        yield
+    def _end(self, *_: Any) -> None:
+        self.ended = True
+        for process in list(self._started):
+            process.terminate()
 
 
 def run(processes: int, arguments: Sequence[str]) -> int:
@@ -72,33 +90,31 @@ def run(processes: int, arguments: Sequence[str]) -> int:
     shared = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes)}
     shared |= threads(processes)
     command = [sys.executable, "-m", "eclectus", *arguments]
-    started: list[subprocess.Popen[bytes]] = []
+    children = Children()
     # The terminal interrupts the children too, so here no more than not to end; a function is not inherited.
-    with on_signals(lambda *_: None, signal.SIGINT), ended_together(started):
-        for number in range(processes):
-            own = {"RANK": str(number), "LOCAL_RANK": str(number)}
-            started.append(subprocess.Popen(command, env=os.environ | shared | own))
-        return _wait(started)
+    with on_signals(lambda *_: None, signal.SIGINT), children.ended_together():
+        own = ({"RANK": str(number), "LOCAL_RANK": str(number)} for number in range(processes))
+        return _wait([children.start(command, env=os.environ | shared | which) for which in own])
 
 
 def _wait(started: Sequence[subprocess.Popen[bytes]]) -> int:
-    while True:
+    stopped = InterruptedRunError.exit_code
+    until, failed = math.inf, 0
+    while not failed:
         codes = [process.poll() for process in started]
-        # Who was stopped does not end the leader, which may be writing still.
-        failed = next((code for code in codes if code not in (None, 0, InterruptedRunError.exit_code)), None)
-        if failed is not None:
-            break
-        if None not in codes:
-            return InterruptedRunError.exit_code if any(codes) else 0
+        if None not in codes and not any(codes):
+            return 0
+        failed = next((code for code in codes if code not in (None, 0, stopped)), 0)
+        if stopped in codes:
+            # All save before the first of them ends; one that waits for the others inside of a library never does.
+            until = min(until, time.monotonic() + _PATIENCE)
+            if None not in codes or time.monotonic() >= until:
+                failed = failed or stopped
         time.sleep(_POLL)
     for process in started:
-        if process.poll() is None:
-            process.terminate()
-    for process in started:
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        # Not by SIGTERM, which asks to save, together with the one that has failed.
+        process.kill()
+        process.wait()
     return failed if failed > 0 else 128 - failed
 
 

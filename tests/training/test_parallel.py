@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from eclectus import config as cfg
-from eclectus import parallel
+from eclectus import launch, parallel
 from eclectus.errors import RunError
 from eclectus.rollouts.base import Rollouts, interleaved
 from eclectus.training import checkpoint as ckpt
@@ -216,6 +216,31 @@ def test_when_stopped_it_saves_once_and_the_run_goes_on(how, corpus, tmp_path):
     resumed = finished(tmp_path, "eclectus", "train", "--resume", "run")  # by one process
     assert resumed.returncode == 0, resumed.stderr[-2000:]
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()
+
+
+def children(*programs):
+    return [subprocess.Popen([sys.executable, "-c", f"import signal, sys, time; {program}"]) for program in programs]
+
+
+def test_one_that_was_stopped_lets_the_others_save(tmp_path):
+    saves = f"time.sleep(1); open({str(tmp_path / 'saved')!r}, 'w'); sys.exit(130)"
+    assert launch._wait(children(saves, "sys.exit(130)")) == 130
+    assert (tmp_path / "saved").exists()
+
+
+@pytest.mark.parametrize("code", [130, 2])
+def test_one_that_hangs_does_not_outlive_the_others(code, monkeypatch):
+    monkeypatch.setattr(launch, "_PATIENCE", 0.5)
+    hangs = "signal.signal(signal.SIGTERM, lambda *_: None); time.sleep(100)"
+    began = time.monotonic()
+    assert launch._wait(children(hangs, f"time.sleep(0.5); sys.exit({code})", "")) == code
+    assert time.monotonic() - began < 30
+
+
+def test_a_child_that_starts_too_late_for_the_signal_is_ended_too():
+    family = launch.Children()
+    family._end()
+    assert family.start([sys.executable, "-c", "import time; time.sleep(100)"]).wait(30) != 0
 
 
 def test_a_process_alone_shares_with_nobody():

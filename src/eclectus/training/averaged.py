@@ -17,7 +17,7 @@ class Averaged:
     """The trainable weights of a module beside their mean and the best mean so far (Polyak and Juditsky 1992).
 
     Each update on a few hundred samples is mostly noise, which the mean leaves out. Of several processes each keeps a
-    part of both means; `in_place`, `restore_best` and `tensors` are collective then.
+    part of both means; `in_place`, `whole_mean`, `restore_best` and `tensors` are collective then.
 
     Args:
         module: trained by the caller; evaluated with its mean.
@@ -41,8 +41,12 @@ class Averaged:
         """The module has its mean weights inside."""
         current = self._own()
         self._put(self._mean)
-        yield
-        # Not after an error, which ends the run: the other processes would not be there for the exchange.
+        try:
+            yield
+        except BaseException:
+            if parallel.size() == 1:  # others would not be there for the exchange, and the error ends them all
+                self._put(current)
+            raise
         self._put(current)
 
     def whole_mean(self) -> Weights:

@@ -42,8 +42,13 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> None:
     Raises:
         RunError: the disk is full or not writable; the checkpoint before stays.
     """
-    if not parallel.leads():
-        return  # the leader's is enough, and they are large
+    if parallel.leads():  # one is enough, and they are large
+        _write(folder, step, checkpoint)
+    # The others wait: where a run was stopped their end is what makes a launcher end the leader too.
+    parallel.leaders(None)
+
+
+def _write(folder: Path, step: int, checkpoint: Checkpoint) -> None:
     final = folder / f"step-{step:07d}"
     temporary = folder / f".step-{step:07d}.tmp"
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Sequence
@@ -126,21 +125,23 @@ def compare(
             comparison.write(folder, [variant.name for variant in variants], list(seeds))
         return folder / (efficiency.PAGE if pairs else comparison.PAGE)
 
-    ended = threading.Event()
+    failed = threading.Event()
+    children = launch.Children()
 
     def one(number: int, variant_name: str, seed: int) -> None:
-        if ended.is_set():
+        if children.ended:
+            raise _stopped(folder)
+        if failed.is_set():
             return
         console.print(f"run {number} of {len(configs)}: {variant_name}, seed {seed}", style="bold")
         try:
-            _run(folder / variant_name / f"seed-{seed}", folder, jobs, running)
+            _run(folder / variant_name / f"seed-{seed}", folder, jobs, children)
         except EclectusError:
-            ended.set()  # here, before this thread takes the next run
+            failed.set()  # here, before this thread takes the next run
             raise
 
     wanted = [(number, *key) for number, key in enumerate(configs, 1) if not (_run_folder(folder, key) / FILE).exists()]
-    running: list[subprocess.Popen[bytes]] = []
-    with launch.ended_together(running), ThreadPoolExecutor(jobs) as pool:
+    with children.ended_together(), ThreadPoolExecutor(jobs) as pool:
         started = [pool.submit(one, *row) for row in wanted]
         try:
             for finished in as_completed(started):
@@ -201,12 +202,8 @@ def _stopped(folder: Path) -> InterruptedRunError:
     return InterruptedRunError(f"compare: stopped; the same command goes on where '{folder}' ends")
 
 
-def _run(run: Path, folder: Path, jobs: int, running: list[subprocess.Popen[bytes]]) -> None:
-    """Start or continue one run. Its own process gives its peak memory and leaves nothing to the next one.
-
-    Args:
-        running: has its process while it runs.
-    """
+def _run(run: Path, folder: Path, jobs: int, children: launch.Children) -> None:
+    """Start or continue one run. Its own process gives its peak memory and leaves nothing to the next one."""
     arguments = [str(run.with_suffix(".yaml")), "--output", str(run)]
     if (run / "config.yaml").exists():
         arguments = ["--resume", str(run)]
@@ -216,9 +213,7 @@ def _run(run: Path, folder: Path, jobs: int, running: list[subprocess.Popen[byte
         if jobs > 1:  # several progress bars in one terminal would be none
             log = stack.enter_context(run.with_suffix(".log").open("a", encoding="utf-8"))
             settings = {"stdout": log, "env": os.environ | launch.threads(jobs)}
-        running.append(process := stack.enter_context(subprocess.Popen(command, **settings)))
-        code = process.wait()
-    running.remove(process)
+        code = children.start(command, **settings).wait()
     if code in (InterruptedRunError.exit_code, -signal.SIGTERM):
         raise _stopped(folder)
     if code:

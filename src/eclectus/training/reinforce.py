@@ -107,7 +107,7 @@ class Reinforcer:
                 if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
                     gamed = self._evaluate()
                 self.seconds += parallel.now() - started
-                stopped = parallel.leaders(self.tracker.stop_requested)
+                stopped = any(parallel.gather(self.tracker.stop_requested))
                 last = self.step == self.config.steps or gamed is not None
                 if self.step % self.config.checkpoint_every == 0 or last or stopped:
                     self._save()

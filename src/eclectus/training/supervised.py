@@ -223,7 +223,7 @@ def train_supervised(
                 tracker.log("dev", stage, step, {**values, **spending})
                 window = parallel.now()
             spent += parallel.now() - started
-            stopped = parallel.leaders(tracker.stop_requested)
+            stopped = any(parallel.gather(tracker.stop_requested))
             if evaluated or stopped:
                 save()
             if stopped:
