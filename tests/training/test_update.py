@@ -247,8 +247,8 @@ def test_the_mismatch_is_the_mean_distance_of_drawn_tokens(policy):
 
 @pytest.mark.parametrize("estimator", ["exact", "k3"])
 def test_terms_without_a_reward_by_hand(policy, estimator):
-    """KL and entropy of the tokens that were drawn over all 24 sequences, likelihood over the tokens of all references,
-    two of which are shown; some tokens were given and count for neither."""
+    """KL and entropy of the tokens that were drawn over all 24 sequences, likelihood over the tokens of the references;
+    some tokens were given and count for neither."""
     reference = tiny_policy(seed=2).copy()
     work = make_work(policy, forced=True, kl=KlConfig(estimator=estimator), entropy_weight=0.3, temperature=0.8)
     work = replace(work, advantages=torch.zeros(8, 3), kl_weights=[0.5, 0.0, 2.0, *[0.0] * 5])
@@ -273,11 +273,11 @@ def test_terms_without_a_reward_by_hand(policy, estimator):
         kl = apart.exp() - apart - 1
     weights = torch.tensor(work.kl_weights)[:, None, None]
     loss = (weights * kl * actions).sum() / 24 - 0.3 * (scores.entropy * actions).sum() / 24
-    shown = policy.tokenize_targets([text for text in work.demonstrations if text is not None])
-    for row, weight in ((0, 0.5), (4, 3.0)):
-        ids = torch.tensor(shown[row // 2])[None, None]
+    targets = policy.tokenize_targets([work.demonstrations[0], work.demonstrations[4]])
+    for row, weight, target in zip((0, 4), (0.5, 3.0), targets, strict=True):
+        ids = torch.tensor(target)[None, None]
         likelihood = policy.token_logprobs([work.sources[row]], ids, torch.ones_like(ids, dtype=torch.bool)).sum()
-        loss = loss - weight * likelihood / sum(map(len, shown))
+        loss = loss - weight * likelihood / sum(map(len, targets))
     loss.backward()
     assert torch.allclose(found, gradient(policy), atol=1e-6)
     measured = (kl * actions)[[0, 2]].sum() / actions[[0, 2]].sum()

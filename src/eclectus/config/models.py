@@ -118,11 +118,6 @@ class TaskConfig(Model):
         description="which translation: the references, or what a part of the reward compares with, named by its type:"
         " `pivot`",
     )
-    mle_when: Literal["always", "refused"] = Field(
-        "always",
-        description="for every source, or only where all its samples are worth 0, as gates leave them, so that the"
-        " reward says nothing about what would be better",
-    )
     select_by: Literal["reference", "reward"] = Field(
         "reference",
         description="what chooses the checkpoint: dev chrF++ against references, or the dev reward",

@@ -27,7 +27,7 @@ from eclectus.training.observe import StepRewards, peak_memory, sampled_examples
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
-from eclectus.training.rewarding import as_rollouts, demonstrations, mle_weights, reward_step
+from eclectus.training.rewarding import as_rollouts, demonstrations, reward_step
 from eclectus.training.sampling import Sampled, Sampler
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task
@@ -145,16 +145,15 @@ class Reinforcer:
         if drawn.weights is not None:
             advantages = weighted(advantages, drawn.weights)
         shown = demonstrations(self.tasks, owners, segments, self.step)
-        likelihood = mle_weights(self.tasks, owners, rewards.values)
         work = Update(
             sources=sources,
             rollouts=rollouts,
             rewards=rewards.scaled.to(device),
             advantages=advantages,
             kl_weights=[self.updater.kl[self.tasks[i].name].weight for i in owners],
-            mle_weights=likelihood,
+            mle_weights=[self.tasks[i].config.mle for i in owners],
             demonstrations=shown,
-            hold=learns and any(text is not None and weight for text, weight in zip(shown, likelihood, strict=True)),
+            hold=learns and any(text is not None for text in shown),
             size=step_size(rewards.scaled, rollouts),
             sampling=sampling,
             kl=self.config.kl,

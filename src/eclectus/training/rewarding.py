@@ -74,20 +74,6 @@ def demonstrations(
     return found
 
 
-def mle_weights(tasks: Sequence[Task], owners: Sequence[int], values: torch.Tensor) -> list[float]:
-    """For each source the weight of its demonstration, which may be wanted only where all samples are worth 0.
-
-    Args:
-        values: [sources, samples], the rewards; nan where a reward abstained.
-    """
-    refused = (values == 0).all(dim=1).tolist()
-    configs = [tasks[owner].config for owner in owners]
-    return [
-        config.mle if nothing or config.mle_when == "always" else 0.0
-        for config, nothing in zip(configs, refused, strict=True)
-    ]
-
-
 def as_rollouts(texts: Sequence[str]) -> Rollouts:
     """One text for each source as if it had been drawn, to be rewarded; without tokens."""
     nothing = torch.zeros(len(texts), 1, 0)

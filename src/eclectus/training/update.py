@@ -286,22 +286,17 @@ def _kl_term(
 
 
 def _likelihood(policy: Policy, work: Update, scaler: torch.amp.GradScaler) -> float | None:
-    """Backward pass of the demonstrations' mean negative log-likelihood, each token weighted by its source's `mle`.
-
-    The mean is over all demonstrations, so that one that is shown by itself weighs no more than beside others.
-    """
-    texts = {row: text for row, text in enumerate(work.demonstrations) if text is not None}
-    rows = [row for row in texts if work.mle_weights[row] > 0]
+    """Backward pass of the demonstrations' mean negative log-likelihood, each token weighted by its task's `mle`."""
+    rows = [row for row, text in enumerate(work.demonstrations) if text is not None and work.mle_weights[row] > 0]
     if not rows:
         return None
-    tokenized = dict(zip(texts, policy.tokenize_targets(list(texts.values())), strict=True))
-    targets = [tokenized[row] for row in rows]
-    count, own, total = sum(map(len, tokenized.values())), parallel.share(range(len(rows))), 0.0
+    targets = policy.tokenize_targets([work.demonstrations[row] or "" for row in rows])
+    count, own, total = sum(map(len, targets)), parallel.share(range(len(rows))), 0.0
     if own:
         tokens, mask = pad_rows([targets[i] for i in own], policy.pad_id, policy.device)
         logprobs = policy.token_logprobs([work.sources[rows[i]] for i in own], tokens, mask)
         weights = torch.tensor([work.mle_weights[rows[i]] for i in own], device=policy.device)
         loss = -(logprobs.sum(dim=(1, 2)) * weights).sum() / count
         scaler.scale(loss).backward()
-        total = float(-logprobs.detach().sum() / sum(map(len, targets)))
+        total = float(-logprobs.detach().sum() / count)
     return sum(parallel.gather(total))
