@@ -44,7 +44,7 @@ def on_signals(handler: Callable[..., Any], *numbers: signal.Signals) -> Iterato
         yield
     finally:
         for number, previous in before.items():
-            if previous is not None:  # installed by another language than Python
+            if previous is not None:  # None: not installed from Python, so Python cannot put it back
                 signal.signal(number, previous)
 
 

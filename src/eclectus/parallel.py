@@ -3,8 +3,8 @@
 Every process runs the same program with the same seeds and holds the whole state: prompts, rewards, advantages,
 decisions. What takes the time is shared out: translating, drawing samples, and the passes of an update. The parts are
 exchanged and gradients added, and so all processes make the step that one alone would have made. What is kept for each
-weight, such as the optimizer's moments, is shared out too. The first
-process leads: it writes the run's folder, and the others write to temporary ones.
+weight, such as the optimizer's moments, is shared out too. The first process leads: it writes the run's folder, and the
+others write to temporary ones.
 
 With a process alone, every function here does nothing and costs nothing. They are collective: all processes must call
 them in the same order.
