@@ -92,26 +92,28 @@ def reinforcer(
     tokens: int = 32,
     learning_rate: float = STILL,
     engine: dict[str, Any] | None = None,
+    reward: dict[str, Any] | None = None,
+    overlap: int = 1,
 ) -> Reinforcer:
-    """The training loop as a run has it, with chrF++ against the references as its reward; None: its own sampler."""
+    """The training loop as a run has it; None: its own sampler, chrF++ against the references as its reward."""
     folder = Path(tempfile.mkdtemp(prefix="eclectus-bench-"))
     task = TaskConfig.model_validate(
         {
             "name": "bench", "directions": ["en-es"], "references": True, "kl": 0.0,
-            "reward": {"terms": [{"type": "chrf", "words": 2}], "normalise": "none", "unfinished": None},
+            "reward": {"terms": [reward or {"type": "chrf", "words": 2}], "normalise": "none", "unfinished": None},
         }
     )  # fmt: skip
     settings = ReinforceConfig.model_validate(
         {
             "tasks": [task], "steps": 10**6, "segments": len(rows), "samples": samples, "max_length": tokens,
             "learning_rate": learning_rate, "warmup": 0, "decay": False, "samples_every": 10**6,
-            "engine": engine or {"type": "native"},
+            "engine": engine or {"type": "native"}, "overlap": overlap,
         }
     )  # fmt: skip
-    reward = CompositeReward(task.reward, RewardContext(["en", "es"]))
+    judge = CompositeReward(task.reward, RewardContext(["en", "es"]))
     return Reinforcer(
         policy, policy.copy(), {"rloo": Rloo, "grpo": Grpo}[algorithm](), settings,
-        [Task(task, {"en-es": rows}, reward)], DevSet({"en-es": rows[:1]}, ["en", "es"]), languages=["en", "es"],
+        [Task(task, {"en-es": rows}, judge)], DevSet({"en-es": rows[:1]}, ["en", "es"]), languages=["en", "es"],
         seed=1, folder=folder / "checkpoints", tracker=Tracker(folder),
     )  # fmt: skip
 

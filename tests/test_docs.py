@@ -121,6 +121,7 @@ def test_what_each_reward_needs_is_said_right():
         "translate": "starting policy",
         "target_texts": "training text",
         "siblings": "joint: true",
+        "batch": "all of a step",
     }
     rows = (DOCS / "rewards.md").read_text(encoding="utf-8").splitlines()
     for name in registry.names("rewards"):

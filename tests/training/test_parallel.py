@@ -15,7 +15,7 @@ import torch
 from eclectus import config as cfg
 from eclectus import launch, parallel
 from eclectus.errors import RunError
-from eclectus.rollouts.base import Rollouts, interleaved
+from eclectus.rollouts.base import Rollouts, assembled
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import run
 from eclectus.training.averaged import Averaged
@@ -279,12 +279,10 @@ def test_parts_are_put_back_in_the_order_of_the_sources():
         texts = [[f"text {row}"] for row in rows]
         return Rollouts(values.clone(), values / 10, values >= 0, values[:, :, 0] > 2, texts, forced=values > 3)
 
-    found = interleaved([part([0, 3], 2), part([1, 4], 3), part([2], 1)], pad=9)
+    found = assembled([part([0, 3], 2), part([1, 4], 3), part([2], 1)], [[0, 3], [1, 4], [2]], pad=9)
     assert found.tokens[:, 0].tolist() == [[0, 0, 9], [1, 1, 1], [2, 9, 9], [3, 3, 9], [4, 4, 4]]
     assert found.texts == [[f"text {row}"] for row in range(5)]
     assert found.mask[2, 0].tolist() == [True, False, False]
     assert found.finished.flatten().tolist() == [False, False, False, True, True]
     assert found.logprobs[3, 0].tolist() == pytest.approx([0.3, 0.3, 0.0])
     assert found.floor is None and found.forced[4].all() and not found.forced[:4].any()
-    again = interleaved([part([0], 1), None], pad=9)
-    assert again.texts == [["text 0"]]

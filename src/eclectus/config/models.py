@@ -192,6 +192,12 @@ class ReinforceConfig(Model):
     correction: CorrectionConfig = Field(
         CorrectionConfig(), description="for samples that another engine than native drew"
     )
+    overlap: int = Field(
+        1,
+        ge=1,
+        description="parts in which a step's samples are drawn, each judged while the next is drawn: for rewards that"
+        " wait for a program or a server, or another device; one process, engine native",
+    )
     kl: KlConfig = KlConfig()
     entropy: EntropyConfig = EntropyConfig()
     max_length: int = Field(64, ge=2, description="tokens of a sampled translation, end-of-sequence included")

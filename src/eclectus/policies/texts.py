@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Sequence
 from typing import Any
 
 from eclectus.errors import ModelError
+
+_SIDES = threading.Lock()
+"""Held while a tokenizer with two sides is set to one of them: rewards may encode in a thread of their own."""
 
 
 class Texts:
@@ -24,7 +28,8 @@ class Texts:
             return [e.ids for e in self._backend.encode_batch(list(texts), add_special_tokens=False)]
         # OPUS-MT has a SentencePiece model for each side. Too long a text is cut later, without a warning.
         side = "text_target" if target and hasattr(self._tokenizer, "spm_target") else "text"
-        return self._tokenizer(**{side: list(texts)}, add_special_tokens=False, verbose=False).input_ids
+        with _SIDES:
+            return self._tokenizer(**{side: list(texts)}, add_special_tokens=False, verbose=False).input_ids
 
     def decode(self, tokens: Sequence[Sequence[int]]) -> list[str]:
         """The text of rows of ids as it is, without special tokens."""

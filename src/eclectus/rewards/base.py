@@ -50,7 +50,7 @@ class Reward(ABC):
 
     requires: frozenset[str] = frozenset()
     """What must be there: "reference" (in the segment), "translate", "target_texts" (in the context), "siblings" (the
-    same source in the task's other target languages, in the same step)."""
+    same source in the task's other target languages, in the same step), "batch" (all sources of a step in one call)."""
 
     step: int | None = None
     """The training step whose hypotheses are judged, from 1; None outside training (dev set, controls). The loop sets

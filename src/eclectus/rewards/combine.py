@@ -133,15 +133,17 @@ class CompositeReward:
         reward.step = step
         return reward.demonstrations(segments)
 
-    def check(self, has_reference: bool, has_siblings: bool = False) -> None:
+    def check(self, has_reference: bool, has_siblings: bool = False, in_parts: bool = False) -> None:
         """Refuse at the door a reward that could never judge.
 
         Args:
             has_reference: whether the segments will carry references.
             has_siblings: whether each source will come in all target languages at once.
+            in_parts: whether the sources of a step will come in several calls.
 
         Raises:
-            ConfigError: a part needs references, a policy or training text, and the run gives none.
+            ConfigError: a part needs references, a policy, training text or the whole step, and the run does not give
+                it.
         """
         for name, reward in self._rewards.items():
             place = f"config: '{self._places[name]}': reward '{reward.name}'"
@@ -156,6 +158,8 @@ class CompositeReward:
                 raise ConfigError(
                     f"{place} compares the translations of a source into several languages; set joint: true in the task"
                 )
+            if "batch" in reward.requires and in_parts:
+                raise ConfigError(f"{place} compares with the other sources of a step; set reinforce.overlap: 1")
             dense = self.dense.get(name)
             if dense == "tokens" and type(reward).character_scores is Reward.character_scores:
                 raise ConfigError(f"{place} does not judge parts of a text; set dense: increments, or leave it out")

@@ -68,6 +68,7 @@ class Embeddings(Reward):
         cache: int = Field(20_000, ge=0, description="embeddings remembered over steps")
 
     extra = "embeddings"
+    requires = frozenset({"batch"})
     options: Options
 
     def __init__(self, options: Options | None = None, context: RewardContext | None = None) -> None:

@@ -29,7 +29,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Among:
-    """Where sources stand in a larger batch that several processes draw the samples of.
+    """Where sources stand in a larger batch whose samples are drawn in parts.
 
     Args:
         places: of the sources, in their order.
@@ -91,30 +91,31 @@ class Rollouts:
         )
 
 
-def interleaved(parts: Sequence[Rollouts | None], pad: int) -> Rollouts:
-    """The rollouts of a batch whose sources were dealt out in turn: source i is the next one of part i modulo n.
+def assembled(parts: Sequence[Rollouts], places: Sequence[Sequence[int]], pad: int) -> Rollouts:
+    """The rollouts of a batch that was drawn in parts.
 
     Args:
-        parts: None for one that got no source.
+        places: for each part, where its sources stand in the batch.
         pad: token after the end of a translation.
     """
-    there = [part for part in parts if part is not None]
-    width = max(part.tokens.shape[2] for part in there)
+    width = max(part.tokens.shape[2] for part in parts)
+    count = sum(map(len, places))
 
     def whole(name: str, filling: float) -> torch.Tensor | None:
-        values = [getattr(part, name) for part in there]
+        values = [getattr(part, name) for part in parts]
         if values[0] is None:
             return None
         if values[0].dim() == 3:
             values = [torch.nn.functional.pad(v, (0, width - v.shape[2]), value=filling) for v in values]
-        result = values[0].new_empty(sum(map(len, values)), *values[0].shape[1:])
-        for number, value in enumerate(values):
-            result[number :: len(parts)] = value
+        result = values[0].new_empty(count, *values[0].shape[1:])
+        for rows, value in zip(places, values, strict=True):
+            result[list(rows)] = value
         return result
 
-    texts: list[list[str]] = [[] for part in there for _ in part.texts]
-    for number, part in enumerate(there):
-        texts[number :: len(parts)] = part.texts
+    texts: list[list[str]] = [[] for _ in range(count)]
+    for rows, part in zip(places, parts, strict=True):
+        for row, group in zip(rows, part.texts, strict=True):
+            texts[row] = group
     tokens, logprobs = whole("tokens", pad), whole("logprobs", 0)
     mask, finished = whole("mask", False), whole("finished", False)
     assert tokens is not None and logprobs is not None and mask is not None and finished is not None

@@ -16,7 +16,7 @@ from eclectus.algorithms.importance import weighted
 from eclectus.config import ReinforceConfig
 from eclectus.policies.base import Policy
 from eclectus.policies.source import Source
-from eclectus.rollouts.base import Rollouts, Sampling
+from eclectus.rollouts.base import Among, Rollouts, Sampling, assembled
 from eclectus.schedule import value_at
 from eclectus.seeds import derive
 from eclectus.segment import Segment
@@ -27,7 +27,7 @@ from eclectus.training.observe import StepRewards, peak_memory, sampled_examples
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
-from eclectus.training.rewarding import as_rollouts, demonstrations, reward_step
+from eclectus.training.rewarding import Judge, as_rollouts, demonstrations, in_parts
 from eclectus.training.sampling import Sampled, Sampler
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task
@@ -130,14 +130,18 @@ class Reinforcer:
         owners = [task for task, _ in batch]
         segments = [segment for _, segment in batch]
         sampling = self._sampling()
-        drawn = self._sample(segments, sampling)
-        rollouts = drawn.rollouts
-        greedy = self.sampler.greedy(segments) if self.algorithm.needs_greedy else None
-        sampled = time.monotonic()
-        judged_too = greedy
-        if self.algorithm.judges_references:
-            judged_too = as_rollouts([segment.reference or "" for segment in segments])
-        rewards, others = reward_step(self.policy, self.tasks, owners, segments, rollouts, judged_too, self.step)
+        # Rewards that translate ask all processes, which would then talk of two things at once.
+        parts = in_parts(self.tasks, owners, segments, self.config.overlap if parallel.size() == 1 else 1)
+        with Judge(self.tasks, owners, segments, self.step, aside=len(parts) > 1) as judge:
+            drawn = self._sample(segments, sampling, parts, judge)
+            rollouts = drawn.rollouts
+            also = self.sampler.greedy(segments) if self.algorithm.needs_greedy else None
+            if self.algorithm.judges_references:
+                also = as_rollouts([segment.reference or "" for segment in segments])
+            if also is not None:
+                judge.take(range(len(segments)), also)
+            sampled = time.monotonic()
+            rewards, others = judge.rewards(self.policy, rollouts)
         rewarded = time.monotonic()
         sources, device = self.policy.tokenize_sources(segments), self.policy.device
         signals = self._signals(segments, sources, rollouts, rewards, others, sampling)
@@ -193,7 +197,7 @@ class Reinforcer:
         memory = peak_memory(self.policy.device)
         if memory is not None:
             values["memory"] = memory
-        if greedy is not None and others is not None:
+        if self.algorithm.needs_greedy and others is not None:
             values["greedy_unjudged"] = float((~judged(others)).float().mean())
         self.tracker.log("step", self.stage, self.step, values)
         self._watch(counts)
@@ -254,14 +258,25 @@ class Reinforcer:
         temperature = value_at(self.config.temperature, self.step)
         return Sampling(temperature, self.config.max_length, explore.epsilon, explore.top_k)
 
-    def _sample(self, segments: Sequence[Segment], sampling: Sampling) -> Sampled:
-        generator = torch.Generator().manual_seed(derive(self.seed, self.stage, "sample", self.step))
+    def _sample(
+        self, segments: Sequence[Segment], sampling: Sampling, parts: Sequence[Sequence[int]], judge: Judge
+    ) -> Sampled:
+        """Draw the samples of each part, the same as of all at once, and have them judged."""
         prefixes = None
         if self.algorithm.needs_references:
             references = self.policy.tokenize_targets([segment.reference or "" for segment in segments])
             forced = self.algorithm.forced(self.step, [len(tokens) for tokens in references])
             prefixes = [tokens[:count] for tokens, count in zip(references, forced, strict=True)]
-        return self.sampler(segments, sampling, generator, prefixes)
+        drawn = []
+        for rows in parts:
+            generator = torch.Generator().manual_seed(derive(self.seed, self.stage, "sample", self.step))
+            begun = None if prefixes is None else [prefixes[row] for row in rows]
+            chosen = [segments[row] for row in rows]
+            drawn.append(self.sampler(chosen, sampling, generator, begun, Among(rows, len(segments))))
+            judge.take(rows, drawn[-1].rollouts)
+        if len(drawn) == 1:
+            return drawn[0]
+        return Sampled(assembled([part.rollouts for part in drawn], parts, self.policy.pad_id))
 
     def _evaluate(self) -> str | None:
         """Score the dev set with the mean weights, keep them if they are the best, and ask the stop rule."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 
 import torch
 
 from eclectus.policies.base import Policy
+from eclectus.rewards.base import Score
+from eclectus.rewards.combine import CompositeScores
 from eclectus.rollouts.base import Rollouts
 from eclectus.segment import Segment
 from eclectus.training.dense import at_the_end, token_rewards
@@ -15,51 +19,108 @@ from eclectus.training.observe import StepRewards
 from eclectus.training.tasks import Task
 
 
-def reward_step(
-    policy: Policy,
-    tasks: Sequence[Task],
-    owners: Sequence[int],
-    segments: Sequence[Segment],
-    rollouts: Rollouts,
-    other: Rollouts | None,
-    step: int,
-) -> tuple[StepRewards, torch.Tensor | None]:
-    """Rewards of the samples, and [B] scaled ones of other translations, one for each source, where there are any.
+class Judge:
+    """Asks the tasks' rewards about the samples of one step, which come all at once or in parts.
+
+    Use it in a `with` statement. Parts that are judged `aside` are judged in a thread, one after the other, while the
+    caller draws the next: a reward is never asked by two threads at once.
 
     Args:
-        policy: detokenises prefixes.
         owners: index of the task of each of the B segments.
         step: counted from 1.
     """
-    texts, ended, samples = rollouts.texts, rollouts.finished, rollouts.finished.shape[1]
-    if other is not None:
-        # Judged as one more of each group, so that both stand on one scale.
-        texts = [[*group, *own] for group, own in zip(texts, other.texts, strict=True)]
-        ended = torch.cat([ended, other.finished], dim=1)
-    values = torch.full(ended.shape, math.nan)
-    scaled = values.clone()
-    parts: list[dict[str, list[float | None]]] = [{} for _ in segments]
-    dense: dict[int, torch.Tensor] = {}
-    for index, task in enumerate(tasks):
-        rows = [row for row, owner in enumerate(owners) if owner == index]
-        if not rows:
-            continue
-        prompts = [segments[row] for row in rows]
-        finished = ended[rows].tolist()
-        scores = task.reward.score_groups(prompts, [texts[row] for row in rows], step=step, finished=finished)
-        found = task.scaling(prompts, scores, step=step, finished=finished)
-        values[rows], scaled[rows] = _tensor(scores.total), _tensor(found.totals)
-        for place, row in enumerate(rows):
-            parts[row] = {name: part[place][:samples] for name, part in scores.parts.items()}
-        if task.reward.dense:
-            dense |= zip(rows, token_rewards(policy, task, prompts, rows, rollouts, found, step), strict=True)
-    tokens = None
-    if dense:
-        tokens = at_the_end(scaled[:, :samples], rollouts.mask)
-        for row, earned in dense.items():
-            tokens[row] = earned
-    rewards = StepRewards(values[:, :samples], scaled[:, :samples], parts, tokens)
-    return rewards, None if other is None else scaled[:, samples]
+
+    def __init__(
+        self, tasks: Sequence[Task], owners: Sequence[int], segments: Sequence[Segment], step: int, *, aside: bool
+    ) -> None:
+        self._tasks, self._owners, self._segments, self._step = tasks, owners, segments, step
+        self._thread = ThreadPoolExecutor(1) if aside else None
+        self._waiting: list[Future[None]] = []
+        self._totals: list[list[Score]] = [[] for _ in segments]
+        self._parts: list[dict[str, list[Score]]] = [{} for _ in segments]
+        self._finished: list[list[bool]] = [[] for _ in segments]
+
+    def __enter__(self) -> Judge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+
+    def take(self, rows: Sequence[int], rollouts: Rollouts) -> None:
+        """Judge further samples of some of the segments."""
+        finished = rollouts.finished.tolist()
+        if self._thread is None:
+            self._judge(rows, rollouts.texts, finished)
+        else:
+            self._waiting.append(self._thread.submit(self._judge, rows, rollouts.texts, finished))
+
+    def _judge(self, rows: Sequence[int], texts: Sequence[Sequence[str]], finished: Sequence[Sequence[bool]]) -> None:
+        for index, task in enumerate(self._tasks):
+            places = [place for place, row in enumerate(rows) if self._owners[row] == index]
+            if not places:
+                continue
+            own, ended = [rows[place] for place in places], [finished[place] for place in places]
+            scores = task.reward.score_groups(
+                [self._segments[row] for row in own],
+                [texts[place] for place in places],
+                step=self._step,
+                finished=ended,
+            )
+            for place, row in enumerate(own):
+                self._totals[row] += scores.total[place]
+                self._finished[row] += ended[place]
+                for name, part in scores.parts.items():
+                    self._parts[row].setdefault(name, []).extend(part[place])
+
+    def rewards(self, policy: Policy, rollouts: Rollouts) -> tuple[StepRewards, torch.Tensor | None]:
+        """Rewards of the samples, and [B] scaled ones of what else was judged, one for each source, if anything was.
+
+        Args:
+            policy: detokenises prefixes.
+            rollouts: all samples of the step, the first that were judged.
+        """
+        for part in self._waiting:
+            part.result()
+        samples = rollouts.finished.shape[1]
+        values = _tensor(self._totals)
+        scaled = values.clone()
+        dense: dict[int, torch.Tensor] = {}
+        for index, task in enumerate(self._tasks):
+            rows = [row for row, owner in enumerate(self._owners) if owner == index]
+            if not rows:
+                continue
+            prompts = [self._segments[row] for row in rows]
+            parts = {name: [self._parts[row][name] for row in rows] for name in self._parts[rows[0]]}
+            scores = CompositeScores([self._totals[row] for row in rows], parts)
+            # What was judged beside the samples is one more of each group, so that both stand on one scale.
+            finished = [self._finished[row] for row in rows]
+            found = task.scaling(prompts, scores, step=self._step, finished=finished)
+            scaled[rows] = _tensor(found.totals)
+            if task.reward.dense:
+                earned = token_rewards(policy, task, prompts, rows, rollouts, found, self._step)
+                dense |= zip(rows, earned, strict=True)
+        tokens = None
+        if dense:
+            tokens = at_the_end(scaled[:, :samples], rollouts.mask)
+            for row, earned in dense.items():
+                tokens[row] = earned
+        shown = [{name: part[:samples] for name, part in parts.items()} for parts in self._parts]
+        others = scaled[:, samples] if scaled.shape[1] > samples else None
+        return StepRewards(values[:, :samples], scaled[:, :samples], shown, tokens), others
+
+
+def in_parts(tasks: Sequence[Task], owners: Sequence[int], segments: Sequence[Segment], count: int) -> list[list[int]]:
+    """Cut the rows of a step into at most `count` runs of like size; a joint task's source stays in one of them."""
+    starts = [
+        row
+        for row, (owner, segment) in enumerate(zip(owners, segments, strict=True))
+        if row == 0
+        or not tasks[owner].config.joint
+        or (owner, segment.source) != (owners[row - 1], segments[row - 1].source)
+    ]
+    cuts = sorted({max(s for s in starts if s <= part * len(segments) // count) for part in range(count)})
+    return [list(range(first, end)) for first, end in pairwise([*cuts, len(segments)])]
 
 
 def demonstrations(

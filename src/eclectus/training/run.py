@@ -351,7 +351,7 @@ def _tasks(run: Run, config: ReinforceConfig) -> list[Task]:
         max_steps=config.steps,
     )
     check_sampling(config.direction_sampling)
-    return build_tasks(config.tasks, run.dataset, context)
+    return build_tasks(config.tasks, run.dataset, context, in_parts=config.overlap > 1)
 
 
 def build_algorithm(config: ReinforceConfig) -> Algorithm:

@@ -14,7 +14,7 @@ from eclectus.algorithms.value_based import ValueBased
 from eclectus.config import ReinforceConfig, RunConfig
 from eclectus.errors import ConfigError
 from eclectus.policies.base import Policy
-from eclectus.rollouts.base import Among, Rollouts, Sampling, interleaved
+from eclectus.rollouts.base import Among, Rollouts, Sampling, assembled
 from eclectus.rollouts.engine import engine_of
 from eclectus.seeds import derive
 from eclectus.segment import Segment
@@ -53,15 +53,18 @@ class Sampler:
         sampling: Sampling,
         generator: torch.Generator,
         prefixes: Sequence[Sequence[int]] | None = None,
+        among: Among | None = None,
     ) -> Sampled:
-        """Draw the samples of each segment; `prefixes` as in `Policy.sample`, for the policy's own sampler only."""
+        """Draw the samples of each segment; `prefixes` and `among` as in `Policy.sample`, for its own sampler only."""
         samples, count = self.config.samples, len(segments)
         if self.engine is None:
+            whole = among or Among(range(count), count)
 
             def own(rows: Sequence[int]) -> Rollouts:
                 begun = None if prefixes is None else [prefixes[row] for row in rows]
                 chosen = [segments[row] for row in rows]
-                return self.policy.sample(chosen, samples, sampling, generator, begun, Among(rows, count))
+                places = Among([whole.places[row] for row in rows], whole.count)
+                return self.policy.sample(chosen, samples, sampling, generator, begun, places)
 
             return Sampled(self._together(own, count))
         engine = self.engine
@@ -86,7 +89,9 @@ class Sampler:
         if parallel.size() == 1 and drawn is not None:
             return drawn
         parts = parallel.gather(None if drawn is None else drawn.to("cpu"))
-        return interleaved(parts, self.policy.pad_id).to(self.policy.device)
+        there = [part for part in parts if part is not None]
+        places = [range(number, count, len(parts)) for number in range(len(there))]
+        return assembled(there, places, self.policy.pad_id).to(self.policy.device)
 
     def _corrected(self, segments: Sequence[Segment], drawn: Rollouts, temperature: float) -> Sampled:
         """Samples of an engine with the policy's log-probabilities, and what makes up for the difference."""
@@ -116,6 +121,11 @@ def check_engines(config: RunConfig, policy: Policy, algorithm: Algorithm | None
     if config.reinforce is None or engine_of(config.reinforce.engine, policy, _PLACE) is None:
         return
     kind = config.reinforce.engine.type
+    if config.reinforce.overlap > 1:
+        raise ConfigError(
+            f"config: 'reinforce.overlap': the engine '{kind}' draws all samples of a step at once; set overlap: 1, or"
+            " take the engine 'native'"
+        )
     if config.reinforce.explore.epsilon:
         raise ConfigError(
             f"config: '{_PLACE}': '{kind}' samples from the policy alone; set reinforce.explore.epsilon: 0, or take"

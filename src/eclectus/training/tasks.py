@@ -75,8 +75,13 @@ class Task:
         self.measure.reset()
 
 
-def build_tasks(configs: Sequence[TaskConfig], dataset: Dataset, context: RewardContext) -> list[Task]:
+def build_tasks(
+    configs: Sequence[TaskConfig], dataset: Dataset, context: RewardContext, *, in_parts: bool = False
+) -> list[Task]:
     """Build the tasks of a run and check them at the door.
+
+    Args:
+        in_parts: whether a step's samples are judged in several calls.
 
     Raises:
         ConfigError: an unknown direction, reward or option, or a reward that needs what the task has not.
@@ -85,7 +90,7 @@ def build_tasks(configs: Sequence[TaskConfig], dataset: Dataset, context: Reward
     tasks = []
     for number, config in enumerate(configs):
         reward = CompositeReward(config.reward, context, where=f"reinforce.tasks.{number}.reward")
-        reward.check(has_reference=config.references, has_siblings=config.joint)
+        reward.check(has_reference=config.references, has_siblings=config.joint, in_parts=in_parts)
         if config.mle and config.mle_of != "references":
             try:
                 reward.demonstrations(config.mle_of, [])
