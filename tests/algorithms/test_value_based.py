@@ -51,7 +51,7 @@ def hidden(policy, source, prefixes=PREFIXES):
     """States of prefixes, scaled as the head takes them."""
     rows = []
     for prefix in prefixes:
-        tokens = torch.tensor([[[*(policy.tokens[i] for i in prefix), 0]]])
+        tokens = torch.tensor([[*(policy.tokens[i] for i in prefix), 0]])
         rows.append(policy.states([source], tokens)[0, -1])
     return policy.predicted(torch.stack(rows)).hidden
 

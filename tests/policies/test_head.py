@@ -164,8 +164,8 @@ def test_a_capped_head_has_the_plain_gradient_in_single_precision_too(case):
 def test_blocks_that_are_kept_are_not_made_again(case, monkeypatch, room, products):
     """Six blocks; the first five have 9 columns in single precision each."""
     hidden, weight, labels = case
-    made, plain = [], head.product
-    monkeypatch.setattr(head, "product", lambda *inputs: (made.append(1), plain(*inputs))[1])
+    made, plain = [], head.linear
+    monkeypatch.setattr(head, "linear", lambda *inputs: (made.append(1), plain(*inputs))[1])
     monkeypatch.setattr(head, "_KEPT_BYTES", room)
     head.token_logprobs(hidden, weight, torch.zeros(50, dtype=torch.float64), labels, 1.0).sum().backward()
     assert len(made) == products
@@ -178,8 +178,8 @@ def test_blocks_that_are_kept_are_not_made_again(case, monkeypatch, room, produc
 )
 def test_a_large_weight_that_is_trained_lets_more_blocks_be_kept(case, monkeypatch, share, wants_head, products):
     hidden, weight, labels = case
-    made, plain = [], head.product
-    monkeypatch.setattr(head, "product", lambda *inputs: (made.append(1), plain(*inputs))[1])
+    made, plain = [], head.linear
+    monkeypatch.setattr(head, "linear", lambda *inputs: (made.append(1), plain(*inputs))[1])
     monkeypatch.setattr(head, "_KEPT_BYTES", 0)
     monkeypatch.setattr(head, "_KEPT_SHARE", share)
     weight = weight.detach().requires_grad_(wants_head)

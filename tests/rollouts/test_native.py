@@ -193,7 +193,9 @@ def test_samples_of_a_source_do_not_depend_on_when_the_others_end():
 @pytest.mark.parametrize(("uniform", "token"), [(0.0, 1), (0.4999, 1), (0.5, 2), (1 - 1e-12, 2), (1.0, 2)])
 def test_the_ends_of_the_unit_interval_give_tokens_that_can_be(uniform, token):
     probabilities = torch.tensor([[0.0, 0.5, 0.5, 0.0]])
-    assert _inverse_cdf(probabilities, torch.tensor([uniform], dtype=torch.float64)).tolist() == [token]
+    assert _inverse_cdf(probabilities, torch.tensor([0]), torch.tensor([uniform], dtype=torch.float64)).tolist() == [
+        token
+    ]
 
 
 def test_a_word_at_the_edge_of_a_block_is_the_first_that_exceeds():
@@ -202,7 +204,7 @@ def test_a_word_at_the_edge_of_a_block_is_the_first_that_exceeds():
     halves[10] = halves[70] = 0.5
     second[70] = 1.0
     uniform = torch.tensor([0.4999, 0.5, 0.0], dtype=torch.float64)
-    assert _inverse_cdf(torch.stack([halves, halves, second]), uniform).tolist() == [10, 70, 70]
+    assert _inverse_cdf(torch.stack([halves, second]), torch.tensor([0, 0, 1]), uniform).tolist() == [10, 70, 70]
 
 
 def test_a_prefix_may_hold_the_first_token_of_the_vocabulary():
@@ -367,7 +369,7 @@ def test_the_drawn_word_is_the_first_whose_cumulative_probability_exceeds(vocabu
     uniform = torch.rand(400, generator=generator, dtype=torch.float64)
     uniform[:2] = torch.tensor([0.0, 1.0 - 2.0**-53])
     expected = torch.searchsorted(probabilities.cumsum(dim=1), uniform[:, None], right=True).squeeze(1)
-    found = _inverse_cdf(probabilities.float(), uniform)
+    found = _inverse_cdf(probabilities.float(), torch.arange(len(uniform)), uniform)
     assert (found == expected)[2:].all()
     assert (probabilities.gather(1, found[:, None]) > 0).all()
     assert found[0] == probabilities[0].nonzero()[0] and found[1] == probabilities[1].nonzero()[-1]
@@ -394,3 +396,73 @@ def test_a_diverged_policy_is_named_in_one_sentence(temperature, epsilon):
             pad=PAD,
             generator=torch.Generator().manual_seed(1),
         )
+
+
+class Told:
+    """A decoder whose probabilities depend on all that its row has taken in, whose rows must be kept up."""
+
+    def __init__(self, rows):
+        self.texts = [() for _ in range(rows)]
+        self.seen = []
+
+    def step(self, tokens):
+        assert len(tokens) == len(self.texts)
+        self.seen.append(len(tokens))
+        self.texts = [(*text, token) for text, token in zip(self.texts, tokens.tolist(), strict=True)]
+        return torch.stack([self.logits(text) for text in self.texts])
+
+    @staticmethod
+    def logits(text):
+        sharp = 4 * torch.rand(
+            6, generator=torch.Generator().manual_seed(sum((n + 2) * 7**i for i, n in enumerate(text)))
+        )
+        return sharp.index_fill(0, torch.tensor([PAD]), float("-inf"))
+
+    def keep(self, rows):
+        assert rows.tolist() == sorted(rows.tolist())
+        self.texts = [self.texts[row] for row in rows.tolist()]
+
+    def branch(self, rows, places):
+        before = list(self.texts)
+        for row, place in zip(rows.tolist(), places.tolist(), strict=True):
+            assert place <= len(self.texts)
+            self.texts[place : place + 1] = [before[row]]
+
+
+MERGED = [
+    {},
+    {"temperature": 0.5},
+    {"temperature": 0.0},
+    {"with_entropy": True},
+    {"epsilon": 0.3, "top_k": 3},
+    {"prefixes": [[3, 4], [], [2], [5, 5, 5]]},
+]
+
+
+@pytest.mark.parametrize("options", MERGED, ids=str)
+def test_samples_that_share_a_row_are_those_that_have_one_each(options):
+    options = dict(options)
+    sampling = Sampling(options.pop("temperature", 1.0), 7, options.pop("epsilon", 0.0), options.pop("top_k", 0))
+
+    def drawn(merged):
+        stepper = Told(4 if merged else 4 * 9)
+        return draw(
+            stepper, 4, 9, sampling, merged=merged, start=[7, 8, 7, 9], ends=[END], pad=PAD,
+            generator=torch.Generator().manual_seed(2), **options,
+        ), stepper  # fmt: skip
+
+    (apart, many), (merged, few) = drawn(False), drawn(True)
+    for name in ("tokens", "mask", "finished", "logprobs", "entropy", "floor", "forced"):
+        one, other = getattr(apart, name), getattr(merged, name)
+        assert (one is None and other is None) or torch.allclose(one.double(), other.double(), atol=1e-6), name
+    assert apart.mask.any(dim=1).sum() < apart.mask.shape[0] * 7 or sampling.temperature != 0
+    # By hand: the rows that are needed at each step are the different beginnings of the samples that go on.
+    for position, rows in enumerate(few.seen):
+        going = [
+            (source, tuple(row[:position].tolist()))
+            for source in range(4)
+            for row, on in zip(apart.tokens[source], apart.mask[source, :, position], strict=True)
+            if on
+        ]
+        assert len(set(going)) <= rows <= max(len(set(going)) / (1 - 1 / 8), 4) + 1
+    assert sum(few.seen) < 0.8 * sum(many.seen)

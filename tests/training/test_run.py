@@ -13,6 +13,7 @@ from eclectus import config as cfg
 from eclectus.corpora.dataset import prepare
 from eclectus.errors import ConfigError, DataError, EclectusError, RunError
 from eclectus.languages import direction, expand_directions
+from eclectus.policies.distinct import Distinct
 from eclectus.policies.load import load_policy
 from eclectus.rewards.base import Reward
 from eclectus.rewards.fluency import Fluency
@@ -119,6 +120,15 @@ def test_same_seed_same_weights_another_seed_others(corpus, finished, tmp_path):
     run.start(settings(corpus, seed=6), tmp_path / "other")
     assert same_weights(finished, tmp_path / "again")
     assert not same_weights(finished, tmp_path / "other")
+
+
+def test_samples_that_are_not_merged_teach_the_same(corpus, finished, tmp_path, monkeypatch):
+    asked, plain = set(), Distinct.of
+    monkeypatch.setattr(Distinct, "of", lambda *rows, merge: (asked.add(merge), plain(*rows, merge=merge))[1])
+    run.start(settings(corpus, policy__merge_samples=False), tmp_path / "apart")
+    assert asked == {False}
+    one, other = weights(finished), weights(tmp_path / "apart")
+    assert max(float((one[key] - other[key]).abs().max()) for key in one) < 1e-5
 
 
 @pytest.mark.parametrize(("kind", "step"), [("supervised", 5), ("reinforce", 3), ("reinforce", 4)])

@@ -112,7 +112,7 @@ def test_the_end_is_moved_towards_the_reward_alone(policy, name, options):
     episodes = [*chosen.rollouts._episodes, *chosen.demonstrations._episodes]
     ended, errors = [e for e in episodes if e.ended], 0.0
     for e in ended:
-        state = policy.states([e.source], torch.tensor([[e.tokens]]))[0, -1:]
+        state = policy.states([e.source], torch.tensor([e.tokens]))[0, -1:]
         value = chosen.online.values_of(policy.predicted(state).hidden, torch.tensor([policy.end_id]))
         errors += value.item() - e.rewards[-1]
     assert 0 < len(ended) < len(episodes) and all(e.tokens[-1] == policy.end_id for e in ended)

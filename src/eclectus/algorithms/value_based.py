@@ -285,7 +285,7 @@ class ValueBased(Algorithm):
         with torch.no_grad():
             # One place more, for the state behind the last token.
             wider = torch.nn.functional.pad(tokens, (0, 1), value=policy.pad_id)
-            states = policy.states([e.source for e in episodes], wider[:, None])
+            states = policy.states([e.source for e in episodes], wider)
             targets, values = self._targets(policy, sampling, episodes, states, tokens, mask)
             predicted = policy.predicted(states[:, :-1][mask])
         found = self.online.values_of(predicted.hidden, tokens[mask])

@@ -120,6 +120,11 @@ class PolicyConfig(Model):
     gradient_checkpointing: bool = Field(
         False, description="make each layer's inner values again in the backward pass instead of keeping them"
     )
+    merge_samples: bool = Field(
+        True,
+        description="compute samples of a source that agree once, in drawing them (on a CPU) and in learning from them;"
+        " false: each by itself, with the same result in more time",
+    )
     autocast: Literal["bfloat16", "float16"] | None = Field(
         None,
         description="type of the layers' products, in sampling, scoring and training alike; weights, optimizer and"

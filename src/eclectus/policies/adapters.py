@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from eclectus.config import LoraConfig
 from eclectus.errors import ModelError, nearest
 from eclectus.policies.compat import save_model
+from eclectus.policies.padding import placed
 from eclectus.rollouts.base import Stepper
 
 CONFIG_FILE = "adapter_config.json"
@@ -43,17 +44,18 @@ class Routing:
     def __init__(self, known: Sequence[str]) -> None:
         self._known = frozenset(known)
         self._rows: list[str] | None = None
+        self._owners: list[int] | None = None
 
     @contextmanager
-    def __call__(self, languages: Sequence[str]) -> Iterator[None]:
-        """Within it, a batch has the rows of these languages, each language as many as there are samples of it."""
+    def __call__(self, languages: Sequence[str], owners: list[int] | None = None) -> Iterator[None]:
+        """Within it, a batch has the rows of these languages: one of each, or as `owners` say, or as many of each."""
         names = [_LANGUAGE + language for language in languages]
-        with self._set([name if name in self._known else _NO_ADAPTER for name in names]):
+        with self._set([name if name in self._known else _NO_ADAPTER for name in names], owners):
             yield
 
     def again(self) -> Any:
         """What holds now, for a layer that runs again later."""
-        return self._set(self._rows)
+        return self._set(self._rows, self._owners)
 
     def hook(
         self, layer: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -61,17 +63,21 @@ class Routing:
         """Tell an adapted layer the adapter of each of its input's rows."""
         if self._rows is None:
             raise RuntimeError("a model with an adapter per language was run without the languages of its rows")
-        times = len(args[0]) // len(self._rows)
-        names = [name for name in self._rows for _ in range(times)]
+        batch = len(args[0])
+        if self._owners is not None and batch == len(self._owners):
+            names = [self._rows[owner] for owner in self._owners]
+        else:
+            names = [name for name in self._rows for _ in range(batch // len(self._rows))]
         return args, {**kwargs, "adapter_names": names}
 
     @contextmanager
-    def _set(self, rows: list[str] | None) -> Iterator[None]:
-        before, self._rows = self._rows, rows
+    def _set(self, rows: list[str] | None, owners: list[int] | None) -> Iterator[None]:
+        before = self._rows, self._owners
+        self._rows, self._owners = rows, owners
         try:
             yield
         finally:
-            self._rows = before
+            self._rows, self._owners = before
 
 
 class Adapters:
@@ -242,6 +248,11 @@ class RoutedStepper:
     def keep(self, rows: torch.Tensor) -> None:
         self._stepper.keep(rows)
         self._languages = self._rows = [self._rows[i] for i in rows.tolist()]
+
+    def branch(self, rows: torch.Tensor, places: torch.Tensor) -> None:
+        self._stepper.branch(rows, places)
+        numbers = placed(torch.arange(len(self._rows)), rows.cpu(), places.cpu())
+        self._languages = self._rows = [self._rows[i] for i in numbers.tolist()]
 
 
 def _layers(model: Any) -> dict[str, Any]:

@@ -28,7 +28,9 @@ _PLAIN_LIMIT = 128 * 128
 
 @dataclass(frozen=True)
 class Layout:
-    """Rows of B sources, at least one and at most `group` of each, in the order of the sources.
+    """Rows of B sources, at most `group` of each, in any order.
+
+    Where there are as many rows as sources, the rows are those of the sources in their order.
 
     Args:
         places: int64 [n], for each row its source times `group` plus its number among the rows of that source.
@@ -38,12 +40,19 @@ class Layout:
     group: int
 
 
-def layout_of(owners: torch.Tensor) -> Layout:
-    """The layout of rows of the sources `owners`, int64 [n]: 0 to B - 1, each there, in order."""
-    counts = owners.bincount()
+def layout_of(owners: torch.Tensor, sources: int) -> Layout | None:
+    """The layout of rows of the sources `owners`, int64 [n]: 0 to `sources` - 1; None: as many of each, in order."""
+    samples = max(1, len(owners) // sources)
+    if torch.equal(owners, torch.arange(sources, device=owners.device).repeat_interleave(samples)):
+        return None
+    counts = owners.bincount(minlength=sources)
     group = int(counts.max())
-    first = counts.cumsum(dim=0) - counts
-    return Layout(owners * group + torch.arange(len(owners), device=owners.device) - first[owners], group)
+    order = owners.argsort(stable=True)
+    sorted_owners, first = owners[order], counts.cumsum(dim=0) - counts
+    places = torch.empty_like(owners)
+    numbers = torch.arange(len(owners), device=owners.device) - first[sorted_owners]
+    places[order] = sorted_owners * group + numbers
+    return Layout(places, group)
 
 
 def shared_source_attention(

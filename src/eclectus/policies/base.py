@@ -63,6 +63,8 @@ class Policy(ABC):
     """Most tokens of a translation that the model has positions for."""
     autocast: torch.dtype | None = None
     """Type of the layers' products in sampling, scoring and training; None: that of the weights."""
+    merging: bool = True
+    """Whether equal samples of a source are scored and learnt from as one; the result is that of each by itself."""
 
     @property
     @abstractmethod
@@ -73,6 +75,11 @@ class Policy(ABC):
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.model.parameters()).device
+
+    @property
+    def branches(self) -> bool:
+        """Whether samples of a source are drawn as one for as long as they agree; see `native.draw`."""
+        return self.merging
 
     def check_languages(self, languages: Sequence[str]) -> None:
         """Raise `ModelError` for a language the model cannot translate into or from."""
@@ -259,12 +266,14 @@ class Policy(ABC):
         sampling = replace(sampling, max_length=min(sampling.max_length, self.max_length))
         # Dropout is off in every log-probability.
         self.model.eval()
+        merged = samples > 1 and self.branches
         with torch.inference_mode():
             return draw(
-                self.stepper(sources, samples, sampling.max_length),
+                self.stepper(sources, 1 if merged else samples, sampling.max_length),
                 len(sources),
                 samples,
                 sampling,
+                merged=merged,
                 start=[source.start[-1] for source in sources],
                 ends=self.end_ids,
                 pad=self.pad_id,

@@ -12,7 +12,8 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, EncoderD
 class FilledLayer(DynamicLayer):
     """One layer: [rows, heads, capacity, width], of which the first `filled` positions are in use.
 
-    The dynamic layer of transformers copies everything it holds at each step.
+    The dynamic layer of transformers copies everything it holds at each step. There may be room for more rows than are
+    in work, which are the first.
     """
 
     keys: Any
@@ -35,11 +36,11 @@ class FilledLayer(DynamicLayer):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        end = self.filled + key_states.shape[-2]
-        self.keys[:, :, self.filled : end] = key_states
-        self.values[:, :, self.filled : end] = value_states
+        rows, end = len(key_states), self.filled + key_states.shape[-2]
+        self.keys[:rows, :, self.filled : end] = key_states
+        self.values[:rows, :, self.filled : end] = value_states
         self.filled = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        return self.keys[:rows, :, :end], self.values[:rows, :, :end]
 
     def get_seq_length(self) -> int:
         return self.filled
@@ -52,6 +53,18 @@ class FilledLayer(DynamicLayer):
             new[:, :, : self.filled] = old[:, :, : self.filled].index_select(0, rows)
             setattr(self, name, new)
 
+    def branch(self, rows: torch.Tensor, places: torch.Tensor) -> None:
+        """Copy the filled part of `rows` to `places`, int64 indices each; room is made for places that are new."""
+        needed = int(places.max()) + 1
+        for name in ("keys", "values"):
+            held = getattr(self, name)
+            if needed > len(held):
+                old, held = held, held.new_empty(max(needed, 3 * len(held) // 2), *held.shape[1:])
+                held[: len(old), :, : self.filled] = old[:, :, : self.filled]
+                setattr(self, name, held)
+            filled = held[:, :, : self.filled]
+            filled[places] = filled.index_select(0, rows)
+
 
 def shared_source_cache(layers: int, capacity: int) -> EncoderDecoderCache:
     """A cache for `layers` decoder layers: self-attention for each sample, cross-attention once for each source."""
@@ -59,18 +72,11 @@ def shared_source_cache(layers: int, capacity: int) -> EncoderDecoderCache:
     return EncoderDecoderCache(own, DynamicCache())
 
 
-def keep_rows(cache: EncoderDecoderCache, rows: torch.Tensor, sources: torch.Tensor | None) -> None:
-    """Drop all but these rows and sources, int64 indices; None: all sources.
-
-    Where each row has its own copy of its source's keys and values, these go by rows as well.
-    """
-    own: Any = cache.self_attention_cache.layers
+def select_sources(cache: EncoderDecoderCache, sources: torch.Tensor) -> None:
+    """Go on with the cross-attention of these sources, int64 indices."""
     cross: Any = cache.cross_attention_cache.layers
-    for layer, other in zip(own, cross, strict=True):
-        kept = rows if len(other.keys) == len(layer.keys) else sources
-        layer.select(rows)
-        if kept is not None:
-            other.keys, other.values = other.keys[kept], other.values[kept]
+    for layer in cross:
+        layer.keys, layer.values = layer.keys[sources], layer.values[sources]
 
 
 class RepeatableLayer(DynamicLayer):
@@ -98,12 +104,10 @@ class RepeatableLayer(DynamicLayer):
         return new
 
 
-def prefixed(cache: Cache, times: int) -> Cache:
-    """A cache for one pass behind each row of `cache` standing `times` times in a row; gradient flows back to it."""
+def prefixed(cache: Cache, owners: torch.Tensor) -> Cache:
+    """A cache for one pass behind these rows of `cache`, int64 [n]; gradient flows back to it."""
     held: list[Any] = list(cache.layers)
-    rows = [
-        (layer.keys.repeat_interleave(times, dim=0), layer.values.repeat_interleave(times, dim=0)) for layer in held
-    ]
+    rows = [(layer.keys.index_select(0, owners), layer.values.index_select(0, owners)) for layer in held]
     return Cache(layers=[RepeatableLayer(*pair) for pair in rows])
 
 

@@ -23,8 +23,9 @@ from transformers.cache_utils import Cache
 from eclectus.config import PromptConfig
 from eclectus.errors import ModelError
 from eclectus.policies.cache import FilledLayer, RepeatableLayer, prefixed, repeated
+from eclectus.policies.compat import CACHE
 from eclectus.policies.examples import Examples
-from eclectus.policies.padding import pad_left
+from eclectus.policies.padding import pad_left, placed
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.prompt import Prompt
 from eclectus.policies.source import Source
@@ -202,13 +203,12 @@ class CausalPolicy(PretrainedPolicy):
         policy._examples = Examples(prompt.few_shot, examples)
         return policy
 
-    def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
+    def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
         cache, seen = self.prefill(sources)
-        samples = tokens.shape[1]
         start = torch.tensor([source.start for source in sources], dtype=torch.int64, device=self.device)
-        inputs = torch.cat([start.repeat_interleave(samples, dim=0), tokens.flatten(0, 1)[:, :-1]], dim=1)
-        seen = torch.cat([seen.repeat_interleave(samples, dim=0), torch.ones_like(inputs, dtype=torch.bool)], dim=1)
-        return self.run(inputs, seen, prefixed(cache, samples))
+        inputs = torch.cat([start[owners], tokens[:, :-1]], dim=1)
+        seen = torch.cat([seen[owners], torch.ones_like(inputs, dtype=torch.bool)], dim=1)
+        return self.run(inputs, seen, prefixed(cache, owners))
 
     def prefill(self, sources: Sequence[Source]) -> tuple[Cache, torch.Tensor]:
         """Keys and values of each prompt but for its last token, and which places are no padding, bool [B, S]."""
@@ -229,8 +229,8 @@ class CausalPolicy(PretrainedPolicy):
             input_ids=inputs,
             attention_mask=self._masks(seen, length),
             position_ids=positions,
-            past_key_values=cache,
             use_cache=True,
+            **{CACHE: cache},
         )
         return output.last_hidden_state
 
@@ -265,6 +265,12 @@ class _Stepper:
         layers: Any = self._cache.layers
         for layer in layers:
             layer.select(rows)
+
+    def branch(self, rows: torch.Tensor, places: torch.Tensor) -> None:
+        self._seen = placed(self._seen, rows, places)
+        layers: Any = self._cache.layers
+        for layer in layers:
+            layer.branch(rows, places)
 
 
 def _ids(value: int | Sequence[int] | None) -> list[int]:

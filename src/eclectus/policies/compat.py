@@ -1,4 +1,4 @@
-"""Where transformers 4 and 5 differ for us; nothing else asks for the version.
+"""Where versions of transformers differ for us; nothing else asks for the version.
 
 The attention of encoder-decoders in transformers 4 wants as many rows of keys as of queries, its models take no further
 arguments to hand on to it, and they make their own masks from [B, S]. There each sample has a copy of its source's
@@ -10,6 +10,7 @@ that its embeddings are tied, which 4 believes.
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +29,10 @@ OLD = int(transformers.__version__.partition(".")[0]) < 5
 """Whether this is transformers 4."""
 
 
+CACHE = "cache" if "cache" in inspect.signature(transformers.MarianMTModel.forward).parameters else "past_key_values"
+"""What models call the argument that holds keys and values; renamed in 5.24."""
+
+
 def stack(part: Any) -> Callable[..., Any]:
     """An encoder or decoder, to be called as those of transformers 5 are: with ready masks [B, 1, 1, S], true where a
     key may be seen, and with decoder rows of which several share a source, by number or by a `layout`."""
@@ -38,6 +43,13 @@ def set_attention(model: Any, name: str) -> None:
     """Choose an attention by its name in the registry; models that have one of their own keep it."""
     if not OLD or model._can_set_attn_implementation():
         model.set_attn_implementation(name)
+
+
+def freeze_positions(model: Any) -> None:
+    """Keep sinusoidal positions fixed, as a new model has them; transformers 5.24 makes them trainable on loading."""
+    for module in model.modules():
+        if "Sinusoidal" in type(module).__name__:
+            module.requires_grad_(False)
 
 
 def scales_output(config: Any) -> bool:

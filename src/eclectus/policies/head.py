@@ -50,10 +50,16 @@ def _inside(labels: torch.Tensor, part: slice) -> tuple[torch.Tensor, torch.Tens
     return rows, labels[rows] - part.start
 
 
-def _add_bias(values: torch.Tensor, bias: torch.Tensor, temperature: float) -> torch.Tensor:
-    """(values + bias) / temperature in single precision, in place where that is what they have."""
-    values = values.float().add_(bias)
-    return values if temperature == 1 else values.div_(temperature)
+def _divided(values: torch.Tensor, temperature: float) -> torch.Tensor:
+    """values / temperature in single precision, in place where that is what they have."""
+    return values.float() if temperature == 1 else values.float().div_(temperature)
+
+
+def biased(hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, softcap: float | None = None) -> torch.Tensor:
+    """product(hidden, head, softcap) + bias."""
+    if softcap is None and hidden.dtype == head.dtype == bias.dtype:
+        return linear(hidden, head, bias)  # one pass over [N, V] fewer than adding it afterwards
+    return product(hidden, head, softcap) + bias
 
 
 def product(hidden: torch.Tensor, head: torch.Tensor, softcap: float | None = None) -> torch.Tensor:
@@ -103,7 +109,7 @@ class _LabelLogprobs(torch.autograd.Function):
         kept: dict[int, _Block] = {}
         room = 0 if softcap is not None else _room(head, *ctx.needs_input_grad[:2])
         for number, part in enumerate(_columns(len(labels), len(head))):
-            values = _add_bias(product(hidden, head[part], softcap), bias[part], temperature)
+            values = _divided(biased(hidden, head[part], bias[part], softcap), temperature)
             rows, columns = _inside(labels, part)
             picked[rows] = values[rows, columns]
             if uniform:
@@ -133,9 +139,12 @@ class _LabelLogprobs(torch.autograd.Function):
             if block is not None:
                 slope = block.scaled.mul_((block.top - total[:, None]).exp_().mul_(sloped))
             else:
-                capped = product(hidden, head[part], ctx.softcap)
-                values = _add_bias(capped.clone() if ctx.softcap else capped, bias[part], ctx.temperature)
-                slope = values.sub_(total[:, None]).exp_().mul_(sloped)
+                if ctx.softcap is None:
+                    values = biased(hidden, head[part], bias[part])
+                else:
+                    capped = product(hidden, head[part], ctx.softcap)
+                    values = capped + bias[part]
+                slope = _divided(values, ctx.temperature).sub_(total[:, None]).exp_().mul_(sloped)
             # d log p(y) / d logit = [y] - p, and 1 / V - p for the mean, times the incoming gradients.
             if everywhere.any():
                 slope += everywhere[:, None] / len(head)
@@ -212,7 +221,7 @@ class Predicted:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """[n, V] at some of the positions."""
-        values = product(hidden, self.head, self.softcap) + self.bias
+        values = biased(hidden, self.head, self.bias, self.softcap)
         return values if self.shift is None else values + self.shift(hidden)
 
     def log_distribution(self, hidden: torch.Tensor, temperature: float) -> torch.Tensor:

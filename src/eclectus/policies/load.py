@@ -25,7 +25,7 @@ from eclectus.errors import ModelError, RunError
 from eclectus.policies.adapters import adapted_base
 from eclectus.policies.causal import MODEL_TYPES as CAUSAL
 from eclectus.policies.causal import PROMPT_FILE, CausalPolicy
-from eclectus.policies.compat import check_tokenizer
+from eclectus.policies.compat import check_tokenizer, freeze_positions
 from eclectus.policies.families import families
 from eclectus.policies.folder import check_config, check_folder
 from eclectus.policies.gguf import check_gguf, float_weights, forget_quantisation, is_gguf
@@ -102,6 +102,7 @@ def _load(path: str, name: str, prompt: PromptConfig | None, beside: str, revisi
         model, info = library.from_pretrained(
             name, dtype=torch.float32, output_loading_info=True, **options, **(float_weights() if single else {})
         )
+    freeze_positions(model)
     missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(

@@ -1,4 +1,4 @@
-"""Lists of token ids as one padded tensor."""
+"""Lists of token ids as one padded tensor, and rows of tensors."""
 
 from __future__ import annotations
 
@@ -36,3 +36,10 @@ def like_lengths(lengths: Sequence[int], padding: int) -> list[list[int]]:
         batches[-1].append(i)
         held += lengths[i]
     return batches
+
+
+def placed(values: torch.Tensor, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """`values` [n, ...] with copies of `rows` at `places`, int64 indices each; places from n on add rows at the end."""
+    grown = torch.cat([values, values.new_empty(max(0, int(places.max()) + 1 - len(values)), *values.shape[1:])])
+    grown[places] = values[rows]
+    return grown

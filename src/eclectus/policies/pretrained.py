@@ -17,7 +17,8 @@ from eclectus.errors import ModelError
 from eclectus.policies.adapters import Adapters, RoutedStepper, frozen_tensors, merged
 from eclectus.policies.attention import NAME as ATTENTION
 from eclectus.policies.base import Policy, TokenScores
-from eclectus.policies.compat import save_model, save_tokenizer, set_attention
+from eclectus.policies.compat import OLD, save_model, save_tokenizer, set_attention
+from eclectus.policies.distinct import Distinct
 from eclectus.policies.guide import Guide, added_to_output
 from eclectus.policies.head import Predicted, divergences, entropies, label_ranks, logprobs, smoothed_cross_entropy
 from eclectus.policies.padding import pad_rows
@@ -79,22 +80,34 @@ class PretrainedPolicy(Policy):
         self._bias = bias
 
     @abstractmethod
-    def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
-        """Decoder states [B * G, T, d] that predict `tokens` [B, G, T]; each source is encoded once."""
+    def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
+        """Decoder states [n, T, d] that predict `tokens` [n, T]; each source is encoded once.
+
+        Args:
+            owners: int64 [n], the source of each row: each at least once, in order.
+        """
 
     @abstractmethod
     def open_stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> Stepper:
         """See `Policy.stepper`."""
 
-    def states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
-        """`forward_states` under the policy's adapters, autocast and gradient checkpointing; float32 after autocast."""
+    def states(
+        self, sources: Sequence[Source], tokens: torch.Tensor, owners: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """`forward_states` under the policy's adapters, autocast and gradient checkpointing; float32 after autocast.
+
+        Args:
+            owners: None: `tokens` are those of the sources, [B, T].
+        """
+        if owners is None:
+            owners = torch.arange(len(sources), device=self.device)
         again = (
             nullcontext if self._adapters is None or self._adapters.routing is None else self._adapters.routing.again
         )
         saving = recomputed(self.model, again) if self.gradient_checkpointing and torch.is_grad_enabled() else None
         languages = [source.language for source in sources]
-        with computing_in(self.autocast, self.device), self.routed(languages), saving or nullcontext():
-            states = self.forward_states(sources, tokens)
+        with computing_in(self.autocast, self.device), self.routed(languages, owners), saving or nullcontext():
+            states = self.forward_states(sources, tokens, owners)
         return states if self.autocast is None else states.float()
 
     def stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> Stepper:
@@ -110,11 +123,15 @@ class PretrainedPolicy(Policy):
         with computing_in(self.autocast, self.device):
             return super()._draw(*args, **kwargs)
 
-    def routed(self, languages: Sequence[str]) -> AbstractContextManager[None]:
-        """Within it, the model runs on sources with these target languages, in this order."""
+    def routed(self, languages: Sequence[str], owners: torch.Tensor | None = None) -> AbstractContextManager[None]:
+        """Within it, the model runs on sources with these target languages, in this order.
+
+        Args:
+            owners: the source of each of the decoder's rows; None: each source has as many.
+        """
         if self._adapters is None or self._adapters.routing is None:
             return nullcontext()
-        return self._adapters.routing(languages)
+        return self._adapters.routing(languages, None if owners is None else owners.tolist())
 
     def adapt(self, config: LoraConfig, base: str, languages: Sequence[str], seed: int) -> None:
         """Freeze the model and train adapters instead.
@@ -142,6 +159,11 @@ class PretrainedPolicy(Policy):
         self._trainable = [parameter.requires_grad for parameter in self.model.parameters()]
 
     @property
+    def branches(self) -> bool:
+        # With transformers 4 each row has a copy of its source. A GPU takes as long for a few rows as for many.
+        return self.merging and not OLD and self.device.type == "cpu"
+
+    @property
     def has_routed_adapters(self) -> bool:
         """Whether each target language has an adapter of its own."""
         return self._adapters is not None and self._adapters.routing is not None
@@ -162,30 +184,33 @@ class PretrainedPolicy(Policy):
         states: bool = False,
         ranks: bool = False,
     ) -> TokenScores:
-        wanted = mask.flatten(0, 1)
-        labels = tokens.flatten(0, 1)[wanted]
+        samples = Distinct.of(tokens, mask, merge=self.merging)
+        wanted = samples.mask
+        labels = samples.tokens[wanted]
 
         def spread(values: torch.Tensor) -> torch.Tensor:
             result = torch.zeros(wanted.shape, device=self.device).masked_scatter(wanted, values)
-            return result.view(mask.shape)
+            return samples.spread(result, mask.shape)
 
-        hidden = self.states(sources, tokens)
+        hidden = self.states(sources, samples.tokens, samples.owners)
         own = self.predicted(hidden[wanted])
         divergence = None
         if anchor is not None:
             with torch.no_grad():
-                other = anchor.predicted(anchor.states(sources, tokens)[wanted])
+                other = anchor.predicted(anchor.states(sources, samples.tokens, samples.owners)[wanted])
             divergence = spread(divergences(own, other, temperature))
         return TokenScores(
             spread(logprobs(own, labels, temperature)),
             spread(entropies(own, temperature)) if entropy else None,
             divergence,
-            _within(mask, hidden) if states else None,
+            samples.spread(_within(wanted, hidden), mask.shape) if states else None,
             spread(label_ranks(own, labels)) if ranks else None,
         )
 
     def hidden_states(self, sources: Sequence[Source], tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return _within(mask, self.states(sources, tokens))
+        samples = Distinct.of(tokens, mask, merge=self.merging)
+        hidden = self.states(sources, samples.tokens, samples.owners)
+        return samples.spread(_within(samples.mask, hidden), mask.shape)
 
     def predicted(self, states: torch.Tensor) -> Predicted:
         """The distribution of the token after each of the states [n, d], not yet made; a guide's part included."""
@@ -197,10 +222,9 @@ class PretrainedPolicy(Policy):
     def smoothed_loss(
         self, sources: Sequence[Source], targets: Sequence[Sequence[int]], label_smoothing: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        tokens, mask = pad_rows(targets, self.pad_id, self.device)
+        tokens, wanted = (rows.squeeze(1) for rows in pad_rows(targets, self.pad_id, self.device))
         hidden = self.states(sources, tokens)
-        wanted = mask.flatten(0, 1)
-        labels = tokens.flatten(0, 1)[wanted]
+        labels = tokens[wanted]
         picked = self._scaled(hidden[wanted])
         # Under autocast the states come in its type; the head follows, so that its products are as fast.
         head = self._head.to(picked.dtype)
@@ -334,6 +358,6 @@ class PretrainedPolicy(Policy):
 
 
 def _within(mask: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-    """States [B * G, T, d] as [B, G, T, d], 0 where masked."""
+    """States [n, T, d], 0 where masked."""
     # Filled, not multiplied: a state behind the end may be anything.
-    return hidden.view(*mask.shape, -1).masked_fill(~mask[..., None], 0.0)
+    return hidden.masked_fill(~mask[..., None], 0.0)

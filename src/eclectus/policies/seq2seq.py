@@ -24,11 +24,11 @@ from eclectus.config import NewModelConfig, PromptConfig
 from eclectus.errors import ModelError
 from eclectus.languages import Direction
 from eclectus.policies.attention import Layout, layout_of
-from eclectus.policies.cache import keep_rows, shared_source_cache
-from eclectus.policies.compat import stack
+from eclectus.policies.cache import select_sources, shared_source_cache
+from eclectus.policies.compat import CACHE, OLD, stack
 from eclectus.policies.families import families
 from eclectus.policies.families.base import Seq2SeqFamily
-from eclectus.policies.padding import like_lengths, pad_rows
+from eclectus.policies.padding import like_lengths, pad_rows, placed
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.source import Source
 from eclectus.segment import Segment
@@ -141,10 +141,10 @@ class Seq2SeqPolicy(PretrainedPolicy):
                         num_beams=beams,
                         do_sample=False,
                         suppress_tokens=self._never,
-                        # The library's own cache has as many layers as the encoder, fewer than some decoders.
-                        past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
                         # The library counts the start tokens.
                         max_length=min(max_length, self.max_length - 1) + self._start_length,
+                        # The library's own cache has as many layers as the encoder, fewer than some decoders.
+                        **{CACHE: EncoderDecoderCache(DynamicCache(), DynamicCache())},
                     )
                 texts = self.detokenize(tokens[:, self._start_length :].tolist())
                 found.update(zip(rows, texts, strict=True))
@@ -172,14 +172,14 @@ class Seq2SeqPolicy(PretrainedPolicy):
         place = torch.tensor([row for rows in batches for row in rows]).argsort()
         return torch.cat(parts)[place], mask
 
-    def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor) -> torch.Tensor:
+    def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
         states, mask = self.encode(sources)
-        start = self._starts(sources).repeat_interleave(tokens.shape[1], dim=0)
         output = stack(self.model.get_decoder())(
-            input_ids=torch.cat([start, tokens.flatten(0, 1)[:, :-1]], dim=1),
+            input_ids=torch.cat([self._starts(sources)[owners], tokens[:, :-1]], dim=1),
             encoder_hidden_states=states,
             encoder_attention_mask=mask,
             use_cache=False,
+            layout=layout_of(owners, len(sources)),
         )
         return output.last_hidden_state[:, self._start_length - 1 :]
 
@@ -234,21 +234,44 @@ class _Stepper:
         return self._policy.next_logits(self._decode(tokens[:, None])[:, -1])
 
     def keep(self, rows: torch.Tensor) -> None:
-        sources, self._owners = self._owners[rows].unique_consecutive(return_inverse=True)
-        self._layout = layout_of(self._owners)
-        if len(sources) < len(self._states):
-            self._states, self._mask = self._states[sources], self._mask[sources]
-            keep_rows(self._cache, rows, sources)
+        if OLD:  # each row has a copy of its source's keys and values
+            select_sources(self._cache, rows)
+        self._owners = self._owners[rows]
+        for layer in self._own:
+            layer.select(rows)
+        self._arrange()
+
+    def branch(self, rows: torch.Tensor, places: torch.Tensor) -> None:
+        self._owners = placed(self._owners, rows, places)
+        for layer in self._own:
+            layer.branch(rows, places)
+        if len(self._owners) == len(self._states):
+            self._arrange()
         else:
-            keep_rows(self._cache, rows, None)
+            self._layout = layout_of(self._owners, len(self._states))
+
+    @property
+    def _own(self) -> list[Any]:
+        return list(self._cache.self_attention_cache.layers)
+
+    def _arrange(self) -> None:
+        """Let sources go that have no row, and put the others in the order of the rows where each has one."""
+        sources, owners = self._owners.unique(return_inverse=True)
+        if len(sources) == len(owners):
+            sources, owners = self._owners, torch.arange(len(owners), device=owners.device)
+        if not torch.equal(sources, torch.arange(len(self._states), device=sources.device)):
+            if not OLD:
+                select_sources(self._cache, sources)
+            self._states, self._mask = self._states[sources], self._mask[sources]
+        self._owners, self._layout = owners, layout_of(owners, len(self._states))
 
     def _decode(self, tokens: torch.Tensor) -> torch.Tensor:
         output = self._decoder(
             input_ids=tokens,
             encoder_hidden_states=self._states,
             encoder_attention_mask=self._mask,
-            past_key_values=self._cache,
             use_cache=True,
             layout=self._layout,
+            **{CACHE: self._cache},
         )
         return output.last_hidden_state

@@ -133,12 +133,17 @@ def exploring(logprobs: torch.Tensor, floor: torch.Tensor, epsilon: float) -> to
 
 
 class Stepper(Protocol):
-    """A policy's decoder, one token at a time, for the rows in work: at first G of each of B sources, `b * G + g`."""
+    """A policy's decoder, one token at a time, for the rows in work: at first as many of each source, in order."""
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Take the last token of each row, int64 [n]; return logits of the next, float [n, V]."""
+        """Take the last token of each row, int64 [n]; return logits of the next, float [n, V], which the caller may
+        overwrite."""
         ...
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these rows only, after a step at least: int64 indices into the rows in work, increasing."""
+        ...
+
+    def branch(self, rows: torch.Tensor, places: torch.Tensor) -> None:
+        """Copy each of `rows` to its place, after a step at least: int64 indices; places from n on add rows."""
         ...

@@ -1,8 +1,9 @@
 """Our own sampler: exact at plain temperature, log-probabilities captured while sampling.
 
-Each source is encoded once, whatever its number of samples. Samples that have ended leave the batch, several at a time.
-All randomness is drawn before the first step, one uniform number for each (position, source, sample), so a sample
-does not depend on which other sources are in the batch.
+Each source is encoded once, whatever its number of samples. Samples of a source that agree so far are one row of the
+decoder, which branches where they part: a policy that knows what to say needs far fewer rows than it has samples. Rows
+whose samples have ended leave the batch, several at a time. All randomness is drawn before the first step, one uniform
+number for each (position, source, sample), so a sample does not depend on which others are in the batch.
 
 Left out on purpose: top-k and top-p that cut tokens off, and beam search. A token without probability is never tried,
 so nothing is learnt of it, and which tokens are cut off changes with each update. Exploration here adds to the policy:
@@ -46,6 +47,7 @@ def draw(
     samples: int,
     sampling: Sampling,
     *,
+    merged: bool = False,
     start: Sequence[int],
     ends: Sequence[int],
     pad: int,
@@ -59,7 +61,8 @@ def draw(
     """Draw `samples` token sequences for each of `sources` sources.
 
     Args:
-        stepper: the policy's decoder, holding `sources * samples` rows.
+        stepper: the policy's decoder, holding `samples` rows of each source, or one where they are merged.
+        merged: samples of a source are one row for as long as they agree.
         start: the token before the translation, for each source.
         ends: tokens that end a row; the one that does is recorded.
         pad: token after the end of a row.
@@ -93,55 +96,51 @@ def draw(
     forced = None if given is None else torch.zeros_like(mask)
     plain = not greedy and floor is None and given is None and not with_entropy
     done = torch.zeros(count, dtype=torch.bool, device=device)
-    # The rows in work, and which of them have not ended.
-    rows, running = torch.arange(count, device=device), torch.ones_like(done)
-    last = torch.tensor(start, dtype=torch.int64, device=device).repeat_interleave(samples)
+    # The samples that have not ended, and the decoder's row that each of them goes on from.
+    going = torch.arange(count, device=device)
+    row = going // samples if merged else going
+    last = torch.tensor(start, dtype=torch.int64, device=device).repeat_interleave(1 if merged else samples)
     end = torch.tensor(ends, dtype=torch.int64, device=device)
     used = 0
     for position in range(length):
         logits = stepper.step(last).float()
-        drawn = None if uniform is None else uniform[position].view(-1)[rows.cpu()].to(device)
+        drawn = None if uniform is None else uniform[position].view(-1)[going.cpu()].to(device)
         if plain and drawn is not None:
-            probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
-            chosen = _inverse_cdf(probabilities, drawn)
-            picked = probabilities.gather(1, chosen[:, None]).squeeze(1).log()
+            probabilities = torch.softmax(logits.div_(sampling.temperature), dim=-1)
+            chosen = _inverse_cdf(probabilities, row, drawn)
+            picked = probabilities[row, chosen].log()
         else:
             scores = policy_scores = torch.log_softmax(logits if greedy else logits / sampling.temperature, dim=-1)
             if floor is not None:
                 added = exploration(policy_scores, sampling)
                 scores = exploring(policy_scores, added, sampling.epsilon)
-            chosen = scores.argmax(dim=-1) if drawn is None else _inverse_cdf(scores.exp(), drawn)
+            chosen = scores.argmax(dim=-1)[row] if drawn is None else _inverse_cdf(scores.exp(), row, drawn)
             if given is not None and forced is not None and position < given.shape[1]:
-                wanted = given[rows, position]
-                following = (wanted >= 0) & (forced[rows, position - 1] if position else True)
-                following &= policy_scores.gather(1, wanted.clamp(min=0)[:, None]).squeeze(1).isfinite()
+                wanted = given[going, position]
+                following = (wanted >= 0) & (forced[going, position - 1] if position else True)
+                following &= policy_scores[row, wanted.clamp(min=0)].isfinite()
                 chosen = torch.where(following, wanted, chosen)
-                forced[rows, position] = following & running
-            picked = scores.gather(1, chosen[:, None]).squeeze(1)
+                forced[going, position] = following
+            picked = scores[row, chosen]
             if floor is not None:
-                floor[rows, position] = added.gather(1, chosen[:, None]).squeeze(1) * running
+                floor[going, position] = added[row, chosen]
             if with_entropy:
                 surprise = -(policy_scores.exp() * policy_scores.clamp(min=-1e4)).sum(dim=-1)
-                entropy[rows] += torch.where(running, surprise, 0.0)
+                entropy[going] += surprise[row]
         used = position + 1
-        tokens[rows, position] = torch.where(running, chosen, pad)
-        logprobs[rows, position] = torch.where(running, picked, 0.0)
-        mask[rows, position] = running
+        tokens[going, position] = chosen
+        logprobs[going, position] = picked
+        mask[going, position] = True
         ended = (chosen[:, None] == end).any(dim=1)
         if stopped is not None:
-            ended[running] |= stopped(tokens[rows, :used][running])
-        running = running & ~ended
-        left = running.nonzero().squeeze(1)
+            ended |= stopped(tokens[going, :used])
+        done[going[ended]] = True
+        left = (~ended).nonzero().squeeze(1)
         if not len(left):
-            done[rows] = True
             break
-        if len(rows) - len(left) >= _LEAVING * len(rows):
-            stepper.keep(left)
-            done[rows] = ~running
-            rows, running, chosen = rows[left], running[left], chosen[left]
-        last = chosen
-    else:
-        done[rows] = ~running
+        if position + 1 < length:
+            going, row, chosen = going[left], row[left], chosen[left]
+            last, row = _go_on(stepper, len(last), row, chosen, logits.shape[1], pad, merged=merged)
     _check(logprobs)
 
     def shaped(values: torch.Tensor) -> torch.Tensor:
@@ -157,6 +156,47 @@ def draw(
         None if floor is None else shaped(floor),
         None if forced is None else shaped(forced),
     )
+
+
+def _go_on(
+    stepper: Stepper, rows: int, row: torch.Tensor, chosen: torch.Tensor, vocabulary: int, pad: int, *, merged: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Have the decoder's rows follow the samples.
+
+    Args:
+        rows: of the decoder.
+        row, chosen: int64 [n], for each sample that goes on its row and its next token.
+
+    Returns:
+        the last token of each of the decoder's rows, and the samples' rows now.
+    """
+    going, tokens = row, chosen
+    if merged:
+        pairs, of = torch.unique(row * vocabulary + chosen, return_inverse=True)
+        before, tokens = pairs // vocabulary, pairs % vocabulary
+        # Of those that part, the first goes on in their row, the others in rows that nobody needs, or new ones.
+        parting = torch.zeros_like(before, dtype=torch.bool)
+        parting[1:] = before[1:] == before[:-1]
+        going = before
+        if parting.any():
+            idle = torch.ones(rows, dtype=torch.bool, device=row.device)
+            idle[before] = False
+            more = before[parting]
+            places = torch.cat([idle.nonzero().squeeze(1)[: len(more)], torch.arange(rows, rows + len(more)).to(row)])
+            places = places[: len(more)]
+            stepper.branch(more, places)
+            rows = max(rows, int(places.max()) + 1)
+            going = before.masked_scatter(parting, places)
+        row = going[of]
+    last = torch.full((rows,), pad, dtype=torch.int64, device=row.device)
+    last[going] = tokens
+    if rows - len(going) >= _LEAVING * rows:
+        kept = going.sort().values
+        stepper.keep(kept)
+        number = torch.empty_like(last)
+        number[kept] = torch.arange(len(kept), device=row.device)
+        last, row = last[kept], number[row]
+    return last, row
 
 
 def _uniform(length: int, among: Among, samples: int, generator: torch.Generator | None) -> torch.Tensor:
@@ -189,25 +229,28 @@ def exploration(logprobs: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return torch.zeros_like(logprobs).scatter_(1, places, share)
 
 
-def _inverse_cdf(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """Sample one index per row of [N, V]: the first whose cumulative probability exceeds `uniform`.
+def _inverse_cdf(probabilities: torch.Tensor, row: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """Sample one index for each of n samples: the first whose cumulative probability exceeds its `uniform`.
 
-    One random number per row; drawing one for each word of the vocabulary, as `torch.multinomial` does, costs several
-    times more. The sum is made block by block, and word by word only within the block that is met. A token of
+    One random number per sample; drawing one for each word of the vocabulary, as `torch.multinomial` does, costs
+    several times more. The sum is made block by block, and word by word only within the block that is met. A token of
     probability zero can never be the first to exceed.
+
+    Args:
+        probabilities: [N, V]; row: int64 [n], whose probabilities are the sample's; uniform: float64 [n].
     """
     vocabulary = probabilities.shape[1]
     whole = vocabulary - vocabulary % _BLOCK
     sums = probabilities[:, :whole].unflatten(1, (-1, _BLOCK)).sum(dim=-1)
     if whole < vocabulary:
         sums = torch.cat([sums, probabilities[:, whole:].sum(dim=-1, keepdim=True)], dim=1)
-    cumulative = sums.cumsum(dim=-1)
+    cumulative = sums.cumsum(dim=-1)[row]
     threshold = _below(uniform[:, None] * cumulative[:, -1:], cumulative)
     block = torch.searchsorted(cumulative, threshold, right=True)
     before = torch.where(block > 0, cumulative.gather(1, (block - 1).clamp(min=0)), 0.0)
     columns = block * _BLOCK + torch.arange(_BLOCK, device=block.device)
     outside = columns >= vocabulary
-    inside = probabilities.gather(1, columns.clamp(max=vocabulary - 1)).masked_fill_(outside, 0.0).cumsum(dim=-1)
+    inside = probabilities[row[:, None], columns.clamp(max=vocabulary - 1)].masked_fill_(outside, 0.0).cumsum(dim=-1)
     found = block * _BLOCK + torch.searchsorted(inside, _below(threshold - before, inside), right=True)
     return found.squeeze(1).clamp_(max=vocabulary - 1)  # nothing exceeds where probabilities are no numbers
 

@@ -186,6 +186,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     policy, seen = _first_policy(run)
     policy.model.to(device)
     policy.autocast, policy.gradient_checkpointing = autocast, config.policy.gradient_checkpointing
+    policy.merging = config.policy.merge_samples
     policy.check_languages(dataset.languages)
     if config.supervised is not None or config.back_translation is not None:
         policy.check_supervised()

@@ -1,0 +1,118 @@
+"""Samples of a source that agree are one row, in drawing and in scoring, and come out as if each were by itself."""
+
+import copy
+
+import pytest
+import torch
+
+from eclectus.policies.causal import CausalPolicy
+from eclectus.policies.compat import OLD
+from eclectus.policies.distinct import Distinct
+from eclectus.policies.padding import placed
+from eclectus.policies.seq2seq import Seq2SeqPolicy
+from eclectus.rollouts.base import Sampling
+from tests.policies.test_adapters import adapted, trained
+from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
+from tests.tiny import segments
+
+ROWS = [*segments("en", "es"), *segments("en", "fr")]
+SHARP = 0.3
+"""A temperature at which the tiny models often say the same."""
+
+
+@pytest.fixture(scope="module", params=[*SEQ2SEQ, *CAUSAL, "m2m100 with adapters", "llama with adapters"])
+def original(request, tmp_path_factory):
+    """A policy of each family, and two with an adapter for each language."""
+    name, _, adapters = request.param.partition(" ")
+    folder = tmp_path_factory.mktemp(name)
+    model, tokenizer = build(name, folder)
+    policy = (CausalPolicy if name in CAUSAL else Seq2SeqPolicy)(model, tokenizer)
+    if adapters:
+        policy.save(folder / "start")
+        policy = trained(adapted(folder, per_language=True))
+    return policy
+
+
+@pytest.fixture
+def policies(original):
+    """The same policy, merging and not."""
+    found = []
+    for merging in (True, False):
+        policy = copy.copy(original)
+        policy.model, policy._adapters = copy.deepcopy((original.model, original._adapters))
+        policy.merging = merging
+        found.append(policy)
+    return found
+
+
+def rows_of(policy):
+    return [row for row in ROWS if not policy.languages or policy.has_language(row.target_lang)] or segments("en", "es")
+
+
+def drawn(policy, temperature=SHARP):
+    return policy.sample(rows_of(policy), 6, Sampling(temperature, 9), torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("temperature", [SHARP, 1.0])
+def test_merged_samples_are_those_drawn_apart(policies, temperature, monkeypatch):
+    merged, apart = policies
+    rows = []
+    logits = type(merged).next_logits
+    monkeypatch.setattr(type(merged), "next_logits", lambda self, h: (rows.append(len(h)), logits(self, h))[1])
+    one = drawn(merged, temperature)
+    few, rows[:] = sum(rows), []
+    other = drawn(apart, temperature)
+    assert torch.equal(one.tokens, other.tokens) and torch.equal(one.mask, other.mask)
+    assert torch.equal(one.finished, other.finished) and one.texts == other.texts
+    assert torch.allclose(one.logprobs, other.logprobs, atol=1e-5)
+    assert few == sum(rows) if OLD else few < sum(rows)
+    assert other.mask.sum() > 50
+
+
+def test_merged_scores_and_their_gradients_are_those_of_each_by_itself(policies):
+    rollouts = drawn(policies[0])
+    # Some repeated as a whole, and one that differs only behind its end.
+    tokens, mask = rollouts.tokens.clone(), rollouts.mask.clone()
+    tokens[:, 1], mask[:, 1] = tokens[:, 0], mask[:, 0]
+    tokens[:, 4], mask[:, 4] = tokens[:, 3].where(mask[:, 3], policies[0].end_id), mask[:, 3]
+    weights = torch.randn(mask.shape, generator=torch.Generator().manual_seed(2))
+    found = []
+    for policy in policies:
+        sources = policy.tokenize_sources(rows_of(policy))
+        scores = policy.token_scores(
+            sources, tokens, mask, SHARP, entropy=True, anchor=policy.copy(), states=True, ranks=True
+        )
+        policy.model.zero_grad()
+        ((scores.logprobs + scores.entropy + scores.divergence) * weights).sum().backward()
+        gradient = {name: p.grad for name, p in policy.model.named_parameters() if p.grad is not None}
+        with torch.no_grad():
+            hidden = policy.hidden_states(sources, tokens, mask)
+        assert torch.allclose(hidden, scores.states, atol=1e-4)
+        found.append((scores, gradient))
+    (merged, one), (apart, other) = found
+    for name in ("logprobs", "entropy", "divergence", "states", "ranks"):
+        assert torch.allclose(getattr(merged, name), getattr(apart, name), atol=1e-4), name
+    assert one.keys() == other.keys() and one
+    largest = max(float(value.abs().max()) for value in other.values())
+    for name in one:
+        assert torch.allclose(one[name], other[name], rtol=1e-3, atol=1e-5 * largest), name
+
+
+def test_equal_samples_of_a_source_are_one_and_of_two_sources_two():
+    tokens = torch.tensor([[[5, 1, 0], [5, 1, 7], [6, 5, 1]], [[5, 1, 9], [6, 5, 1], [5, 1, 8]]])
+    mask = torch.tensor([[[1, 1, 0], [1, 1, 0], [1, 1, 1]], [[1, 1, 0], [1, 1, 1], [1, 1, 0]]]).bool()
+    found = Distinct.of(tokens, mask, merge=True)
+    assert found.tokens.tolist() == [[5, 1, 0], [6, 5, 1], [5, 1, 9], [6, 5, 1]]
+    assert found.mask.sum(dim=1).tolist() == [2, 3, 2, 3] and found.owners.tolist() == [0, 0, 1, 1]
+    assert found.places.tolist() == [0, 0, 1, 2, 3, 2]
+    values = torch.arange(4.0)[:, None].repeat(1, 3)
+    assert found.spread(values, tokens.shape)[..., 0].tolist() == [[0, 0, 1], [2, 3, 2]]
+    every = Distinct.of(tokens, mask, merge=False)
+    assert torch.equal(every.tokens, tokens.flatten(0, 1)) and every.owners.tolist() == [0, 0, 0, 1, 1, 1]
+    assert torch.equal(every.spread(every.tokens, tokens.shape), tokens)
+
+
+def test_rows_are_placed_on_others_and_behind_them():
+    rows, places = torch.tensor([0, 0, 2]), torch.tensor([1, 3, 4])
+    assert placed(torch.tensor([7, 8, 9]), rows, places).tolist() == [7, 7, 9, 7, 9]
+    assert placed(torch.tensor([7, 8, 9]), torch.tensor([2]), torch.tensor([0])).tolist() == [9, 8, 9]
