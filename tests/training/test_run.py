@@ -107,6 +107,7 @@ def test_a_run_leaves_everything_it_promises(finished):
         "entropy",
         "off_target",
         "zero_signal",
+        "distinct",
         "samples_per_second",
     ):
         assert key in steps[0], key

@@ -22,6 +22,7 @@ _STEP = (
     ("length", "Tokens of a sample"),
     ("length_ratio", "Length of samples by length of references"),
     ("zero_signal", "Sources whose samples all got one reward"),
+    ("distinct", "Samples that differ from the others of their source"),
     ("samples_per_second", "Samples per second"),
 )
 _STEP_MORE = (
@@ -42,7 +43,7 @@ _DEV_MORE = (
     ("copy", "Held-out dev copies"),
     ("empty", "Held-out dev empty output"),
 )
-_SHARES = frozenset({"off_target", "zero_signal", "unfinished", "repetition", "copy", "empty"})
+_SHARES = frozenset({"off_target", "zero_signal", "distinct", "unfinished", "repetition", "copy", "empty"})
 _FROM_ZERO = frozenset({"samples_per_second", "tokens_per_second", "kl", "entropy", "length"})
 
 

@@ -96,6 +96,7 @@ def _rollout_metrics(rollouts: Rollouts, rewards: StepRewards) -> dict[str, floa
         "length": float(rollouts.mask.sum() / samples),
         "unfinished": float((~rollouts.finished).float().mean()),
         "empty": sum(not text for group in rollouts.texts for text in group) / samples,
+        "distinct": sum(len(set(group)) for group in rollouts.texts) / samples,
         "unjudged": float(rewards.values.isnan().float().mean()),
     }
     if rollouts.floor is not None:
