@@ -10,6 +10,7 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, DynamicCache, Enc
 from eclectus.algorithms.losses import StepSize
 from eclectus.config import KlConfig, PromptConfig
 from eclectus.errors import ModelError
+from eclectus.policies.compat import CACHE
 from eclectus.policies.load import load_policy
 from eclectus.policies.padding import pad_rows
 from eclectus.policies.seq2seq import Seq2SeqPolicy
@@ -190,7 +191,7 @@ def generated(model, tokenizer, policy, rows, beams=1):
         max_length=12 + start.shape[1],
         num_beams=beams,
         suppress_tokens=policy._never,
-        past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
+        **{CACHE: EncoderDecoderCache(DynamicCache(), DynamicCache())},
     )
     texts = tokenizer.batch_decode(made[:, start.shape[1] :], skip_special_tokens=True)
     return [text.strip() for text in texts]

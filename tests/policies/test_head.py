@@ -225,3 +225,12 @@ def test_nothing_to_score_is_an_empty_answer(case):
     _, weight, _ = case
     empty = head.Predicted(torch.zeros(0, 8, dtype=torch.float64), weight, torch.zeros(50, dtype=torch.float64))
     assert head.entropies(empty, 1.0).shape == (0,)
+
+
+def test_the_bias_is_not_rounded_under_autocast():
+    hidden, weight = torch.full((3, 8), 0.5), torch.full((5, 8), 0.25)
+    bias = torch.tensor([5.001, 0.0, -3.003, 7.7, 1.0])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head.biased(hidden, weight, bias)
+    assert torch.equal(found, torch.full((3, 5), 1.0) + bias)  # 1 is exact in bfloat16, 6.001 is not
+    assert torch.equal(head.biased(hidden, weight, bias), found)

@@ -12,7 +12,7 @@ from eclectus.errors import ModelError
 from eclectus.policies.load import load_policy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from tests.policies.tiny_models import build
-from tests.tiny import segments
+from tests.tiny import segments, tiny_policy
 
 ROWS = segments("en", "es")
 
@@ -163,3 +163,11 @@ def test_loading_says_nothing_on_the_screen(tmp_path, capfd):
         capfd.readouterr()
         load_policy(str(tmp_path / name / "model"))
         assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_new_model_does_not_train_stays_fixed_when_loaded(tmp_path):
+    policy = tiny_policy()
+    policy.save(tmp_path)
+    fixed = {name for name, value in policy.model.named_parameters() if not value.requires_grad}
+    loaded, _ = load_policy(str(tmp_path))
+    assert fixed and fixed == {name for name, value in loaded.model.named_parameters() if not value.requires_grad}

@@ -69,7 +69,48 @@ def test_merged_samples_are_those_drawn_apart(policies, temperature, monkeypatch
     assert other.mask.sum() > 50
 
 
-def test_merged_scores_and_their_gradients_are_those_of_each_by_itself(policies):
+BRANCHES = {
+    "a source has lost its only row": [("branch", [2], [0])],
+    "each source has one row, in another order": [("branch", [0, 0], [3, 4]), ("keep", [1, 2, 4])],
+    "an idle row and new ones": [("branch", [0, 2, 2], [1, 3, 4]), ("branch", [4], [5])],
+    "a row takes the place of another, then leaves": [("branch", [1], [2]), ("keep", [0, 2]), ("branch", [1], [2])],
+}
+
+
+@pytest.mark.skipif(OLD, reason="with transformers 4 rows do not branch")
+@pytest.mark.parametrize("moves", BRANCHES.values(), ids=BRANCHES)
+def test_rows_that_branch_see_their_own_source_and_beginning(policies, moves):
+    policy = policies[0]
+    sources = policy.tokenize_sources(rows_of(policy)[:3])
+    allowed = [i for i in range(len(policy._bias)) if policy._bias[i] == 0 and i not in policy.end_ids]
+    texts = [(source, []) for source in range(3)]
+    generator = torch.Generator().manual_seed(3)
+    with torch.inference_mode():
+        stepper = policy.stepper(sources, 1, 6)
+        last = torch.tensor([source.start[-1] for source in sources])
+        for kind, rows, *places in [*moves, ("end", [])]:
+            logits = stepper.step(last)
+            tokens = torch.tensor([[*text, policy.pad_id] for _, text in texts])
+            alone = torch.cat(
+                [policy.states([sources[s]], row[None])[:, -1] for (s, _), row in zip(texts, tokens, strict=True)]
+            )
+            assert torch.allclose(logits, policy.next_logits(alone), atol=1e-4)
+            if kind == "keep":
+                stepper.keep(torch.tensor(rows))
+                texts = [texts[row] for row in rows]
+            elif kind == "branch":
+                stepper.branch(torch.tensor(rows), torch.tensor(places[0]))
+                before = list(texts)
+                for row, place in zip(rows, places[0], strict=True):
+                    texts[place : place + 1] = [before[row]]
+            last = torch.tensor(allowed)[torch.randint(len(allowed), (len(texts),), generator=generator)]
+            texts = [(source, [*text, int(token)]) for (source, text), token in zip(texts, last, strict=True)]
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["", "checkpointing"])
+def test_merged_scores_and_their_gradients_are_those_of_each_by_itself(policies, again):
+    for policy in policies:
+        policy.gradient_checkpointing = again
     rollouts = drawn(policies[0])
     # Some repeated as a whole, and one that differs only behind its end.
     tokens, mask = rollouts.tokens.clone(), rollouts.mask.clone()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from eclectus.errors import RunError
-from eclectus.rollouts.base import Rollouts, Sampling, exploring
+from eclectus.rollouts.base import Among, Rollouts, Sampling, exploring
 from eclectus.rollouts.native import _inverse_cdf, draw
 
 START, END, PAD = 0, 1, 0
@@ -436,6 +436,9 @@ MERGED = [
     {"with_entropy": True},
     {"epsilon": 0.3, "top_k": 3},
     {"prefixes": [[3, 4], [], [2], [5, 5, 5]]},
+    {"prefixes": [[3, 4], [], [2], [5, 5, 5]], "epsilon": 0.3, "top_k": 3},
+    {"stopped": lambda tokens: (tokens[:, -2:] == 3).all(dim=1) & (tokens.shape[1] > 1)},
+    {"among": Among([5, 0, 2, 3], 6)},
 ]
 
 

@@ -123,7 +123,7 @@ class PolicyConfig(Model):
     merge_samples: bool = Field(
         True,
         description="compute samples of a source that agree once, in drawing them (on a CPU) and in learning from them;"
-        " false: each by itself, with the same result in more time",
+        " false: each by itself, with the same result but for rounding, in more time",
     )
     autocast: Literal["bfloat16", "float16"] | None = Field(
         None,

@@ -22,7 +22,7 @@ _STEP = (
     ("length", "Tokens of a sample"),
     ("length_ratio", "Length of samples by length of references"),
     ("zero_signal", "Sources whose samples all got one reward"),
-    ("distinct", "Samples that differ from the others of their source"),
+    ("distinct", "Different samples of a source, as a share of all"),
     ("samples_per_second", "Samples per second"),
 )
 _STEP_MORE = (

@@ -20,6 +20,8 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from eclectus.policies.padding import rows_each
+
 NAME = "eclectus"
 
 _PLAIN_LIMIT = 128 * 128
@@ -42,8 +44,7 @@ class Layout:
 
 def layout_of(owners: torch.Tensor, sources: int) -> Layout | None:
     """The layout of rows of the sources `owners`, int64 [n]: 0 to `sources` - 1; None: as many of each, in order."""
-    samples = max(1, len(owners) // sources)
-    if torch.equal(owners, torch.arange(sources, device=owners.device).repeat_interleave(samples)):
+    if rows_each(owners, sources) is not None:
         return None
     counts = owners.bincount(minlength=sources)
     group = int(counts.max())

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, EncoderDecoderCache
 
+from eclectus.policies.padding import rows_each
+
 
 class FilledLayer(DynamicLayer):
     """One layer: [rows, heads, capacity, width], of which the first `filled` positions are in use.
@@ -107,8 +109,13 @@ class RepeatableLayer(DynamicLayer):
 def prefixed(cache: Cache, owners: torch.Tensor) -> Cache:
     """A cache for one pass behind these rows of `cache`, int64 [n]; gradient flows back to it."""
     held: list[Any] = list(cache.layers)
-    rows = [(layer.keys.index_select(0, owners), layer.values.index_select(0, owners)) for layer in held]
-    return Cache(layers=[RepeatableLayer(*pair) for pair in rows])
+    times = rows_each(owners, len(held[0].keys))
+
+    def rows(values: torch.Tensor) -> torch.Tensor:
+        # The gradient of the first is a plain sum, exact and repeatable on every device.
+        return values[owners] if times is None else values.repeat_interleave(times, dim=0)
+
+    return Cache(layers=[RepeatableLayer(rows(layer.keys), rows(layer.values)) for layer in held])
 
 
 def repeated(cache: Cache, times: int, layer: Callable[[], DynamicLayer]) -> Cache:

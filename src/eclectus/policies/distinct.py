@@ -51,5 +51,6 @@ class Distinct:
         Args:
             shape: [B, G, T] of the samples.
         """
-        every = values if self.places is None else values.index_select(0, self.places)
+        # Not `index_select`, whose gradient comes in another order each time on a GPU.
+        every = values if self.places is None else values[self.places]
         return every.view(*shape[:2], *values.shape[1:])

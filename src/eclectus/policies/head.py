@@ -57,7 +57,9 @@ def _divided(values: torch.Tensor, temperature: float) -> torch.Tensor:
 
 def biased(hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, softcap: float | None = None) -> torch.Tensor:
     """product(hidden, head, softcap) + bias."""
-    if softcap is None and hidden.dtype == head.dtype == bias.dtype:
+    # Autocast would round the bias too.
+    plain = hidden.dtype == head.dtype == bias.dtype and not torch.is_autocast_enabled(hidden.device.type)
+    if softcap is None and plain:
         return linear(hidden, head, bias)  # one pass over [N, V] fewer than adding it afterwards
     return product(hidden, head, softcap) + bias
 

@@ -38,6 +38,13 @@ def like_lengths(lengths: Sequence[int], padding: int) -> list[list[int]]:
     return batches
 
 
+def rows_each(owners: torch.Tensor, sources: int) -> int | None:
+    """How many rows each source has, where `owners`, int64 [n], gives as many to each, in order; None elsewhere."""
+    times = max(1, len(owners) // sources)
+    regular = torch.arange(sources, device=owners.device).repeat_interleave(times)
+    return times if torch.equal(owners, regular) else None
+
+
 def placed(values: torch.Tensor, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """`values` [n, ...] with copies of `rows` at `places`, int64 indices each; places from n on add rows at the end."""
     grown = torch.cat([values, values.new_empty(max(0, int(places.max()) + 1 - len(values)), *values.shape[1:])])

@@ -134,7 +134,7 @@ def draw(
         ended = (chosen[:, None] == end).any(dim=1)
         if stopped is not None:
             ended |= stopped(tokens[going, :used])
-        done[going[ended]] = True
+        done[going] = ended
         left = (~ended).nonzero().squeeze(1)
         if not len(left):
             break
