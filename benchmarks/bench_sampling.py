@@ -37,10 +37,10 @@ class Case:
 
     def _draw(self, policy: PretrainedPolicy) -> None:
         with torch.inference_mode():
-            stepper = policy.stepper(self.sources, SAMPLES, TOKENS)
+            stepper = policy.stepper(self.sources, 1, TOKENS)
             # No token is called the end, so every row runs to the full length.
             drawn = draw(
-                stepper, SOURCES, SAMPLES, Sampling(1.0, TOKENS), start=[s.start[-1] for s in self.sources],
+                stepper, SOURCES, SAMPLES, Sampling(1.0, TOKENS), merged=True, start=[s.start[-1] for s in self.sources],
                 ends=[-1], pad=self.policy.pad_id, generator=self.generator,
             )  # fmt: skip
         assert drawn.tokens.shape == (SOURCES, SAMPLES, TOKENS)

@@ -26,7 +26,7 @@ from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rewards.combine import CompositeReward
 from eclectus.rollouts.base import Sampling
 from eclectus.segment import Segment
-from eclectus.training.optimizer import adamw, update
+from eclectus.training.optimizer import build_optimizer, update
 
 SAMPLES, TOKENS, RUNS = 8, 32, 5
 
@@ -38,7 +38,7 @@ class PlainLoop:
         self.policy, self.reward, self.rows, self.tokens = policy, reward, rows, tokens
         self.model = copy.deepcopy(policy.model)
         self.model.set_attn_implementation("sdpa")
-        self.optimizer = adamw(self.model, models.STILL)
+        self.optimizer = build_optimizer("adamw", self.model, models.STILL)
         self.never = [i for i, value in enumerate(policy._bias.tolist()) if value == float("-inf")]
         sources = policy.tokenize_sources(rows)
         ids, mask = pad_rows([source.ids for source in sources], policy.pad_id, policy.device)

@@ -89,7 +89,8 @@ def test_it_learns_from_samples_of_ctranslate2(tmp_path, name, changes):
     assert mean(rows[:3]) < 0.72
     assert mean(rows[-10:]) > 0.75
     apart = [row["engine_mismatch"] for row in rows]
-    assert max(apart) < 1e-4 if kind == "float32" else 1e-3 < max(apart) < 0.2
+    # Under 0.2 with VNNI, 0.6 on a processor without it, which adds products up in 16 bits.
+    assert max(apart) < 1e-4 if kind == "float32" else 1e-3 < max(apart) < 1.0
     assert min(row["engine_ess"] for row in rows) > 0.8
 
 
