@@ -40,8 +40,8 @@ class Case:
             stepper = policy.stepper(self.sources, 1, TOKENS)
             # No token is called the end, so every row runs to the full length.
             drawn = draw(
-                stepper, SOURCES, SAMPLES, Sampling(1.0, TOKENS), merged=True, start=[s.start[-1] for s in self.sources],
-                ends=[-1], pad=self.policy.pad_id, generator=self.generator,
+                stepper, SOURCES, SAMPLES, Sampling(1.0, TOKENS), merged=True,
+                start=[s.start[-1] for s in self.sources], ends=[-1], pad=self.policy.pad_id, generator=self.generator,
             )  # fmt: skip
         assert drawn.tokens.shape == (SOURCES, SAMPLES, TOKENS)
 

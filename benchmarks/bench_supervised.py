@@ -22,7 +22,7 @@ from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTraining
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.segment import Segment
 from eclectus.training.batches import PairBatches
-from eclectus.training.optimizer import adamw, update
+from eclectus.training.optimizer import build_optimizer, update
 
 PAIRS, BATCH_TOKENS, SMOOTHING, RUNS = 6000, 4096, 0.1, 10
 
@@ -44,7 +44,7 @@ class Ours:
     """Updates as `training/supervised.py` makes them."""
 
     def __init__(self, policy: PretrainedPolicy, rows: list[Segment]) -> None:
-        self.policy, self.optimizer = policy, adamw(policy.model, models.STILL)
+        self.policy, self.optimizer = policy, build_optimizer("adamw", policy.model, models.STILL)
         self.batches = PairBatches(policy, {"en-es": rows}, BATCH_TOKENS, 1.0, 1)
 
     def step(self) -> int:
