@@ -89,9 +89,10 @@ def test_it_learns_from_samples_of_ctranslate2(tmp_path, name, changes):
     assert mean(rows[:3]) < 0.72
     assert mean(rows[-10:]) > 0.75
     apart = [row["engine_mismatch"] for row in rows]
-    # Under 0.2 with VNNI, 0.6 on a processor without it, which adds products up in 16 bits.
+    # In int8 under 0.2 with VNNI, 0.6 on a processor without it, which adds products up in 16 bits; the effective share
+    # of the samples is then 0.75 at least.
     assert max(apart) < 1e-4 if kind == "float32" else 1e-3 < max(apart) < 1.0
-    assert min(row["engine_ess"] for row in rows) > 0.8
+    assert min(row["engine_ess"] for row in rows) > (0.8 if kind == "float32" else 0.6)
 
 
 def test_it_learns_from_rounded_samples(tmp_path):
