@@ -112,7 +112,7 @@ def prefixed(cache: Cache, owners: torch.Tensor) -> Cache:
     times = rows_each(owners, len(held[0].keys))
 
     def rows(values: torch.Tensor) -> torch.Tensor:
-        # The gradient of the first is a plain sum, exact and repeatable on every device.
+        # The gradient of `repeat_interleave` is a plain sum, exact and repeatable on every device.
         return values[owners] if times is None else values.repeat_interleave(times, dim=0)
 
     return Cache(layers=[RepeatableLayer(rows(layer.keys), rows(layer.values)) for layer in held])
