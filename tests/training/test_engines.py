@@ -8,7 +8,7 @@ import torch
 from eclectus.algorithms.advantages import leave_one_out
 from eclectus.errors import ConfigError
 from eclectus.rollouts.engine import Engine
-from eclectus.training import run
+from eclectus.training import run, sampling
 from eclectus.training.tracking import Tracker
 from tests.toy import learn, mean, reinforcer, repeats, steps_of
 from tests.training.test_run import corpus, lines, same_weights, settings
@@ -41,7 +41,9 @@ OFF = {"type": "tests.training.test_engines:Off"}
 
 @pytest.mark.parametrize(("level", "cap"), [("sequence", 1.1), ("sequence", 100.0), ("token", 1.1)])
 def test_samples_of_an_engine_are_scored_by_the_policy_and_weighted(tmp_path, monkeypatch, level, cap):
-    trainer = reinforcer(tmp_path, engine=OFF, correction={"level": level, "cap": cap}, steps=1, temperature=1.3)
+    # The second of two updates needs the policy's log-probabilities from before the first.
+    correction = {"level": level, "cap": cap}
+    trainer = reinforcer(tmp_path, engine=OFF, correction=correction, steps=1, temperature=1.3, updates=2)
     policy, seen = trainer.policy.copy(), []
     update = trainer.updater.__class__.__call__
     monkeypatch.setattr(trainer.updater.__class__, "__call__", lambda *a: (seen.append(a[1]), update(*a))[1])
@@ -61,11 +63,39 @@ def test_samples_of_an_engine_are_scored_by_the_policy_and_weighted(tmp_path, mo
         expected, known = plain[..., None] * weights * drawn.mask, weights[drawn.mask]
     assert torch.allclose(work.advantages, expected, atol=1e-5)
     (row,) = steps_of(tmp_path)
-    assert row["logprob_mismatch"] < 1e-4
+    assert row["logprob_mismatch"] < 1e-4  # of the first update
     assert row["engine_mismatch"] == pytest.approx(float(ratios.abs()[drawn.mask].mean()), rel=1e-3)
     assert row["engine_truncated"] == pytest.approx(float((known > cap - 1e-6).float().mean()), abs=1e-5)
     assert (row["engine_truncated"] > 0.05) == (cap < 2)
     assert row["engine_ess"] == pytest.approx(float(known.sum() ** 2 / len(known) / (known**2).sum()), rel=1e-3)
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo", "ppo", "a2c", "self_critical"])
+@pytest.mark.parametrize("level", ["sequence", "token"])
+def test_a_single_update_weights_its_samples_in_its_own_pass(tmp_path, monkeypatch, algorithm, level):
+    passes = []
+    scored = sampling.passes.logprobs
+    monkeypatch.setattr(sampling.passes, "logprobs", lambda *a: (passes.append(1), scored(*a))[1])
+    weights, rows = {}, {}
+    for way in ("own pass", "pass before"):
+        changes = {"engine": OFF, "correction": {"level": level, "cap": 1.5}, "steps": 1, "temperature": 1.3}
+        trainer = reinforcer(tmp_path / way, "copy", algorithm, **changes)
+        assert trainer.corrects and not trainer.sampler.scores
+        if way == "pass before":
+            trainer.corrects, trainer.sampler.scores = False, True
+        trainer.train()
+        weights[way] = [p.detach() for p in trainer.policy.model.parameters()]
+        (rows[way],) = steps_of(tmp_path / way)
+        assert len(passes) == (way == "pass before")
+    for one, two in zip(*weights.values(), strict=True):
+        assert torch.allclose(one, two, atol=1e-6)
+    for name in ("loss", "grad_norm"):
+        assert rows["own pass"][name] == pytest.approx(rows["pass before"][name], rel=1e-3, abs=1e-5), name
+    # Of the samples that are learnt from, and of all.
+    exactly = algorithm in {"ppo", "a2c"}
+    for name in ("engine_mismatch", "engine_ess", "engine_truncated"):
+        assert rows["own pass"][name] == pytest.approx(rows["pass before"][name], rel=1e-3 if exactly else 0.2), name
+    assert rows["own pass"]["engine_truncated"] > 0.01
 
 
 def test_the_own_sampler_needs_no_weights(tmp_path):

@@ -82,7 +82,10 @@ class Reinforcer:
         self.guard = Guard(config.stop_fall)
         self.watch = PartWatch(self.tasks)
         self.renewed = renewed
-        self.sampler = Sampler(policy, config)
+        # The pass of a single update says what the policy thinks of an engine's samples; before that nobody asks.
+        once = config.updates == config.minibatches == 1 and not algorithm.needs_reference_logprobs
+        self.sampler = Sampler(policy, config, scores=not once)
+        self.corrects = once and self.sampler.engine is not None
         if renewed is not None:
             renewed.model = policy
         self.step, self.seconds, self.tokens = 0, 0.0, 0
@@ -167,6 +170,7 @@ class Reinforcer:
             targets=signals.targets,
             values=signals.values,
             policy_learns=learns,
+            correction=self.config.correction if self.corrects else None,
         )
         skipped = self.updater.skipped
         sums = self.updater(work, self.step)

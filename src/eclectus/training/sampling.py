@@ -28,7 +28,8 @@ class Sampled:
     """Samples of a step.
 
     Args:
-        rollouts: with the log-probabilities of the policy.
+        rollouts: with the log-probabilities of the policy, or of the engine that drew them where the sampler does not
+            score them.
         weights: importance weights, see `importance.truncated_weights`; None: the policy drew them itself.
         metrics: how far the engine is from the policy: `engine_mismatch`, the mean of |log pi - log mu| over tokens in
             nats; `engine_ess`, the effective share of the samples; `engine_truncated`, the share of weights that the
@@ -41,10 +42,14 @@ class Sampled:
 
 
 class Sampler:
-    """Draws from a policy as `reinforce.engine` says."""
+    """Draws from a policy as `reinforce.engine` says.
 
-    def __init__(self, policy: Policy, config: ReinforceConfig) -> None:
-        self.policy, self.config = policy, config
+    Args:
+        scores: what an engine has drawn is scored by the policy and weighted; False: the update does both.
+    """
+
+    def __init__(self, policy: Policy, config: ReinforceConfig, *, scores: bool = True) -> None:
+        self.policy, self.config, self.scores = policy, config, scores
         self.engine = engine_of(config.engine, policy, _PLACE)
 
     def __call__(
@@ -73,7 +78,7 @@ class Sampler:
         drawn = self._together(
             lambda rows: engine.sample([segments[row] for row in rows], samples, sampling, generator), count
         )
-        return self._corrected(segments, drawn, sampling.temperature)
+        return self._corrected(segments, drawn, sampling.temperature) if self.scores else Sampled(drawn)
 
     def greedy(self, segments: Sequence[Segment]) -> Rollouts:
         """The greedy translation of each segment."""

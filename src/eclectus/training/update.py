@@ -11,8 +11,9 @@ from eclectus import parallel
 from eclectus.algorithms import kl as divergence
 from eclectus.algorithms.advantages import judged
 from eclectus.algorithms.base import Algorithm
+from eclectus.algorithms.importance import truncated_weights, weighted
 from eclectus.algorithms.losses import LossInputs, StepSize
-from eclectus.config import KlConfig
+from eclectus.config import CorrectionConfig, KlConfig
 from eclectus.policies.base import Policy, TokenScores
 from eclectus.policies.padding import pad_rows
 from eclectus.policies.source import Source
@@ -41,6 +42,8 @@ class Update:
         targets, values: [B, G, T] for the algorithm's module, see `Signals`; None: it has none.
         policy_learns: False: only the algorithm's module is trained.
         hold: sources that say nothing count for KL too, because the step's demonstrations move the policy.
+        correction: the rollouts' log-probabilities are those of another program, which drew them; they are corrected
+            here, by the pass that learns from them. For the first update of a step alone.
     """
 
     sources: Sequence[Source]
@@ -61,6 +64,7 @@ class Update:
     values: torch.Tensor | None = None
     policy_learns: bool = True
     hold: bool = False
+    correction: CorrectionConfig | None = None
 
     def only(self, rows: Sequence[int]) -> Update:
         """A part of the step as a step of its own, with its own divisors."""
@@ -172,8 +176,10 @@ def accumulate(
                 states=algorithm.needs_states,
             )
         inputs = _loss_inputs(work, part, scores)
+        if work.correction is not None:
+            inputs = _corrected(inputs, work.correction, means)
         loss, metrics = algorithm.loss(inputs)
-        if not work.reused:
+        if not work.reused and work.correction is None:
             apart = (inputs.logprobs.detach() - inputs.old_logprobs).abs() * inputs.mask
             means.add("logprob_mismatch", float(apart.sum()), float(inputs.mask.sum()))
         measured = torch.tensor([work.measure_kl or work.kl_weights[row] > 0 for row in rows], device=loss.device)
@@ -188,6 +194,8 @@ def accumulate(
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + value
     sums = _added(sums) | means.together().values()
+    if work.correction is not None and "engine_weight" in sums:
+        sums["engine_ess"] = sums.pop("engine_weight") ** 2 / sums.pop("engine_weight_squared")
     likelihood = _likelihood(policy, work, scaler) if work.policy_learns else None
     if likelihood is not None:
         sums["mle_loss"] = likelihood
@@ -248,6 +256,19 @@ def _loss_inputs(work: Update, part: _Part, scores: TokenScores) -> LossInputs:
         targets=cut(work.targets),
         values=cut(work.values),
     )
+
+
+def _corrected(inputs: LossInputs, correction: CorrectionConfig, means: _Means) -> LossInputs:
+    """Samples with another program's log-probabilities, weighted by what the policy says of them in this pass."""
+    own, behaviour, mask = inputs.logprobs.detach(), inputs.old_logprobs, inputs.mask
+    weights = truncated_weights(own, behaviour, mask, correction.cap, correction.level)
+    known = weights if correction.level == "sequence" else weights[mask]
+    count = known.numel()
+    means.add("engine_mismatch", float(((own - behaviour).abs() * mask).sum()), float(mask.sum()))
+    means.add("engine_truncated", float((known >= correction.cap).sum()), count)
+    means.add("engine_weight", float(known.sum()), count)
+    means.add("engine_weight_squared", float((known**2).sum()), count)
+    return replace(inputs, old_logprobs=own, advantages=weighted(inputs.advantages, weights))
 
 
 def _kl_term(
