@@ -33,7 +33,7 @@ class Case:
 
     def rounded(self) -> None:
         """In bfloat16, the rounding of the weights included, as the engine `bfloat16` does it."""
-        self._draw(self.policy.rounded(torch.bfloat16))
+        self._draw(self.policy.rounded(torch.bfloat16).packed())
 
     def _draw(self, policy: PretrainedPolicy) -> None:
         with torch.inference_mode():

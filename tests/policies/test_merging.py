@@ -58,7 +58,9 @@ def test_merged_samples_are_those_drawn_apart(policies, temperature, monkeypatch
     merged, apart = policies
     rows = []
     logits = type(merged).next_logits
-    monkeypatch.setattr(type(merged), "next_logits", lambda self, h: (rows.append(len(h)), logits(self, h))[1])
+    monkeypatch.setattr(
+        type(merged), "next_logits", lambda self, h, room=None: (rows.append(len(h)), logits(self, h, room))[1]
+    )
     one = drawn(merged, temperature)
     few, rows[:] = sum(rows), []
     other = drawn(apart, temperature)

@@ -469,3 +469,22 @@ def test_samples_that_share_a_row_are_those_that_have_one_each(options):
         ]
         assert len(set(going)) <= rows <= max(len(set(going)) / (1 - 1 / 8), 4) + 1
     assert sum(few.seen) < 0.8 * sum(many.seen)
+
+
+@pytest.mark.parametrize("merged", [True, False])
+@pytest.mark.parametrize("grid", [4, 16, 100])
+def test_rows_come_and_leave_in_multiples_and_the_samples_stay_the_same(merged, grid):
+    def drawn(grid):
+        stepper = Told(4 if merged else 4 * 9)
+        return draw(
+            stepper, 4, 9, Sampling(0.7, 7), merged=merged, grid=grid, start=[7, 8, 7, 9], ends=[END], pad=PAD,
+            generator=torch.Generator().manual_seed(2),
+        ), stepper.seen  # fmt: skip
+
+    (one, freely), (other, seen) = drawn(1), drawn(grid)
+    assert torch.equal(one.tokens, other.tokens) and torch.equal(one.logprobs, other.logprobs)
+    assert torch.equal(one.finished, other.finished)
+    # Four rows of the first step, and whole multiples that come to them or are left.
+    assert all(rows % grid in (0, seen[0] % grid) for rows in seen)
+    assert len(set(seen)) > 1 or grid == 100
+    assert all(many >= few for many, few in zip(seen, freely, strict=True))

@@ -274,6 +274,7 @@ class Policy(ABC):
                 samples,
                 sampling,
                 merged=merged,
+                grid=self.grid,
                 start=[source.start[-1] for source in sources],
                 ends=self.end_ids,
                 pad=self.pad_id,
@@ -284,6 +285,11 @@ class Policy(ABC):
                 with_entropy=with_entropy,
                 device=self.device,
             )
+
+    @property
+    def grid(self) -> int:
+        """Of what number the rows of the decoder are best a multiple; see `rollouts.native.draw`."""
+        return 1
 
     @property
     def stopped(self) -> Callable[[torch.Tensor], torch.Tensor] | None:

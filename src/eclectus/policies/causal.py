@@ -29,6 +29,7 @@ from eclectus.policies.padding import pad_left, placed
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.prompt import Prompt
 from eclectus.policies.source import Source
+from eclectus.rollouts.room import Room
 from eclectus.segment import Segment
 
 MODEL_TYPES = {
@@ -250,7 +251,7 @@ class _Stepper:
     """Incremental decoding of a `CausalPolicy`; see `rollouts.base.Stepper`."""
 
     def __init__(self, policy: CausalPolicy, sources: Sequence[Source], samples: int, max_length: int) -> None:
-        self._policy = policy
+        self._policy, self._logits = policy, Room()
         cache, seen = policy.prefill(sources)
         capacity = seen.shape[1] + max_length
         self._cache = repeated(cache, samples, lambda: FilledLayer(capacity))
@@ -258,7 +259,7 @@ class _Stepper:
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         self._seen = torch.cat([self._seen, torch.ones_like(self._seen[:, :1])], dim=1)
-        return self._policy.next_logits(self._policy.run(tokens[:, None], self._seen, self._cache)[:, -1])
+        return self._policy.next_logits(self._policy.run(tokens[:, None], self._seen, self._cache)[:, -1], self._logits)
 
     def keep(self, rows: torch.Tensor) -> None:
         self._seen = self._seen[rows]

@@ -14,6 +14,8 @@ import torch
 from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
+from eclectus.rollouts.room import Room
+
 _PIECE_ELEMENTS = 2_000_000
 """Elements of the largest logits tensor that is worked on at once."""
 
@@ -55,13 +57,21 @@ def _divided(values: torch.Tensor, temperature: float) -> torch.Tensor:
     return values.float() if temperature == 1 else values.float().div_(temperature)
 
 
-def biased(hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, softcap: float | None = None) -> torch.Tensor:
-    """product(hidden, head, softcap) + bias."""
+def biased(
+    hidden: torch.Tensor,
+    head: torch.Tensor,
+    bias: torch.Tensor,
+    softcap: float | None = None,
+    room: Room | None = None,
+) -> torch.Tensor:
+    """product(hidden, head, softcap) + bias, in `room` where there is any and it can be made there."""
     # Autocast would round the bias too.
     plain = hidden.dtype == head.dtype == bias.dtype and not torch.is_autocast_enabled(hidden.device.type)
-    if softcap is None and plain:
-        return linear(hidden, head, bias)  # one pass over [N, V] fewer than adding it afterwards
-    return product(hidden, head, softcap) + bias
+    if softcap is not None or not plain:
+        return product(hidden, head, softcap) + bias
+    if room is not None and not torch.is_grad_enabled():
+        return torch.addmm(bias, hidden, head.T, out=room.take((len(hidden), len(head)), hidden))
+    return linear(hidden, head, bias)  # one pass over [N, V] fewer than adding it afterwards
 
 
 def product(hidden: torch.Tensor, head: torch.Tensor, softcap: float | None = None) -> torch.Tensor:
@@ -221,9 +231,9 @@ class Predicted:
     softcap: float | None = None
     shift: Callable[[torch.Tensor], torch.Tensor] | None = None
 
-    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """[n, V] at some of the positions."""
-        values = biased(hidden, self.head, self.bias, self.softcap)
+    def logits(self, hidden: torch.Tensor, room: Room | None = None) -> torch.Tensor:
+        """[n, V] at some of the positions, in `room` where they can be made there."""
+        values = biased(hidden, self.head, self.bias, self.softcap, room)
         return values if self.shift is None else values + self.shift(hidden)
 
     def log_distribution(self, hidden: torch.Tensor, temperature: float) -> torch.Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from torch import nn
 from transformers import logging as transformers_logging
 
 from eclectus.config import LoraConfig
@@ -21,6 +22,7 @@ from eclectus.policies.compat import OLD, save_model, save_tokenizer, set_attent
 from eclectus.policies.distinct import Distinct
 from eclectus.policies.guide import Guide, added_to_output
 from eclectus.policies.head import Predicted, divergences, entropies, label_ranks, logprobs, smoothed_cross_entropy
+from eclectus.policies.packed import GRID, PackedLinear, pack_layers, packs
 from eclectus.policies.padding import pad_rows
 from eclectus.policies.precision import computing_in
 from eclectus.policies.recompute import recomputed
@@ -28,6 +30,7 @@ from eclectus.policies.source import Source
 from eclectus.policies.texts import Texts
 from eclectus.rollouts.base import Stepper
 from eclectus.rollouts.native import Drawn
+from eclectus.rollouts.room import Room
 
 # Its bars and advice would run through our own progress display.
 transformers_logging.disable_progress_bar()
@@ -59,6 +62,7 @@ class PretrainedPolicy(Policy):
     gradient_checkpointing = False
     """Whether the backward pass makes the layers' inner values again; see `recompute`."""
     _adapters: Adapters | None = None
+    _packed_head: PackedLinear | None = None
 
     def __init__(
         self, model: Any, tokenizer: Any, pad_id: int, end_id: int, end_ids: Iterable[int], never: Iterable[int]
@@ -164,6 +168,10 @@ class PretrainedPolicy(Policy):
         return self.merging and not OLD and self.device.type == "cpu"
 
     @property
+    def grid(self) -> int:
+        return GRID if packs(self.autocast or self._head.dtype, self.device) else 1
+
+    @property
     def has_routed_adapters(self) -> bool:
         """Whether each target language has an adapter of its own."""
         return self._adapters is not None and self._adapters.routing is not None
@@ -230,14 +238,20 @@ class PretrainedPolicy(Policy):
         head = self._head.to(picked.dtype)
         return smoothed_cross_entropy(picked, head, self._own_bias, labels, label_smoothing, self.softcap)
 
-    def next_logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits [n, V] of the token after states [n, d]; minus infinity for tokens that are never generated."""
+    def next_logits(self, hidden: torch.Tensor, room: Room | None = None) -> torch.Tensor:
+        """Logits [n, V] of the token after states [n, d]; minus infinity for tokens that are never generated.
+
+        Args:
+            room: where they are made, if they can be.
+        """
+        if self._packed_head is not None:
+            return self._packed_head(self._scaled(hidden))
         if self.autocast is None:
             predicted = self.predicted(hidden)
-            return predicted.logits(predicted.hidden)
+            return predicted.logits(predicted.hidden, room)
         with torch.autocast(self.device.type, enabled=False):
             predicted = self.predicted(hidden.float())
-            return predicted.logits(predicted.hidden)
+            return predicted.logits(predicted.hidden, room)
 
     @property
     def never_said(self) -> list[int]:
@@ -321,11 +335,23 @@ class PretrainedPolicy(Policy):
 
     def rounded(self: P, dtype: torch.dtype) -> P:
         """A frozen copy with all weights in another floating type; an adapter for all languages is added to them."""
-        twin = copy.copy(self)
-        twin.model, twin._adapters, twin.autocast = copy.deepcopy(self.plain_model()).to(dtype), None, None
+        twin, model = copy.copy(self), self.plain_model()
+        # Rounded on the way, so that there is no copy in the old type.
+        weights = [nn.Parameter(weight.detach().to(dtype), requires_grad=False) for weight in model.parameters()]
+        kept = dict(zip(map(id, model.parameters()), weights, strict=True))
+        twin.model, twin._adapters, twin.autocast = copy.deepcopy(model, kept).to(dtype), None, None
+        # The model's own bias of its tokens is rounded with it; in one type, both go into the head's product.
+        twin._bias = self._bias.to(dtype)
         twin.model.eval()
-        twin.model.requires_grad_(False)
         return twin
+
+    def packed(self: P) -> P:
+        """This policy, to sample from alone: its weights as the processor reads them fastest, where there is a way."""
+        if packs(self._head.dtype, self.device):
+            pack_layers(self.model)
+            if self.softcap is None:
+                self._packed_head = PackedLinear(self._head, self._head_bias)
+        return self
 
     def detokenize(self, tokens: Sequence[Sequence[int]]) -> list[str]:
         return [text.strip() for text in self.texts.decode(tokens)]

@@ -31,6 +31,7 @@ from eclectus.policies.families.base import Seq2SeqFamily
 from eclectus.policies.padding import like_lengths, pad_rows, placed
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.source import Source
+from eclectus.rollouts.room import Room
 from eclectus.segment import Segment
 
 _ENCODER_PADDING = 64
@@ -220,7 +221,7 @@ class _Stepper:
     """Incremental decoding of a `Seq2SeqPolicy`; see `rollouts.base.Stepper`."""
 
     def __init__(self, policy: Seq2SeqPolicy, sources: Sequence[Source], samples: int, max_length: int) -> None:
-        self._policy = policy
+        self._policy, self._logits = policy, Room()
         self._states, self._mask = policy.encode(sources)
         self._decoder = stack(policy.model.get_decoder())
         self._owners = torch.arange(len(sources), device=policy.device).repeat_interleave(samples)
@@ -231,7 +232,7 @@ class _Stepper:
             self._decode(begin.repeat_interleave(samples, dim=0))
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        return self._policy.next_logits(self._decode(tokens[:, None])[:, -1])
+        return self._policy.next_logits(self._decode(tokens[:, None])[:, -1], self._logits)
 
     def keep(self, rows: torch.Tensor) -> None:
         if OLD:  # each row has a copy of its source's keys and values

@@ -37,10 +37,13 @@ class BFloat16(Engine):
     def sample(
         self, segments: Sequence[Segment], samples: int, sampling: Sampling, generator: torch.Generator | None
     ) -> Rollouts:
-        return self.policy.rounded(torch.bfloat16).sample(segments, samples, sampling, generator)
+        return self._drawer().sample(segments, samples, sampling, generator)
 
     def translate(self, segments: Sequence[Segment], max_length: int) -> list[str]:
-        return self.policy.rounded(torch.bfloat16).translate(segments, max_length)
+        return self._drawer().translate(segments, max_length)
 
     def beam_search(self, segments: Sequence[Segment], beams: int, max_length: int) -> list[str]:
-        return self.policy.rounded(torch.bfloat16).beam_search(segments, beams, max_length)
+        return self._drawer().beam_search(segments, beams, max_length)
+
+    def _drawer(self) -> PretrainedPolicy:
+        return self.policy.rounded(torch.bfloat16).packed()

@@ -19,6 +19,7 @@ import torch
 
 from eclectus.errors import RunError
 from eclectus.rollouts.base import Among, Sampling, Stepper, exploring
+from eclectus.rollouts.room import Room
 
 _LEAVING = 1 / 8
 """Share of the rows that must have ended before they leave: each time, what is cached of the others is copied."""
@@ -48,6 +49,7 @@ def draw(
     sampling: Sampling,
     *,
     merged: bool = False,
+    grid: int = 1,
     start: Sequence[int],
     ends: Sequence[int],
     pad: int,
@@ -63,6 +65,8 @@ def draw(
     Args:
         stepper: the policy's decoder, holding `samples` rows of each source, or one where they are merged.
         merged: samples of a source are one row for as long as they agree.
+        grid: rows leave and come in such numbers that a multiple of this is in work, where a new number of rows costs
+            more than idle ones.
         start: the token before the translation, for each source.
         ends: tokens that end a row; the one that does is recorded.
         pad: token after the end of a row.
@@ -101,12 +105,14 @@ def draw(
     row = going // samples if merged else going
     last = torch.tensor(start, dtype=torch.int64, device=device).repeat_interleave(1 if merged else samples)
     end = torch.tensor(ends, dtype=torch.int64, device=device)
+    converted, normalised = Room(), Room()
     used = 0
     for position in range(length):
-        logits = stepper.step(last).float()
+        logits = _single(stepper.step(last), converted)
         drawn = None if uniform is None else uniform[position].view(-1)[going.cpu()].to(device)
         if plain and drawn is not None:
-            probabilities = torch.softmax(logits.div_(sampling.temperature), dim=-1)
+            scaled = logits if sampling.temperature == 1 else logits.div_(sampling.temperature)
+            probabilities = torch.softmax(scaled, dim=-1, out=normalised.take(logits.shape, logits))
             chosen = _inverse_cdf(probabilities, row, drawn)
             picked = probabilities[row, chosen].log()
         else:
@@ -140,7 +146,7 @@ def draw(
             break
         if position + 1 < length:
             going, row, chosen = going[left], row[left], chosen[left]
-            last, row = _go_on(stepper, len(last), row, chosen, logits.shape[1], pad, merged=merged)
+            last, row = _go_on(stepper, len(last), row, chosen, logits.shape[1], pad, merged=merged, grid=grid)
     _check(logprobs)
 
     def shaped(values: torch.Tensor) -> torch.Tensor:
@@ -158,8 +164,23 @@ def draw(
     )
 
 
+def _single(logits: torch.Tensor, room: Room) -> torch.Tensor:
+    """The logits in single precision, in `room` where they had another."""
+    if logits.dtype == torch.float32:
+        return logits
+    return room.take(logits.shape, torch.empty(0, device=logits.device)).copy_(logits)
+
+
 def _go_on(
-    stepper: Stepper, rows: int, row: torch.Tensor, chosen: torch.Tensor, vocabulary: int, pad: int, *, merged: bool
+    stepper: Stepper,
+    rows: int,
+    row: torch.Tensor,
+    chosen: torch.Tensor,
+    vocabulary: int,
+    pad: int,
+    *,
+    merged: bool,
+    grid: int,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Have the decoder's rows follow the samples.
 
@@ -179,24 +200,36 @@ def _go_on(
         parting[1:] = before[1:] == before[:-1]
         going = before
         if parting.any():
-            idle = torch.ones(rows, dtype=torch.bool, device=row.device)
-            idle[before] = False
             more = before[parting]
-            places = torch.cat([idle.nonzero().squeeze(1)[: len(more)], torch.arange(rows, rows + len(more)).to(row)])
-            places = places[: len(more)]
-            stepper.branch(more, places)
-            rows = max(rows, int(places.max()) + 1)
-            going = before.masked_scatter(parting, places)
+            free = _idle(rows, before)[: len(more)]
+            new = _multiple(len(more) - len(free), grid)
+            places = torch.cat([free, torch.arange(rows, rows + new).to(row)])
+            stepper.branch(torch.cat([more, more[-1:].expand(len(places) - len(more))]), places)
+            rows += new
+            going = before.masked_scatter(parting, places[: len(more)])
         row = going[of]
     last = torch.full((rows,), pad, dtype=torch.int64, device=row.device)
     last[going] = tokens
-    if rows - len(going) >= _LEAVING * rows:
-        kept = going.sort().values
+    wanted = min(rows, _multiple(len(going), grid))
+    if rows - wanted >= _LEAVING * rows:
+        spare = _idle(rows, going)[: wanted - len(going)]
+        kept = torch.cat([going, spare]).sort().values
         stepper.keep(kept)
         number = torch.empty_like(last)
         number[kept] = torch.arange(len(kept), device=row.device)
         last, row = last[kept], number[row]
     return last, row
+
+
+def _idle(rows: int, going: torch.Tensor) -> torch.Tensor:
+    """Of so many rows those that nobody goes on from, int64."""
+    idle = torch.ones(rows, dtype=torch.bool, device=going.device)
+    idle[going] = False
+    return idle.nonzero().squeeze(1)
+
+
+def _multiple(count: int, grid: int) -> int:
+    return -(-count // grid) * grid
 
 
 def _uniform(length: int, among: Among, samples: int, generator: torch.Generator | None) -> torch.Tensor:
