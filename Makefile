@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 
 VENV4 := .venv-transformers4
 
+# A process for each core, up to 8; a file's tests stay together, for what they share.
+PYTEST := -m pytest -n auto --maxprocesses 8 --dist loadfile
+
 .PHONY: quickstart test test-slow test-transformers4 mutation lint type format bench clean
 
 $(VENV)/.quickstart: pyproject.toml
@@ -23,10 +26,10 @@ quickstart: $(VENV)/.quickstart  ## the main job, from text to report, in minute
 	$(BIN)/eclectus quickstart
 
 test: $(VENV)/.test  ## all tests but the slow ones
-	$(BIN)/python -m pytest
+	$(BIN)/python $(PYTEST)
 
 test-slow: $(VENV)/.test  ## the tests that train for minutes
-	$(BIN)/python -m pytest -m slow --timeout 3600
+	$(BIN)/python $(PYTEST) -m slow --timeout 3600
 
 $(VENV4)/.test: pyproject.toml
 	$(PYTHON) -m venv $(VENV4)
@@ -35,7 +38,7 @@ $(VENV4)/.test: pyproject.toml
 	touch $@
 
 test-transformers4: $(VENV4)/.test  ## models, sampling and training with the last transformers 4
-	$(VENV4)/bin/python -m pytest tests/test_base.py tests/policies tests/rollouts tests/training
+	$(VENV4)/bin/python $(PYTEST) tests/test_base.py tests/policies tests/rollouts tests/training
 
 mutation: $(VENV)/.test  ## small mistakes in the core, which the tests must notice
 	$(BIN)/python -W ignore -m tests.mutation.run

@@ -430,7 +430,7 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ("given tokens count as drawn", "self.mask & ~self.forced", "self.mask"),
     ],
     "rollouts/native.py": [
-        ("the temperature is forgotten", "torch.softmax(logits.div_(sampling.temperature),", "torch.softmax(logits,"),
+        ("the temperature is forgotten", "else logits.div_(sampling.temperature)", "else logits"),
         (
             "the temperature is forgotten beside exploration",
             "logits if greedy else logits / sampling.temperature",
@@ -464,11 +464,11 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ("samples that have ended go on", "left = (~ended).nonzero()", "left = torch.ones_like(ended).nonzero()"),
         ("the policy is not told what was drawn", "last[going] = tokens", "pass"),
         ("samples that part stay in one row", "row = going[of]", "row = before[of]"),
-        ("a row is taken that somebody needs", "idle[before] = False", "pass"),
+        ("a row is taken that somebody needs", "idle[going] = False", "pass"),
         (
             "rows that part are copies of another",
-            "stepper.branch(more, places)",
-            "stepper.branch(more.flip(0), places)",
+            "stepper.branch(torch.cat([more,",
+            "stepper.branch(torch.cat([more.flip(0),",
         ),
         ("a given token is fed although another was drawn", "chosen = torch.where(following, wanted, chosen)", "pass"),
     ],
@@ -543,7 +543,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "rollouts/native.py": {
         "draw: 0 becomes 1 (2)": "it is set anew at the first position",
-        "_go_on: `rows - len(going) >= _LEAVING * rows` with >": "when rows leave changes nothing but the time",
+        "_go_on: `rows - wanted >= _LEAVING * rows` with >": "when rows leave changes nothing but the time",
         "_inverse_cdf: `whole < vocabulary` with <=": "a block more without words has no probability and is never met",
         "draw: `drawn is not None` with is": "the way for all cases gives the same, in more time",
         "draw: `not greedy` without its sign (3)": "the way for all cases gives the same, in more time",

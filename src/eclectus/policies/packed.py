@@ -13,7 +13,6 @@ from torch import nn
 _ROWS = 256
 """Rows of a product that the order is chosen for; others are as exact, and about as fast."""
 
-
 GRID = 16
 """Rows of the decoder are kept a multiple of this: oneDNN compiles each product anew for each number of rows, about a
 millisecond."""

@@ -1,15 +1,19 @@
-"""Autocast: the products of the layers in 16 bits, the same wherever the policy samples, scores and trains.
+"""Fewer bits: the products of the layers by autocast, or a copy of the weights to sample from.
 
-Weights and optimizer stay float32, and so does the vocabulary's product: rounding it is what sets the log-probabilities
-of sampling and training furthest apart (MiniMax-M1, 2025, section 3.2).
+Autocast is the same wherever the policy samples, scores and trains. Weights and optimizer stay float32 in it, and so
+does the vocabulary's product: rounding it is what sets the log-probabilities of sampling and training furthest apart
+(MiniMax-M1, 2025, section 3.2).
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch import nn
 
 from eclectus.errors import RunError
 
@@ -56,3 +60,10 @@ def computing_in(dtype: torch.dtype | None, device: torch.device) -> Iterator[No
 def loss_scaler(dtype: torch.dtype | None, device: torch.device) -> torch.amp.GradScaler:
     """Scales the loss where gradients would underflow, in float16 (Micikevicius et al. 2018); else leaves it alone."""
     return torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
+
+
+def rounded_copy(model: Any, dtype: torch.dtype) -> Any:
+    """A frozen copy of a model with all weights in another floating type."""
+    # Rounded on the way, so that there is at no time a copy in the old type.
+    weights = [nn.Parameter(weight.detach().to(dtype), requires_grad=False) for weight in model.parameters()]
+    return copy.deepcopy(model, dict(zip(map(id, model.parameters()), weights, strict=True))).to(dtype)

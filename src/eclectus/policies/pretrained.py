@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
 from transformers import logging as transformers_logging
 
 from eclectus.config import LoraConfig
@@ -24,7 +23,7 @@ from eclectus.policies.guide import Guide, added_to_output
 from eclectus.policies.head import Predicted, divergences, entropies, label_ranks, logprobs, smoothed_cross_entropy
 from eclectus.policies.packed import GRID, PackedLinear, pack_layers, packs
 from eclectus.policies.padding import pad_rows
-from eclectus.policies.precision import computing_in
+from eclectus.policies.precision import computing_in, rounded_copy
 from eclectus.policies.recompute import recomputed
 from eclectus.policies.source import Source
 from eclectus.policies.texts import Texts
@@ -335,11 +334,8 @@ class PretrainedPolicy(Policy):
 
     def rounded(self: P, dtype: torch.dtype) -> P:
         """A frozen copy with all weights in another floating type; an adapter for all languages is added to them."""
-        twin, model = copy.copy(self), self.plain_model()
-        # Rounded on the way, so that there is no copy in the old type.
-        weights = [nn.Parameter(weight.detach().to(dtype), requires_grad=False) for weight in model.parameters()]
-        kept = dict(zip(map(id, model.parameters()), weights, strict=True))
-        twin.model, twin._adapters, twin.autocast = copy.deepcopy(model, kept).to(dtype), None, None
+        twin = copy.copy(self)
+        twin.model, twin._adapters, twin.autocast = rounded_copy(self.plain_model(), dtype), None, None
         # The model's own bias of its tokens is rounded with it; in one type, both go into the head's product.
         twin._bias = self._bias.to(dtype)
         twin.model.eval()
