@@ -442,7 +442,7 @@ MERGED = [
 ]
 
 
-@pytest.mark.parametrize("options", MERGED, ids=str)
+@pytest.mark.parametrize("options", MERGED, ids=lambda options: " and ".join(options) or "plainly")
 def test_samples_that_share_a_row_are_those_that_have_one_each(options):
     options = dict(options)
     sampling = Sampling(options.pop("temperature", 1.0), 7, options.pop("epsilon", 0.0), options.pop("top_k", 0))
