@@ -34,6 +34,7 @@ PARTS: list[tuple[str, type[BaseModel]]] = [
     ("back_translation", config.BackTranslationConfig),
     ("reinforce", config.ReinforceConfig),
     ("reinforce.explore", config.ExploreConfig),
+    ("reinforce.truncate", config.TruncateConfig),
     ("reinforce.kl", config.KlConfig),
     ("reinforce.entropy", config.EntropyConfig),
     ("reinforce.correction", config.CorrectionConfig),

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from pydantic import ValidationError
 
@@ -105,11 +107,14 @@ def test_temperature_may_be_a_schedule():
         ("reinforce.explore.epsilon=1", "less than 1"),
         ("reinforce.kl.estimator=k2", "'k1', 'k3' or 'exact'"),
         ("reinforce.updates=0", "greater than or equal to 1"),
+        ("reinforce.truncate.top_p=0", "greater than 0"),
+        ("reinforce.min_length=65", "min_length 65 is above max_length 64"),
+        ("reinforce.truncate.top_k=5 reinforce.explore.epsilon=0.1", "truncate cuts off what explore adds"),
     ],
 )
 def test_settings_of_exploration_that_make_no_sense_are_refused(override, message):
     with pytest.raises(ConfigError, match=message):
-        cfg.parse(MINIMAL + REINFORCE, [override])
+        cfg.parse(MINIMAL + REINFORCE, re.findall(r"reinforce\..*?(?= reinforce\.|$)", override))
 
 
 @pytest.mark.parametrize("wanted", ["on", "off", "auto"])

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from eclectus.policies import head
+from eclectus.rollouts.limits import Limits
 
 
 # Nothing of the forward pass is kept for the backward one, two of the six blocks, all of them.
@@ -200,6 +201,43 @@ def test_what_is_added_to_the_logits_counts(case, temperature):
     plain = torch.log_softmax((capped(hidden @ weight.T, 2.0) + bias + hidden.sin() @ more) / temperature, dim=-1)
     assert torch.allclose(head.logprobs(of, labels, temperature).double(), plain[range(333), labels], atol=1e-4)
     assert torch.allclose(head.entropies(of, temperature).double(), -(plain.exp() * plain).sum(dim=-1), atol=1e-4)
+
+
+@pytest.mark.parametrize("only", [True, False])
+def test_what_could_not_be_drawn_has_no_part_in_value_or_gradient(case, only, monkeypatch):
+    monkeypatch.setattr(head, "_PIECE_ELEMENTS", 5000)
+    hidden, weight, labels = case
+    bias = torch.randn(50, dtype=torch.float64)
+    ids = torch.stack([torch.randperm(50)[:6] for _ in range(333)]).to(torch.int32)
+    ids[:, 3:][torch.rand(333, 3) < 0.5] = -1
+    if only:
+        labels = ids[:, 0].to(torch.int64)
+    else:
+        labels = torch.where((labels[:, None] == ids).any(dim=1), (ids.amax(dim=1) + 1) % 50, labels)
+        ids[(labels[:, None] == ids)] = -1
+    limited = (Limits(ids, only), ids)
+    mask = torch.zeros(333, 51, dtype=torch.bool).scatter_(1, ids.to(torch.int64) % 51, True)[:, :50]
+    out = ~mask if only else mask
+    of = head.Predicted(hidden, weight, bias, limited=limited)
+    logs = torch.log_softmax((hidden @ weight.T + bias).masked_fill(out, float("-inf")) / 0.7, dim=-1)
+    finite = logs.masked_fill(out, 0.0)
+    other_hidden, other_head = (torch.randn(n, 8, dtype=torch.float64) for n in (333, 50))
+    anchor = head.Predicted(other_hidden, other_head, bias, limited=limited)
+    fixed = torch.log_softmax((other_hidden @ other_head.T + bias).masked_fill(out, float("-inf")) / 0.7, dim=-1)
+    pairs = [
+        (head.logprobs(of, labels, 0.7), logs[range(333), labels]),
+        (head.entropies(of, 0.7), -(logs.exp() * finite).sum(dim=-1)),
+        (head.divergences(of, anchor, 0.7), (logs.exp() * (finite - fixed.masked_fill(out, 0.0))).sum(dim=-1)),
+    ]
+    incoming = torch.randn(333, dtype=torch.float64)
+    for ours, plain in pairs:
+        assert torch.allclose(ours.double(), plain, atol=1e-4)
+        for a, b in zip(
+            torch.autograd.grad((ours * incoming).sum(), [hidden, weight], retain_graph=True),
+            torch.autograd.grad((plain * incoming).sum(), [hidden, weight], retain_graph=True),
+            strict=True,
+        ):
+            assert torch.allclose(a, b, atol=1e-4)
 
 
 @pytest.mark.parametrize(

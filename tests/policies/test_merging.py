@@ -1,6 +1,7 @@
 """Samples of a source that agree are one row, in drawing and in scoring, and come out as if each were by itself."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -77,6 +78,38 @@ BRANCHES = {
     "an idle row and new ones": [("branch", [0, 2, 2], [1, 3, 4]), ("branch", [4], [5])],
     "a row takes the place of another, then leaves": [("branch", [1], [2]), ("keep", [0, 2]), ("branch", [1], [2])],
 }
+
+
+LIMITED = {"top_k": {"top_k": 5}, "top_p": {"top_k": 40, "top_p": 0.8, "min_length": 4}, "length": {"min_length": 5}}
+
+
+@pytest.mark.parametrize("limits", LIMITED.values(), ids=LIMITED)
+def test_training_keeps_to_what_could_be_drawn(policies, limits):
+    """Sampled and trained log-probabilities are equal, and those of a plain softmax over what was left."""
+    sampling = Sampling(0.8, 8, **limits)
+    merged, apart = (p.sample(rows_of(p), 6, sampling, torch.Generator().manual_seed(5)) for p in policies)
+    assert torch.equal(merged.tokens, apart.tokens)
+    policy, early = policies[0], range(limits.get("min_length", 1) - 1)
+    ended = torch.isin(apart.tokens, torch.tensor(policy.end_ids)) & apart.mask
+    assert not ended[..., list(early)].any()
+    sources = policy.tokenize_sources(rows_of(policy))
+    for rollouts in (merged, apart):
+        scores = policy.token_scores(sources, rollouts.tokens, rollouts.mask, 0.8, entropy=True, limits=rollouts.limits)
+        assert torch.allclose(scores.logprobs, rollouts.logprobs, atol=1e-5)
+    whole = policy.token_logprobs(sources, apart.tokens, apart.mask, 0.8).detach()
+    scores = replace(scores, logprobs=scores.logprobs.detach(), entropy=scores.entropy.detach())
+    assert (whole <= scores.logprobs + 1e-5).all() and (whole < scores.logprobs - 1e-3).any()
+    with torch.no_grad():
+        logits = policy.next_logits(policy.states(sources[:1], apart.tokens[0, :1])[0]) / 0.8
+    for t in range(int(apart.mask[0, 0].sum())):
+        ids = [i for i in apart.limits.ids[0, 0, t].tolist() if i >= 0]
+        if not apart.limits.only:
+            ids = [i for i in range(logits.shape[1]) if i not in ids]
+        among = logits[t, ids].log_softmax(dim=-1)
+        place = ids.index(int(apart.tokens[0, 0, t]))
+        assert float(scores.logprobs[0, 0, t]) == pytest.approx(float(among[place]), abs=1e-4)
+        said = among[among.isfinite()]
+        assert float(scores.entropy[0, 0, t]) == pytest.approx(float(-(said.exp() * said).sum()), abs=1e-4)
 
 
 @pytest.mark.skipif(OLD, reason="with transformers 4 rows do not branch")

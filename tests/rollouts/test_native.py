@@ -5,7 +5,8 @@ import torch
 
 from eclectus.errors import RunError
 from eclectus.rollouts.base import Among, Rollouts, Sampling, exploring
-from eclectus.rollouts.native import _inverse_cdf, draw
+from eclectus.rollouts.choice import inverse_cdf
+from eclectus.rollouts.native import draw
 
 START, END, PAD = 0, 1, 0
 
@@ -193,7 +194,7 @@ def test_samples_of_a_source_do_not_depend_on_when_the_others_end():
 @pytest.mark.parametrize(("uniform", "token"), [(0.0, 1), (0.4999, 1), (0.5, 2), (1 - 1e-12, 2), (1.0, 2)])
 def test_the_ends_of_the_unit_interval_give_tokens_that_can_be(uniform, token):
     probabilities = torch.tensor([[0.0, 0.5, 0.5, 0.0]])
-    assert _inverse_cdf(probabilities, torch.tensor([0]), torch.tensor([uniform], dtype=torch.float64)).tolist() == [
+    assert inverse_cdf(probabilities, torch.tensor([0]), torch.tensor([uniform], dtype=torch.float64)).tolist() == [
         token
     ]
 
@@ -204,7 +205,7 @@ def test_a_word_at_the_edge_of_a_block_is_the_first_that_exceeds():
     halves[10] = halves[70] = 0.5
     second[70] = 1.0
     uniform = torch.tensor([0.4999, 0.5, 0.0], dtype=torch.float64)
-    assert _inverse_cdf(torch.stack([halves, second]), torch.tensor([0, 0, 1]), uniform).tolist() == [10, 70, 70]
+    assert inverse_cdf(torch.stack([halves, second]), torch.tensor([0, 0, 1]), uniform).tolist() == [10, 70, 70]
 
 
 def test_a_prefix_may_hold_the_first_token_of_the_vocabulary():
@@ -369,7 +370,7 @@ def test_the_drawn_word_is_the_first_whose_cumulative_probability_exceeds(vocabu
     uniform = torch.rand(400, generator=generator, dtype=torch.float64)
     uniform[:2] = torch.tensor([0.0, 1.0 - 2.0**-53])
     expected = torch.searchsorted(probabilities.cumsum(dim=1), uniform[:, None], right=True).squeeze(1)
-    found = _inverse_cdf(probabilities.float(), torch.arange(len(uniform)), uniform)
+    found = inverse_cdf(probabilities.float(), torch.arange(len(uniform)), uniform)
     assert (found == expected)[2:].all()
     assert (probabilities.gather(1, found[:, None]) > 0).all()
     assert found[0] == probabilities[0].nonzero()[0] and found[1] == probabilities[1].nonzero()[-1]

@@ -39,6 +39,13 @@ class Off(Engine):
 OFF = {"type": "tests.training.test_engines:Off"}
 
 
+def with_references(config):
+    """The run with tasks that every algorithm takes."""
+    tasks = [task.model_copy(update={"references": True, "mle": 0.0}) for task in config.reinforce.tasks]
+    config.reinforce = config.reinforce.model_copy(update={"tasks": tasks})
+    return config
+
+
 @pytest.mark.parametrize(("level", "cap"), [("sequence", 1.1), ("sequence", 100.0), ("token", 1.1)])
 def test_samples_of_an_engine_are_scored_by_the_policy_and_weighted(tmp_path, monkeypatch, level, cap):
     # The second of two updates needs the policy's log-probabilities from before the first.
@@ -179,10 +186,26 @@ def test_what_an_engine_cannot_do_is_refused_before_anything_is_written(corpus, 
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "limit", "message"),
+    [
+        ({"reinforce__engine": OFF}, "truncate", "only the engine 'native' knows it"),
+        ({"reinforce__engine": OFF}, "min_length", "only the engine 'native' knows it"),
+        ({"reinforce__algorithm": {"type": "q_learning"}}, "truncate", "'q_learning' values every token"),
+        ({"reinforce__algorithm": {"type": "sarsa"}}, "min_length", "'sarsa' values every token"),
+        ({"reinforce__algorithm": {"type": "mixer"}}, "truncate", "'mixer' begins with the reference"),
+    ],
+)
+def test_limits_that_are_not_known_are_refused(corpus, tmp_path, changes, limit, message):
+    value = {"truncate": {"top_p": 0.9}, "min_length": 3}[limit]
+    config = with_references(settings(corpus, **changes, **{f"reinforce__{limit}": value}))
+    with pytest.raises(ConfigError, match=rf"config: 'reinforce\.{limit}': {message}.* drop reinforce\.{limit}"):
+        run.start(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
 @pytest.mark.parametrize("kind", ["mixer", "q_learning"])
 def test_samples_that_are_not_the_models_own_are_refused(corpus, tmp_path, kind):
-    config = settings(corpus, reinforce__engine=OFF, reinforce__algorithm={"type": kind})
-    tasks = [task.model_copy(update={"references": True, "mle": 0.0}) for task in config.reinforce.tasks]
-    config.reinforce = config.reinforce.model_copy(update={"tasks": tasks})
+    config = with_references(settings(corpus, reinforce__engine=OFF, reinforce__algorithm={"type": kind}))
     with pytest.raises(ConfigError, match=f"'{kind}', which follow values or begin with a part of the reference"):
         run.start(config, tmp_path / "run")

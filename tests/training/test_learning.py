@@ -56,6 +56,14 @@ def test_an_algorithm_learns_what_is_rewarded(tmp_path, name, options, changes, 
     assert last > 0.75, f"{first:.2f} -> {last:.2f}"
 
 
+def test_it_learns_from_samples_of_what_is_left_and_never_ends_too_soon(tmp_path):
+    limits = {"truncate": {"top_k": 20, "top_p": 0.95}, "min_length": 3}
+    rows = learn(tmp_path, "reverse", "rloo", steps=STEPS["reverse"], samples=8, **limits, **STEADY)
+    assert mean(rows[:3]) < 0.72 and mean(rows[-10:]) > 0.75
+    assert max(row["logprob_mismatch"] for row in rows) < 1e-4
+    assert all(row["empty"] == 0 for row in rows)
+
+
 FIRST_OF_EACH = {case[0]: case for case in reversed(EVERY)}
 DECODER_ONLY = FIRST_OF_EACH | {"mixer": ("mixer", {"every": 10, "release": 1}, {"samples": 8})}
 

@@ -47,6 +47,7 @@ RUNS = {
     "shown": {"data__max_pairs": {"es": 50}, "reinforce__tasks": SHOWN},
     "renewed": {"reinforce__tasks": [RENEWED]},
     "engine": {"reinforce__engine": {"type": "bfloat16"}},
+    "limited": {"reinforce__truncate": {"top_k": 9, "top_p": 0.9}, "reinforce__min_length": 3},
 }
 
 

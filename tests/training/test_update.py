@@ -35,6 +35,9 @@ VARIANTS = {
     "plain": {},
     "reused": {"reused": True},
     "exploring": {},
+    "limited": {},
+    "limited reused": {"reused": True, "kl": KlConfig(estimator="k1")},
+    "limited exact": {"kl": KlConfig(estimator="exact"), "entropy_weight": 0.3},
     "tokens": {},
     "tokens reused": {"reused": True},
     "k1": {"kl": KlConfig(estimator="k1")},
@@ -83,9 +86,9 @@ def policy():
     return made
 
 
-def make_work(policy, *, epsilon=0.0, forced=False, temperature=1.0, **changes):
+def make_work(policy, *, epsilon=0.0, forced=False, temperature=1.0, limits=None, **changes):
     rows = [*segments("en", "es"), *segments("en", "fr")]
-    sampling = Sampling(temperature, 10, epsilon, 5)
+    sampling = Sampling(temperature, 10, epsilon, 5, **limits or {})
     prefixes = None
     if forced:
         targets = policy.tokenize_targets([row.reference for row in rows])
@@ -141,7 +144,11 @@ def shuffled(work):
         [old.texts[i] for i in order],
         wider(old.floor),
         wider(old.forced),
+        None if old.limits is None else old.limits.of(order),
     )
+    if padded.limits is not None:
+        ids = torch.nn.functional.pad(padded.limits.ids, (0, 0, 0, 5), value=-1)
+        padded = replace(padded, limits=replace(padded.limits, ids=ids))
     lists = {
         name: [getattr(work, name)[i] for i in order]
         for name in ("sources", "kl_weights", "mle_weights", "demonstrations", "owners")
@@ -378,13 +385,16 @@ def test_kl_is_zero_for_the_same_policy_and_grows_with_the_distance(policy, work
     assert {"kl/one", "kl/two"} <= set(other)
 
 
-def test_kl_is_that_of_the_distributions_sampled_from(policy):
+@pytest.mark.parametrize("limits", [{}, {"top_k": 4}, {"min_length": 5}])
+def test_kl_is_that_of_the_distributions_sampled_from(policy, limits):
     """Both sides at the sampling temperature, the mean over the drawn tokens, by hand from the policies' numbers."""
-    work = make_work(policy, temperature=0.6, measure_kl=True, kl=KlConfig(estimator="k1"))
+    work = make_work(policy, temperature=0.6, measure_kl=True, kl=KlConfig(estimator="k1"), limits=limits)
     reference = tiny_policy(seed=2).copy()
     found = accumulate(policy, reference, algorithm("rloo"), replace(work, entropy_weight=1e-9), 60)["kl"]
     tokens, mask = work.rollouts.tokens, work.rollouts.mask
-    own, anchor = (one.token_logprobs(work.sources, tokens, mask, 0.6).detach() for one in (policy, reference))
+    allowed = work.rollouts.limits
+    assert (allowed is None) == (not limits)
+    own, anchor = (one.token_logprobs(work.sources, tokens, mask, 0.6, allowed).detach() for one in (policy, reference))
     assert found == pytest.approx(float(((own - anchor) * mask).sum() / mask.sum()), abs=1e-5)
     own, anchor = (one.token_logprobs(work.sources, tokens, mask, 1.0).detach() for one in (policy, reference))
     assert abs(found - float(((own - anchor) * mask).sum() / mask.sum())) > 1e-3
@@ -458,12 +468,21 @@ def test_estimates_of_kl_agree_over_many_samples(policy):
 
 
 @pytest.mark.parametrize(
-    ("temperature", "epsilon", "forced"),
-    [(1.0, 0.0, False), (0.6, 0.0, False), (1.0, 0.4, False), (1.5, 0.4, False), (0.6, 0.4, True)],
+    ("temperature", "epsilon", "forced", "limits"),
+    [
+        (1.0, 0.0, False, {}),
+        (0.6, 0.0, False, {}),
+        (1.0, 0.4, False, {}),
+        (1.5, 0.4, False, {}),
+        (0.6, 0.4, True, {}),
+        (0.6, 0.0, False, {"top_k": 5, "top_p": 0.7}),
+        (1.0, 0.0, False, {"top_p": 0.7, "min_length": 4}),
+        (1.0, 0.3, True, {"min_length": 4}),
+    ],
 )
-def test_the_loss_sees_the_probabilities_that_tokens_were_drawn_with(policy, temperature, epsilon, forced):
+def test_the_loss_sees_the_probabilities_that_tokens_were_drawn_with(policy, temperature, epsilon, forced, limits):
     """Fresh samples have a ratio of 1 on every token that was drawn, whatever the temperature and the exploration."""
-    work = make_work(policy, epsilon=epsilon, forced=forced, temperature=temperature)
+    work = make_work(policy, epsilon=epsilon, forced=forced, temperature=temperature, limits=limits)
     chosen = algorithm("mixer" if forced else "rloo")
     loss, seen = chosen.loss, []
     chosen.loss = lambda inputs: seen.append(inputs) or loss(inputs)
@@ -484,6 +503,8 @@ CASES = [(*chosen, variant) for variant in ("plain", "reused", "exploring") for 
 ]
 CASES = [case for case in CASES if (case[0], case[2]) != ("a2c", "reused")]  # which it refuses
 CASES += [(name, {}, variant) for variant in ("tokens", "tokens reused") for name in ("rloo", "grpo")]
+CASES += [(name, {}, f"limited{more}") for more in ("", " reused", " exact") for name in ("rloo", "ppo")]
+LIMITS = {"top_k": 60, "top_p": 0.97, "min_length": 3}
 
 
 @pytest.mark.parametrize(
@@ -492,7 +513,8 @@ CASES += [(name, {}, variant) for variant in ("tokens", "tokens reused") for nam
 def test_gradient_does_not_depend_on_the_micro_batch_order_or_padding(policy, name, options, variant):
     reference = tiny_policy(seed=2).copy()
     epsilon = 0.3 if variant == "exploring" else 0.0
-    work = make_work(policy, epsilon=epsilon, forced=name == "mixer", **VARIANTS[variant])
+    limits = LIMITS if variant.startswith("limited") else None
+    work = make_work(policy, epsilon=epsilon, forced=name == "mixer", limits=limits, **VARIANTS[variant])
     chosen = built(name, policy, **options)
     if name in CRITICS:
         work = with_targets(work, chosen, policy)

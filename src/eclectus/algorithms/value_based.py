@@ -29,7 +29,7 @@ from eclectus.policies.padding import pad_rows
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Sampling
-from eclectus.rollouts.native import exploration
+from eclectus.rollouts.choice import exploration
 from eclectus.schedule import Schedule, Scheduled, value_at, within
 from eclectus.seeds import derive, rng
 
@@ -92,7 +92,7 @@ class States:
         """Mean value under the policy that acts, exploration included, [n]."""
 
         def mean(hidden: torch.Tensor) -> torch.Tensor:
-            logs = self.predicted.log_distribution(hidden, self.sampling.temperature)
+            logs = self.predicted.log_distribution([hidden], self.sampling.temperature)
             probabilities = logs.exp()
             if self.sampling.epsilon:
                 probabilities = (1 - self.sampling.epsilon) * probabilities + exploration(logs, self.sampling)

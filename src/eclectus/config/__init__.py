@@ -23,7 +23,7 @@ from eclectus.config.models import (
 )
 from eclectus.config.policy import FewShotConfig, LoraConfig, NewModelConfig, PolicyConfig, PromptConfig
 from eclectus.config.reward import RewardConfig, RewardGateConfig, RewardTermConfig
-from eclectus.config.sampling import CorrectionConfig, ExploreConfig
+from eclectus.config.sampling import CorrectionConfig, ExploreConfig, TruncateConfig
 
 __all__ = [
     "BackTranslationConfig",
@@ -52,6 +52,7 @@ __all__ = [
     "RunConfig",
     "SupervisedConfig",
     "TaskConfig",
+    "TruncateConfig",
     "dump",
     "load",
     "parse",

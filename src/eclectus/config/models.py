@@ -12,7 +12,7 @@ from eclectus.config.base import Component, Model
 from eclectus.config.compare import CompareConfig
 from eclectus.config.policy import PolicyConfig
 from eclectus.config.reward import RewardConfig
-from eclectus.config.sampling import CorrectionConfig, ExploreConfig
+from eclectus.config.sampling import CorrectionConfig, ExploreConfig, TruncateConfig
 from eclectus.schedule import Schedule, Scheduled, within
 
 
@@ -184,6 +184,12 @@ class ReinforceConfig(Model):
     )
     temperature: Scheduled = Field(1.0, description="sampling temperature, above 0; it enters the log-probability")
     explore: ExploreConfig = ExploreConfig()
+    truncate: TruncateConfig = TruncateConfig()
+    min_length: int = Field(
+        0,
+        ge=0,
+        description="tokens of the shortest sample, end-of-sequence included; a prompt's stop strings may come sooner",
+    )
     engine: Component = Field(
         Component(type="native"),
         description="what draws the samples: native, the policy's own sampler, or bfloat16, ctranslate2 or vllm, with"
@@ -238,6 +244,10 @@ class ReinforceConfig(Model):
     def _parts_are_not_empty(self) -> ReinforceConfig:
         if self.minibatches > self.segments:
             raise ValueError(f"{self.minibatches} minibatches cannot be made of {self.segments} segments, set fewer")
+        if self.min_length > self.max_length:
+            raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}, lower it")
+        if self.truncate != TruncateConfig() and self.explore.epsilon:
+            raise ValueError("truncate cuts off what explore adds, set explore.epsilon: 0 or drop truncate")
         return self
 
 

@@ -17,6 +17,16 @@ class ExploreConfig(Model):
     top_k: int = Field(20, ge=0, description="0: every token that can be said; used with epsilon > 0")
 
 
+class TruncateConfig(Model):
+    """Tokens that can be drawn at all; probabilities are those among them, in sampling and in training. Not with
+    `explore`, another engine, or an algorithm that follows values or begins with a part of the reference."""
+
+    top_k: int = Field(0, ge=0, description="the so many likeliest; 0: all, or with `top_p` at most 256")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="of these the likeliest, until they have this much of the probability; 1: all"
+    )
+
+
 class CorrectionConfig(Model):
     """Importance weights of samples that another engine drew than the policy's own sampler: min(pi / mu, cap), pi the
     policy and mu what the engine drew from."""

@@ -15,6 +15,7 @@ from eclectus.errors import ModelError, nearest
 from eclectus.languages import Direction
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Among, Rollouts, Sampling, Stepper
+from eclectus.rollouts.limits import Limits
 from eclectus.rollouts.native import Drawn, draw
 from eclectus.segment import Segment
 
@@ -142,6 +143,7 @@ class Policy(ABC):
         anchor: P | None = None,
         states: bool = False,
         ranks: bool = False,
+        limits: Limits | None = None,
     ) -> TokenScores:
         """What the policy thinks of each token given its source and prefix, with gradient.
 
@@ -153,6 +155,8 @@ class Policy(ABC):
             anchor: also the divergence of each distribution from that of this policy, which gets no gradient.
             states: also the hidden state that each token is predicted from, with gradient.
             ranks: also each token's rank among all.
+            limits: what each token was drawn from; log-probabilities, entropy and divergence are then of
+                distributions over that alone.
         """
 
     def token_logprobs(
@@ -161,9 +165,10 @@ class Policy(ABC):
         tokens: torch.Tensor,
         mask: torch.Tensor,
         temperature: float = 1.0,
+        limits: Limits | None = None,
     ) -> torch.Tensor:
         """Log-probability of each token, float32 [B, G, T], 0 where the mask is false; see `token_scores`."""
-        return self.token_scores(sources, tokens, mask, temperature).logprobs
+        return self.token_scores(sources, tokens, mask, temperature, limits=limits).logprobs
 
     @abstractmethod
     def hidden_states(self, sources: Sequence[Source], tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -220,6 +225,7 @@ class Policy(ABC):
             grouped,
             None if drawn.floor is None else drawn.floor.clone(),
             None if drawn.forced is None else drawn.forced.clone(),
+            None if drawn.limits is None else Limits(drawn.limits.ids.clone(), drawn.limits.only),
         )
 
     def translate(self, segments: Sequence[Segment], max_length: int = 96, batch: int = 128) -> list[str]:

@@ -19,12 +19,14 @@ class Distinct:
         tokens: int64 [n, T]; mask: bool [n, T].
         owners: int64 [n], the source of each.
         places: int64 [B * G], which of them each sample is; None: each is one of its own.
+        first: int64 [n], the first sample that each of them is; None where `places` is.
     """
 
     tokens: torch.Tensor
     mask: torch.Tensor
     owners: torch.Tensor
     places: torch.Tensor | None
+    first: torch.Tensor | None = None
 
     @classmethod
     def of(cls, tokens: torch.Tensor, mask: torch.Tensor, *, merge: bool) -> Distinct:
@@ -43,7 +45,12 @@ class Distinct:
                 first.append(number)
             places.append(place)
         index = torch.tensor(first, device=tokens.device)
-        return cls(rows[index], kept[index], owners[index], torch.tensor(places, device=tokens.device))
+        return cls(rows[index], kept[index], owners[index], torch.tensor(places, device=tokens.device), index)
+
+    def chosen(self, values: torch.Tensor) -> torch.Tensor:
+        """Of [B, G, ...] what belongs to the different ones, [n, ...]."""
+        every = values.flatten(0, 1)
+        return every if self.first is None else every[self.first]
 
     def spread(self, values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
         """Give each sample, [B, G, ...], what [n, ...] says of the one that it is.

@@ -6,7 +6,7 @@ a block at a time, which stays in the processor's cache, and are exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
+from eclectus.rollouts.limits import Limits
 from eclectus.rollouts.room import Room
 
 _PIECE_ELEMENTS = 2_000_000
@@ -223,6 +224,7 @@ class Predicted:
         hidden: [N, d]; head: [V, d]; bias: [V], -inf for tokens that can never be.
         softcap: see `product`.
         shift: from hidden [n, d] to what is added to the logits [n, V]; None: nothing.
+        limited: what can be drawn at all, with the ids [N, K] at these positions; None: every token.
     """
 
     hidden: torch.Tensor
@@ -230,37 +232,46 @@ class Predicted:
     bias: torch.Tensor
     softcap: float | None = None
     shift: Callable[[torch.Tensor], torch.Tensor] | None = None
+    limited: tuple[Limits, torch.Tensor] | None = None
+
+    @property
+    def rows(self) -> tuple[torch.Tensor, ...]:
+        """What `log_distribution` takes, of all positions."""
+        return (self.hidden,) if self.limited is None else (self.hidden, self.limited[1])
 
     def logits(self, hidden: torch.Tensor, room: Room | None = None) -> torch.Tensor:
         """[n, V] at some of the positions, in `room` where they can be made there."""
         values = biased(hidden, self.head, self.bias, self.softcap, room)
         return values if self.shift is None else values + self.shift(hidden)
 
-    def log_distribution(self, hidden: torch.Tensor, temperature: float) -> torch.Tensor:
-        """Log-probabilities, float32 [n, V], at some of the positions."""
-        return torch.log_softmax(self.logits(hidden).float() / temperature, dim=-1)
+    def log_distribution(self, rows: Sequence[torch.Tensor], temperature: float) -> torch.Tensor:
+        """Log-probabilities, float32 [n, V], at some of the positions, whose part of `rows` is given."""
+        logits = self.logits(rows[0]).float()
+        if self.limited is not None:
+            logits = self.limited[0].applied(logits, rows[1])
+        return torch.log_softmax(logits / temperature, dim=-1)
 
 
 def logprobs(of: Predicted, labels: torch.Tensor, temperature: float) -> torch.Tensor:
     """log p(label) at each position, float32 [N], with gradient; labels int64 [N]."""
-    if of.shift is None:
+    if of.shift is None and of.limited is None:
         return token_logprobs(of.hidden, of.head, of.bias, labels, temperature, of.softcap)
 
-    def picked(hidden: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        return of.log_distribution(hidden, temperature).gather(1, wanted[:, None]).squeeze(1)
+    def picked(wanted: torch.Tensor, *rows: torch.Tensor) -> torch.Tensor:
+        return of.log_distribution(rows, temperature).gather(1, wanted[:, None]).squeeze(1)
 
-    return in_pieces(picked, len(of.head), of.hidden, labels)
+    return in_pieces(picked, len(of.head), labels, *of.rows)
 
 
 def entropies(of: Predicted, temperature: float) -> torch.Tensor:
     """-sum_v p log p at each position, in nats, [N], with gradient."""
 
-    def entropy(hidden: torch.Tensor) -> torch.Tensor:
-        logs = of.log_distribution(hidden, temperature)
+    def entropy(*rows: torch.Tensor) -> torch.Tensor:
+        logs = of.log_distribution(rows, temperature)
         # p log p is 0 where p is 0, but 0 * -inf is not a number.
         return -(logs.exp() * logs.masked_fill(logs.isneginf(), 0.0)).sum(dim=-1)
 
-    return in_pieces(entropy, len(of.head), of.hidden)
+    return in_pieces(entropy, len(of.head), *of.rows)
 
 
 @torch.no_grad()
@@ -281,13 +292,14 @@ def divergences(of: Predicted, anchor: Predicted, temperature: float) -> torch.T
         anchor: predicts over the same vocabulary; a token that it can never say must be one that `of` cannot either.
     """
 
-    def divergence(hidden: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        logs = of.log_distribution(hidden, temperature)
+    def divergence(*rows: torch.Tensor) -> torch.Tensor:
+        own, others = rows[: len(of.rows)], rows[len(of.rows) :]
+        logs = of.log_distribution(own, temperature)
         with torch.no_grad():
-            fixed = anchor.log_distribution(other, temperature)
+            fixed = anchor.log_distribution(others, temperature)
         return (logs.exp() * (logs - fixed).masked_fill(logs.isneginf(), 0.0)).sum(dim=-1)
 
-    return in_pieces(divergence, len(of.head), of.hidden, anchor.hidden)
+    return in_pieces(divergence, len(of.head), *of.rows, *anchor.rows)
 
 
 def in_pieces(function: Callable[..., torch.Tensor], vocabulary: int, *rows: torch.Tensor) -> torch.Tensor:
@@ -297,4 +309,4 @@ def in_pieces(function: Callable[..., torch.Tensor], vocabulary: int, *rows: tor
     """
     parts = _pieces(len(rows[0]), vocabulary)
     found = [checkpoint(function, *(row[part] for row in rows), use_reentrant=False) for part in parts]
-    return torch.cat(found) if found else rows[0].new_zeros(0, dtype=torch.float32)
+    return torch.cat(found) if found else torch.zeros(0, device=rows[0].device)

@@ -28,6 +28,7 @@ from eclectus.policies.recompute import recomputed
 from eclectus.policies.source import Source
 from eclectus.policies.texts import Texts
 from eclectus.rollouts.base import Stepper
+from eclectus.rollouts.limits import Limits
 from eclectus.rollouts.native import Drawn
 from eclectus.rollouts.room import Room
 
@@ -190,6 +191,7 @@ class PretrainedPolicy(Policy):
         anchor: P | None = None,
         states: bool = False,
         ranks: bool = False,
+        limits: Limits | None = None,
     ) -> TokenScores:
         samples = Distinct.of(tokens, mask, merge=self.merging)
         wanted = samples.mask
@@ -199,12 +201,13 @@ class PretrainedPolicy(Policy):
             result = torch.zeros(wanted.shape, device=self.device).masked_scatter(wanted, values)
             return samples.spread(result, mask.shape)
 
+        limited = None if limits is None else (limits, samples.chosen(limits.ids)[wanted])
         hidden = self.states(sources, samples.tokens, samples.owners)
-        own = self.predicted(hidden[wanted])
+        own = self.predicted(hidden[wanted], limited)
         divergence = None
         if anchor is not None:
             with torch.no_grad():
-                other = anchor.predicted(anchor.states(sources, samples.tokens, samples.owners)[wanted])
+                other = anchor.predicted(anchor.states(sources, samples.tokens, samples.owners)[wanted], limited)
             divergence = spread(divergences(own, other, temperature))
         return TokenScores(
             spread(logprobs(own, labels, temperature)),
@@ -219,12 +222,16 @@ class PretrainedPolicy(Policy):
         hidden = self.states(sources, samples.tokens, samples.owners)
         return samples.spread(_within(samples.mask, hidden), mask.shape)
 
-    def predicted(self, states: torch.Tensor) -> Predicted:
-        """The distribution of the token after each of the states [n, d], not yet made; a guide's part included."""
+    def predicted(self, states: torch.Tensor, limited: tuple[Limits, torch.Tensor] | None = None) -> Predicted:
+        """The distribution of the token after each of the states [n, d], not yet made; a guide's part included.
+
+        Args:
+            limited: what can be drawn at all, with the ids [n, K] at these states.
+        """
         guide = self.guide
         # At 0 nothing is added, so that the model is the very same as without.
         shift = guide if guide is not None and guide.beta else None
-        return Predicted(self._scaled(states), self._head, self._head_bias, self.softcap, shift)
+        return Predicted(self._scaled(states), self._head, self._head_bias, self.softcap, shift, limited)
 
     def smoothed_loss(
         self, sources: Sequence[Source], targets: Sequence[Sequence[int]], label_smoothing: float

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 import torch
 
+from eclectus.rollouts.limits import Limits
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -17,14 +19,20 @@ class Sampling:
     Args:
         temperature: logits are divided by it, in sampling and in the recorded log-probabilities alike; 0 is greedy.
         max_length: most tokens of one translation, end-of-sequence included.
-        epsilon: with this probability a token is drawn uniformly from the `top_k` likeliest instead of from the policy.
-        top_k: 0 is every token that the policy may say at all; not used where `epsilon` is 0.
+        epsilon: with this probability a token is drawn uniformly from the `explore_k` likeliest instead of from the
+            policy.
+        explore_k: 0 is every token that the policy may say at all; not used where `epsilon` is 0.
+        top_k, top_p: see `limits.truncated`; 0 and 1 cut nothing off.
+        min_length: tokens of the shortest translation, end-of-sequence included; a text that ends one may come sooner.
     """
 
     temperature: float = 1.0
     max_length: int = 64
     epsilon: float = 0.0
+    explore_k: int = 0
     top_k: int = 0
+    top_p: float = 1.0
+    min_length: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class Rollouts:
         texts: [B][G] decoded translations.
         floor: float32 [B, G, T], the part of each token's probability that exploration gave it; None without.
         forced: bool [B, G, T], tokens that were given and not drawn; None where there are none.
+        limits: which tokens could be drawn; None: all.
     """
 
     tokens: torch.Tensor
@@ -62,6 +71,7 @@ class Rollouts:
     texts: list[list[str]]
     floor: torch.Tensor | None = None
     forced: torch.Tensor | None = None
+    limits: Limits | None = None
 
     @property
     def actions(self) -> torch.Tensor:
@@ -70,7 +80,7 @@ class Rollouts:
 
     def to(self, device: torch.device | str) -> Rollouts:
         """The same on another device."""
-        moved: dict[str, Any] = {k: v.to(device) if torch.is_tensor(v) else v for k, v in vars(self).items()}
+        moved: dict[str, Any] = {k: v.to(device) if hasattr(v, "to") else v for k, v in vars(self).items()}
         return Rollouts(**moved)
 
     def only(self, rows: Sequence[int]) -> Rollouts:
@@ -88,6 +98,7 @@ class Rollouts:
             [self.texts[row] for row in rows],
             chosen(self.floor),
             chosen(self.forced),
+            None if self.limits is None else self.limits.of(index),
         )
 
 
@@ -101,14 +112,15 @@ def assembled(parts: Sequence[Rollouts], places: Sequence[Sequence[int]], pad: i
     width = max(part.tokens.shape[2] for part in parts)
     count = sum(map(len, places))
 
-    def whole(name: str, filling: float) -> torch.Tensor | None:
-        values = [getattr(part, name) for part in parts]
-        if values[0] is None:
+    def whole(values: Sequence[torch.Tensor | None], filling: float) -> torch.Tensor | None:
+        present = [value for value in values if value is not None]
+        if not present:
             return None
-        if values[0].dim() == 3:
-            values = [torch.nn.functional.pad(v, (0, width - v.shape[2]), value=filling) for v in values]
-        result = values[0].new_empty(count, *values[0].shape[1:])
-        for rows, value in zip(places, values, strict=True):
+        if present[0].dim() > 2:
+            behind = (0, 0) * (present[0].dim() - 3)
+            present = [torch.nn.functional.pad(v, (*behind, 0, width - v.shape[2]), value=filling) for v in present]
+        result = present[0].new_empty(count, *present[0].shape[1:])
+        for rows, value in zip(places, present, strict=True):
             result[list(rows)] = value
         return result
 
@@ -116,10 +128,21 @@ def assembled(parts: Sequence[Rollouts], places: Sequence[Sequence[int]], pad: i
     for rows, part in zip(places, parts, strict=True):
         for row, group in zip(rows, part.texts, strict=True):
             texts[row] = group
-    tokens, logprobs = whole("tokens", pad), whole("logprobs", 0)
-    mask, finished = whole("mask", False), whole("finished", False)
+    tokens, logprobs = whole([part.tokens for part in parts], pad), whole([part.logprobs for part in parts], 0)
+    mask, finished = whole([part.mask for part in parts], False), whole([part.finished for part in parts], False)
     assert tokens is not None and logprobs is not None and mask is not None and finished is not None
-    return Rollouts(tokens, logprobs, mask, finished, texts, whole("floor", 0), whole("forced", False))
+    ids = whole([None if part.limits is None else part.limits.ids for part in parts], -1)
+    first = parts[0].limits
+    return Rollouts(
+        tokens,
+        logprobs,
+        mask,
+        finished,
+        texts,
+        whole([part.floor for part in parts], 0),
+        whole([part.forced for part in parts], False),
+        None if ids is None or first is None else Limits(ids, first.only),
+    )
 
 
 def exploring(logprobs: torch.Tensor, floor: torch.Tensor, epsilon: float) -> torch.Tensor:

@@ -18,10 +18,10 @@ from eclectus.evaluation.results import System
 from eclectus.languages import expand_directions
 from eclectus.policies.base import Policy
 from eclectus.rollouts.base import Sampling
-from eclectus.schedule import value_at
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training.run import Run, build_algorithm, cost, reinforce
+from eclectus.training.sampling import sampling_of
 from eclectus.training.supervised import Trained, train_supervised
 from eclectus.training.synthetic import Make, back_prompts, back_translated, distilled, synthesise
 from eclectus.training.tasks import Task, constant_tasks
@@ -139,7 +139,7 @@ class _Control:
         if not self.bench.has("best_of_n"):
             config = self.run.config.reinforce
             assert config is not None
-            sampling = Sampling(value_at(config.temperature, None), config.max_length)
+            sampling = replace(sampling_of(config, None), epsilon=0.0)
             for task in self.tasks:
                 if task.config.references:
                     continue  # choosing by the reference would be no translation system

@@ -39,7 +39,11 @@ def micro_batches(rollouts: Rollouts, rows: Sequence[int], budget: int) -> Itera
 def hidden_states(policy: Policy, sources: Sequence[Source], rollouts: Rollouts, budget: int) -> torch.Tensor:
     """States [B, G, T, d] that the tokens of the rollouts are predicted from, without gradient; 0 where masked."""
     result = torch.zeros(*rollouts.mask.shape, policy.width, device=policy.device)
-    return _filled(result, policy.hidden_states, sources, rollouts, budget)
+
+    def met(rows: Sequence[int], tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return policy.hidden_states([sources[row] for row in rows], tokens, mask)
+
+    return _filled(result, met, rollouts, budget)
 
 
 def logprobs(
@@ -48,22 +52,22 @@ def logprobs(
     """Log-probabilities [B, G, T] of the tokens of the rollouts under `policy`, without gradient; 0 where masked."""
     result = torch.zeros(rollouts.mask.shape, device=policy.device)
 
-    def scored(rows: list[Source], tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return policy.token_logprobs(rows, tokens, mask, temperature)
+    def scored(rows: Sequence[int], tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        limits = None if rollouts.limits is None else rollouts.limits.of(rows, tokens.shape[2])
+        return policy.token_logprobs([sources[row] for row in rows], tokens, mask, temperature, limits)
 
-    return _filled(result, scored, sources, rollouts, budget)
+    return _filled(result, scored, rollouts, budget)
 
 
 @torch.no_grad()
 def _filled(
     result: torch.Tensor,
-    function: Callable[[list[Source], torch.Tensor, torch.Tensor], torch.Tensor],
-    sources: Sequence[Source],
+    function: Callable[[Sequence[int], torch.Tensor, torch.Tensor], torch.Tensor],
     rollouts: Rollouts,
     budget: int,
 ) -> torch.Tensor:
-    for rows in micro_batches(rollouts, parallel.share(range(len(sources))), budget):
+    for rows in micro_batches(rollouts, parallel.share(range(len(result))), budget):
         width = int(rollouts.mask[rows].sum(dim=-1).max())
         tokens, mask = rollouts.tokens[rows, :, :width], rollouts.mask[rows, :, :width]
-        result[rows, :, :width] = function([sources[row] for row in rows], tokens, mask)
+        result[rows, :, :width] = function(rows, tokens, mask)
     return parallel.add(result)

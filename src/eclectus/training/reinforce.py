@@ -17,7 +17,6 @@ from eclectus.config import ReinforceConfig
 from eclectus.policies.base import Policy
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Among, Rollouts, Sampling, assembled
-from eclectus.schedule import value_at
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
@@ -28,7 +27,7 @@ from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.rewarding import Judge, as_rollouts, demonstrations, in_parts
-from eclectus.training.sampling import Sampled, Sampler
+from eclectus.training.sampling import Sampled, Sampler, sampling_of
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
@@ -132,7 +131,7 @@ class Reinforcer:
         prepared = time.monotonic()
         owners = [task for task, _ in batch]
         segments = [segment for _, segment in batch]
-        sampling = self._sampling()
+        sampling = sampling_of(self.config, self.step)
         # Rewards that translate ask all processes, which would then talk of two things at once.
         parts = in_parts(self.tasks, owners, segments, self.config.overlap if parallel.size() == 1 else 1)
         with Judge(self.tasks, owners, segments, self.step, aside=len(parts) > 1) as judge:
@@ -256,11 +255,6 @@ class Reinforcer:
                 reference_rewards=others if algorithm.judges_references else None,
             )
         )
-
-    def _sampling(self) -> Sampling:
-        explore = self.config.explore
-        temperature = value_at(self.config.temperature, self.step)
-        return Sampling(temperature, self.config.max_length, explore.epsilon, explore.top_k)
 
     def _sample(
         self, segments: Sequence[Segment], sampling: Sampling, parts: Sequence[Sequence[int]], judge: Judge

@@ -11,16 +11,30 @@ from eclectus import parallel
 from eclectus.algorithms.base import Algorithm
 from eclectus.algorithms.importance import effective_share, truncated_weights
 from eclectus.algorithms.value_based import ValueBased
-from eclectus.config import ReinforceConfig, RunConfig
+from eclectus.config import ReinforceConfig, RunConfig, TruncateConfig
 from eclectus.errors import ConfigError
 from eclectus.policies.base import Policy
 from eclectus.rollouts.base import Among, Rollouts, Sampling, assembled
 from eclectus.rollouts.engine import engine_of
+from eclectus.schedule import value_at
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import passes
 
 _PLACE = "reinforce.engine"
+
+
+def sampling_of(config: ReinforceConfig, step: int | None) -> Sampling:
+    """How a run draws its samples in a step; None: when all steps are made."""
+    return Sampling(
+        value_at(config.temperature, step),
+        config.max_length,
+        config.explore.epsilon,
+        config.explore.top_k,
+        config.truncate.top_k,
+        config.truncate.top_p,
+        config.min_length,
+    )
 
 
 @dataclass(frozen=True)
@@ -115,7 +129,7 @@ class Sampler:
 
 
 def check_engines(config: RunConfig, policy: Policy, algorithm: Algorithm | None) -> None:
-    """Refuse at the door an engine that cannot draw what a run asks for.
+    """Refuse at the door an engine that cannot draw what a run asks for, and limits that an algorithm does not know.
 
     Raises:
         ConfigError: there is none of this type, it cannot run the model, a wrong option, or samples that an engine
@@ -123,7 +137,12 @@ def check_engines(config: RunConfig, policy: Policy, algorithm: Algorithm | None
         RunError: it is not installed.
     """
     engine_of(config.evaluation.engine, policy, "evaluation.engine")
-    if config.reinforce is None or engine_of(config.reinforce.engine, policy, _PLACE) is None:
+    if config.reinforce is None:
+        return
+    engine = engine_of(config.reinforce.engine, policy, _PLACE)
+    if algorithm is not None:
+        _check_limits(config.reinforce, algorithm, native=engine is None)
+    if engine is None:
         return
     kind = config.reinforce.engine.type
     if config.reinforce.overlap > 1:
@@ -141,3 +160,22 @@ def check_engines(config: RunConfig, policy: Policy, algorithm: Algorithm | None
             f"config: '{_PLACE}': '{kind}' cannot draw the samples of the algorithm '{algorithm.name}', which"
             " follow values or begin with a part of the reference; take the engine 'native'"
         )
+
+
+def _check_limits(config: ReinforceConfig, algorithm: Algorithm, *, native: bool) -> None:
+    """Raise `ConfigError` where tokens are cut off behind an engine's or an algorithm's back."""
+    names = ["truncate"] if config.truncate != TruncateConfig() else []
+    names += ["min_length"] if config.min_length > 1 else []
+    for name in names:
+        drop = f"drop reinforce.{name}"
+        if not native:
+            raise ConfigError(
+                f"config: 'reinforce.{name}': only the engine 'native' knows it; {drop}, or take that one"
+            )
+        if isinstance(algorithm, ValueBased):
+            raise ConfigError(f"config: 'reinforce.{name}': '{algorithm.name}' values every token; {drop}")
+        if name == "truncate" and algorithm.needs_references:
+            raise ConfigError(
+                f"config: 'reinforce.{name}': '{algorithm.name}' begins with the reference, whose tokens could be cut"
+                f" off; {drop}"
+            )

@@ -18,6 +18,7 @@ from eclectus.policies.base import Policy, TokenScores
 from eclectus.policies.padding import pad_rows
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling, exploring
+from eclectus.rollouts.limits import Limits
 from eclectus.training.passes import micro_batches
 
 
@@ -115,6 +116,7 @@ class _Part:
     tokens: torch.Tensor
     mask: torch.Tensor
     actions: torch.Tensor
+    limits: Limits | None
 
     @property
     def samples(self) -> int:
@@ -174,6 +176,7 @@ def accumulate(
                 entropy=work.entropy_weight > 0,
                 anchor=reference if exact else None,
                 states=algorithm.needs_states,
+                limits=part.limits,
             )
         inputs = _loss_inputs(work, part, scores)
         if work.correction is not None:
@@ -226,6 +229,7 @@ def _part(work: Update, rows: list[int]) -> _Part:
         work.rollouts.tokens[index, :, :width],
         work.rollouts.mask[index, :, :width],
         work.rollouts.actions[index, :, :width],
+        None if work.rollouts.limits is None else work.rollouts.limits.of(rows, width),
     )
 
 
@@ -287,9 +291,13 @@ def _kl_term(
         values = terms = (exact[wanted].flatten(0, 1) * mask).sum(dim=1)
     else:
         with torch.no_grad():
-            sources = [part.sources[i] for i in wanted.tolist()]
+            rows = wanted.tolist()
             anchor = reference.token_logprobs(
-                sources, part.tokens[wanted], part.mask[wanted], work.sampling.temperature
+                [part.sources[row] for row in rows],
+                part.tokens[wanted],
+                part.mask[wanted],
+                work.sampling.temperature,
+                None if part.limits is None else part.limits.of(rows),
             ).flatten(0, 1)
         own = logprobs[wanted].flatten(0, 1)
         if work.kl.estimator == "k1":
