@@ -229,8 +229,7 @@ def step(policy, optimizer, seed):
         rewards=advantages,
         advantages=advantages - advantages.mean(dim=1, keepdim=True),
         kl_weights=[0.0] * len(ROWS),
-        mle_weights=[0.0] * len(ROWS),
-        demonstrations=[None] * len(ROWS),
+        demonstrations=[],
         size=StepSize(
             float(advantages.numel()), float(rollouts.mask.sum()), float(len(ROWS)), float(advantages.numel())
         ),

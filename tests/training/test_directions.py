@@ -151,7 +151,7 @@ def test_windows_are_one_step_where_a_bandit_waits_and_long_where_none_does(tmp_
     for kind, steps in ((SIZE, WINDOW), (UNIFORM, 1)):
         run, told = trainer(tmp_path / kind.type, kind, segments=4, steps=WINDOW + 1), []
         run.tasks[0].reward.prepare = told.append
-        batch = run.prompts.next(1)
+        batch, _ = run.prompts.next(1)
         assert len(told[0]) == 4 * steps and len(batch) == 4
         if kind is UNIFORM:
             assert len({segment.direction for _, segment in batch}) == 1

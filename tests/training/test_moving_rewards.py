@@ -204,13 +204,13 @@ def test_windows_tell_rewards_ahead_and_draw_the_same_again_after_a_resume(monke
 
     def windows():
         made = tasks(directions=["*-*"])
-        return PromptWindows(PromptStream(made, 6, 5.0, seed=3), made, steps=WINDOW + 3)
+        return PromptWindows(PromptStream(made, 6, 5.0, seed=3), PromptStream(made, None, 5.0, 4), made, WINDOW + 3)
 
     plain = PromptStream(tasks(directions=["*-*"]), 6, 5.0, seed=3)
-    expected = {step: plain.next(step) for step in range(1, WINDOW + 4)}
+    expected = {step: (plain.next(step), []) for step in range(1, WINDOW + 4)}
     one = windows()
     assert [one.next(step) for step in range(1, 8)] == [expected[step] for step in range(1, 8)]
-    assert told == [[segment for step in range(1, WINDOW + 1) for _, segment in expected[step]]]
+    assert told == [[segment for step in range(1, WINDOW + 1) for _, segment in expected[step][0]]]
     saved = json.loads(json.dumps(one.state_dict()))
     one.rewind()
     two = windows()
@@ -219,3 +219,25 @@ def test_windows_tell_rewards_ahead_and_draw_the_same_again_after_a_resume(monke
         assert one.next(step) == two.next(step) == expected[step]
     assert told[1] == told[2] == told[0]  # both drew the first window again
     assert [len(segments) for segments in told[3:]] == [18, 18]  # three steps are left for the second
+
+
+@pytest.mark.parametrize("teacher", ["pivot", "references"])
+def test_sources_that_are_only_shown_come_beside_the_others_and_in_an_order_of_their_own(monkeypatch, teacher):
+    told = []
+    monkeypatch.setattr(CompositeReward, "prepare", lambda self, segments: told.append(list(segments)))
+    changes = {"joint": False, "mle": 1.0, "mle_of": teacher, "mle_segments": 5, "references": teacher == "references"}
+    changes["reward"] = {"terms": [{"type": "pivot"}]}
+    made = tasks(directions=["es-fr", "fr-es"], **changes)
+
+    def windows():
+        return PromptWindows(PromptStream(made, 3, 5.0, 3), PromptStream(made, None, 5.0, 4), made, steps=30)
+
+    one, two = windows(), windows()
+    first = [one.next(step) for step in range(1, 11)]
+    assert all((len(batch.sampled), len(batch.shown)) == (3, 5) for batch in first)
+    assert len({segment.direction for batch in first for _, segment in batch.shown}) == 2
+    assert [batch.sampled for batch in first] != [batch.shown[:3] for batch in first]
+    # Nothing is asked of the reward for a source whose reference is what is shown.
+    assert len(told[0]) == WINDOW * (8 if teacher == "pivot" else 3)
+    two.load_state_dict(json.loads(json.dumps(one.state_dict())))
+    assert [two.next(step) for step in range(1, 11)] == first

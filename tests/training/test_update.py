@@ -11,7 +11,7 @@ from eclectus.config import KlConfig
 from eclectus.policies.causal import CausalPolicy
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.training import passes
-from eclectus.training.update import Update, accumulate, step_size
+from eclectus.training.update import Demonstration, Update, accumulate, step_size
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import build
 from tests.tiny import segments, tiny_policy
@@ -36,6 +36,7 @@ VARIANTS = {
     "reused": {"reused": True},
     "exploring": {},
     "limited": {},
+    "shown": {},
     "limited reused": {"reused": True, "kl": KlConfig(estimator="k1")},
     "limited exact": {"kl": KlConfig(estimator="exact"), "entropy_weight": 0.3},
     "tokens": {},
@@ -86,8 +87,18 @@ def policy():
     return made
 
 
+ROWS = [*segments("en", "es"), *segments("en", "fr")]
+
+
+def shown(policy, weights, apart=()):
+    """The references with a weight above 0, and those of the sources `apart` as if nothing were sampled from them."""
+    sources, targets = policy.tokenize_sources(ROWS), policy.tokenize_targets([row.reference for row in ROWS])
+    own = [Demonstration(sources[i], targets[i], weight, i) for i, weight in enumerate(weights) if weight]
+    return own + [Demonstration(sources[i], targets[i], 0.3, None) for i in apart]
+
+
 def make_work(policy, *, epsilon=0.0, forced=False, temperature=1.0, limits=None, **changes):
-    rows = [*segments("en", "es"), *segments("en", "fr")]
+    rows = ROWS
     sampling = Sampling(temperature, 10, epsilon, 5, **limits or {})
     prefixes = None
     if forced:
@@ -103,8 +114,7 @@ def make_work(policy, *, epsilon=0.0, forced=False, temperature=1.0, limits=None
         "rewards": advantages + 1,
         "advantages": advantages,
         "kl_weights": [0.1, 0.0] * 4,
-        "mle_weights": [0.5, 0.0] * 4,
-        "demonstrations": [row.reference if i % 2 == 0 else None for i, row in enumerate(rows)],
+        "demonstrations": shown(policy, [0.5, 0.0] * 4),
         "size": StepSize(24.0, float(rollouts.actions.sum()), 8.0, 24.0),
         "sampling": sampling,
         "kl": KlConfig(),
@@ -149,10 +159,10 @@ def shuffled(work):
     if padded.limits is not None:
         ids = torch.nn.functional.pad(padded.limits.ids, (0, 0, 0, 5), value=-1)
         padded = replace(padded, limits=replace(padded.limits, ids=ids))
-    lists = {
-        name: [getattr(work, name)[i] for i in order]
-        for name in ("sources", "kl_weights", "mle_weights", "demonstrations", "owners")
-    }
+    lists = {name: [getattr(work, name)[i] for i in order] for name in ("sources", "kl_weights", "owners")}
+    lists["demonstrations"] = [
+        replace(one, row=None if one.row is None else order.index(one.row)) for one in reversed(work.demonstrations)
+    ]
     tensors = {name: wider(getattr(work, name)) for name in ("targets", "values")}
     advantages = work.advantages[order] if work.targets is None else wider(work.advantages)
     return replace(work, rollouts=padded, advantages=advantages, rewards=work.rewards[order], **lists, **tensors)
@@ -189,12 +199,26 @@ def test_parts_of_a_step_are_steps_of_their_own(policy, work):
     parts = []
     for step in (whole, *halves):
         count = len(step.sources)
-        quiet = replace(step, kl_weights=[0.0] * count, mle_weights=[0.0] * count, demonstrations=[None] * count)
+        quiet = replace(step, kl_weights=[0.0] * count, demonstrations=[])
         accumulate(policy, policy.copy(), chosen, quiet, 60)
         chosen.module.zero_grad()  # its loss is a mean over tokens, not over sequences
         parts.append(gradient(policy))
     expected = sum(part * half.size.sequences / 23 for part, half in zip(parts[1:], halves, strict=True))
     assert torch.allclose(parts[0], expected, atol=1e-6)
+
+
+def test_demonstrations_go_with_their_sources_and_the_others_are_shared_out(policy, work):
+    whole = replace(work, demonstrations=shown(policy, [0.5, 0.0] * 4, apart=[1, 3, 5, 5, 7, 1, 3, 5, 7]))
+    parts = [whole.only([6, 1, 4]), whole.only([0, 7, 2, 3, 5])]
+    for part, rows in zip(parts, ([6, 1, 4], [0, 7, 2, 3, 5]), strict=True):
+        own = [one for one in part.demonstrations if one.row is not None]
+        assert sorted(rows[one.row] for one in own) == sorted(row for row in rows if row % 2 == 0)
+        assert all(one.source == part.sources[one.row] for one in own)
+    apart = [[one for one in part.demonstrations if one.row is None] for part in parts]
+    assert [len(rows) for rows in apart] == [3, 6]
+    assert sorted(str(one) for rows in apart for one in rows) == sorted(
+        str(one) for one in whole.demonstrations if one.row is None
+    )
 
 
 def test_only_the_critic_learns_where_the_policy_does_not(policy, work):
@@ -227,7 +251,7 @@ def test_the_loss_is_not_scaled_unless_asked_for(policy, work):
 def test_the_exact_divergence_does_not_depend_on_what_is_measured(policy):
     reference, found = tiny_policy(seed=2).copy(), []
     for measured in (True, False):
-        work = make_work(policy, kl=KlConfig(estimator="exact"), mle_weights=[0.0] * 8)
+        work = make_work(policy, kl=KlConfig(estimator="exact"), demonstrations=[])
         work = replace(work, measure_kl=measured, kl_weights=[0.5, *[0.0] * 7])
         metrics = accumulate(policy, reference, algorithm("rloo"), work, 100)
         found.append(gradient(policy))
@@ -259,7 +283,7 @@ def test_terms_without_a_reward_by_hand(policy, estimator):
     reference = tiny_policy(seed=2).copy()
     work = make_work(policy, forced=True, kl=KlConfig(estimator=estimator), entropy_weight=0.3, temperature=0.8)
     work = replace(work, advantages=torch.zeros(8, 3), kl_weights=[0.5, 0.0, 2.0, *[0.0] * 5])
-    work = replace(work, mle_weights=[0.5, 0.0, 0.0, 0.0, 3.0, *[0.0] * 3])
+    work = replace(work, demonstrations=shown(policy, [0.5, 0.0, 0.0, 0.0, 3.0, *[0.0] * 3], apart=[6]))
     rollouts, actions = work.rollouts, work.rollouts.actions
     assert (rollouts.mask & ~actions).any()
     metrics = accumulate(policy, reference, algorithm("rloo"), work, 100)
@@ -280,8 +304,8 @@ def test_terms_without_a_reward_by_hand(policy, estimator):
         kl = apart.exp() - apart - 1
     weights = torch.tensor(work.kl_weights)[:, None, None]
     loss = (weights * kl * actions).sum() / 24 - 0.3 * (scores.entropy * actions).sum() / 24
-    targets = policy.tokenize_targets([work.demonstrations[0], work.demonstrations[4]])
-    for row, weight, target in zip((0, 4), (0.5, 3.0), targets, strict=True):
+    targets = policy.tokenize_targets([ROWS[row].reference for row in (0, 4, 6)])
+    for row, weight, target in zip((0, 4, 6), (0.5, 3.0, 0.3), targets, strict=True):
         ids = torch.tensor(target)[None, None]
         likelihood = policy.token_logprobs([work.sources[row]], ids, torch.ones_like(ids, dtype=torch.bool)).sum()
         loss = loss - weight * likelihood / sum(map(len, targets))
@@ -305,7 +329,7 @@ def test_the_divisors_by_hand(work):
 
 def test_groups_without_signal_are_skipped(policy, work):
     reference = tiny_policy(seed=2).copy()
-    nothing = replace(work, advantages=torch.zeros_like(work.advantages), mle_weights=[0.0] * 8)
+    nothing = replace(work, advantages=torch.zeros_like(work.advantages), demonstrations=[])
     assert accumulate(policy, reference, algorithm("rloo"), nothing, 100) == {"loss": 0.0}
     assert all(p.grad is None for p in policy.model.parameters())
 
@@ -327,7 +351,7 @@ def test_a_source_says_something_where_one_advantage_is_not_zero(work):
 
 def test_entropy_bonus_works_where_rewards_say_nothing(policy, work):
     """A collapsed policy has groups without signal only; the bonus must still reach it."""
-    quiet = replace(work, advantages=torch.zeros_like(work.advantages), mle_weights=[0.0] * 8, kl_weights=[0.0] * 8)
+    quiet = replace(work, advantages=torch.zeros_like(work.advantages), demonstrations=[], kl_weights=[0.0] * 8)
     bonus = replace(quiet, entropy_weight=1.0)
     before = accumulate(policy, policy.copy(), algorithm("rloo"), bonus, 100_000)["policy_entropy"]
     with torch.no_grad():
@@ -343,7 +367,7 @@ def test_terms_without_a_reward_weigh_the_same_where_samples_abstain(policy, nam
     """Nothing judged and everything judged alike: only the prefixes, the entropy and KL of the forced sources learn."""
     found = []
     for rewards in (torch.full((8, 3), 0.5), torch.full((8, 3), float("nan"))):
-        work = make_work(policy, forced=name == "mixer", mle_weights=[0.0] * 8, **terms)
+        work = make_work(policy, forced=name == "mixer", demonstrations=[], **terms)
         work = replace(work, rewards=rewards, advantages=torch.zeros(8, 3), size=step_size(rewards, work.rollouts))
         accumulate(policy, tiny_policy(seed=2).copy(), algorithm(name), work, 100)
         found.append(gradient(policy))
@@ -352,7 +376,7 @@ def test_terms_without_a_reward_weigh_the_same_where_samples_abstain(policy, nam
 
 
 def test_forced_prefixes_are_learnt_where_rewards_say_nothing(policy):
-    work = make_work(policy, forced=True, mle_weights=[0.0] * 8, kl_weights=[0.0] * 8)
+    work = make_work(policy, forced=True, demonstrations=[], kl_weights=[0.0] * 8)
     quiet = replace(work, advantages=torch.zeros_like(work.advantages))
     metrics = accumulate(policy, policy.copy(), algorithm("mixer"), quiet, 100)
     assert metrics["prefix_loss"] == pytest.approx(metrics["loss"]) and metrics["loss"] > 0
@@ -360,11 +384,11 @@ def test_forced_prefixes_are_learnt_where_rewards_say_nothing(policy):
 
 
 def test_likelihood_term_equals_the_mean_over_reference_tokens(policy, work):
-    alone = replace(work, advantages=torch.zeros_like(work.advantages), mle_weights=[1.0, 0.0] * 4)
+    alone = replace(work, advantages=torch.zeros_like(work.advantages), demonstrations=shown(policy, [1.0, 0.0] * 4))
     metrics = accumulate(policy, policy.copy(), algorithm("rloo"), alone, 100)
     ours = gradient(policy)
     rows = [i for i in range(8) if i % 2 == 0]
-    targets = policy.tokenize_targets([work.demonstrations[i] for i in rows])
+    targets = policy.tokenize_targets([ROWS[i].reference for i in rows])
     loss, _ = policy.smoothed_loss([work.sources[i] for i in rows], targets, 0.0)
     mean = loss / sum(map(len, targets))
     mean.backward()
@@ -402,7 +426,7 @@ def test_kl_is_that_of_the_distributions_sampled_from(policy, limits):
 
 @pytest.mark.parametrize(("name", "options"), EVERY, ids=str)
 def test_the_end_has_a_part_in_the_update_and_nothing_after_it(policy, name, options):
-    work = make_work(policy, mle_weights=[0.0] * 8)
+    work = make_work(policy, demonstrations=[])
     rollouts = work.rollouts
     assert rollouts.finished.any() and not rollouts.mask.all()
     chosen = built(name, policy, **options)
@@ -449,8 +473,7 @@ def test_estimates_of_kl_agree_over_many_samples(policy):
         rewards=torch.ones(4, 300),
         advantages=torch.ones(4, 300),
         kl_weights=[0.0] * 4,
-        mle_weights=[0.0] * 4,
-        demonstrations=[None] * 4,
+        demonstrations=[],
         measure_kl=True,
         owners=["one"] * 4,
     )
@@ -503,6 +526,7 @@ CASES = [(*chosen, variant) for variant in ("plain", "reused", "exploring") for 
 ]
 CASES = [case for case in CASES if (case[0], case[2]) != ("a2c", "reused")]  # which it refuses
 CASES += [(name, {}, variant) for variant in ("tokens", "tokens reused") for name in ("rloo", "grpo")]
+CASES += [("rloo", {}, "shown")]
 CASES += [(name, {}, f"limited{more}") for more in ("", " reused", " exact") for name in ("rloo", "ppo")]
 LIMITS = {"top_k": 60, "top_p": 0.97, "min_length": 3}
 
@@ -515,6 +539,8 @@ def test_gradient_does_not_depend_on_the_micro_batch_order_or_padding(policy, na
     epsilon = 0.3 if variant == "exploring" else 0.0
     limits = LIMITS if variant.startswith("limited") else None
     work = make_work(policy, epsilon=epsilon, forced=name == "mixer", limits=limits, **VARIANTS[variant])
+    if variant == "shown":
+        work = replace(work, demonstrations=shown(policy, [0.5, 0.0] * 4, apart=range(8)))
     chosen = built(name, policy, **options)
     if name in CRITICS:
         work = with_targets(work, chosen, policy)

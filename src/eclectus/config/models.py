@@ -118,6 +118,11 @@ class TaskConfig(Model):
         description="which translation: the references, or what a part of the reward compares with, named by its type:"
         " `pivot`",
     )
+    mle_segments: int = Field(
+        0,
+        ge=0,
+        description="further sources in each step whose translation is only learnt, without samples of them",
+    )
     select_by: Literal["reference", "reward"] = Field(
         "reference",
         description="what chooses the checkpoint: dev chrF++ against references, or the dev reward",
@@ -134,6 +139,8 @@ class TaskConfig(Model):
 
     @model_validator(mode="after")
     def _mle_needs_references(self) -> TaskConfig:
+        if self.mle_segments and self.mle == 0:
+            raise ValueError(f"task '{self.name}' has mle_segments > 0 but mle: 0; set mle, or mle_segments: 0")
         if self.mle > 0 and self.mle_of == "references" and not self.references:
             raise ValueError(
                 f"task '{self.name}' has mle > 0 but references: false; set references: true, mle_of: pivot where the"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from eclectus.config import Component
 from eclectus.corpora.sampling import EpochIterator
@@ -21,6 +21,14 @@ WINDOW = 25
 Prompts = list[tuple[int, Segment]]
 """(task index, segment) for each prompt of a step."""
 
+
+class StepPrompts(NamedTuple):
+    """What a step works on: prompts whose translations are sampled, and those whose translation is only learnt."""
+
+    sampled: Prompts
+    shown: Prompts
+
+
 Key = tuple[str, str]
 """A direction; in a joint task a source language and all its targets, `*`."""
 
@@ -34,19 +42,21 @@ class PromptStream:
     languages; the task's share is rounded to whole sources then, and is one at least.
 
     Args:
+        segments: prompts of a step; None: those of each task that are only shown, `mle_segments`.
         sampling: how directions are drawn, see `direction_choice`.
     """
 
     def __init__(
         self,
         tasks: Sequence[Task],
-        segments: int,
+        segments: int | None,
         temperature: float,
         seed: int,
         sampling: Component | None = None,
     ) -> None:
         self._names = [task.name for task in tasks]
         self._segments = segments
+        self._shown = [task.config.mle_segments for task in tasks]
         self._seed = seed
         sampling = sampling or Component(type=SIZE)
         total = sum(task.config.share for task in tasks)
@@ -119,6 +129,8 @@ class PromptStream:
 
     def _quota(self, step: int) -> list[int]:
         """Prompts for each task: whole numbers whose means over steps follow the shares."""
+        if self._segments is None:
+            return self._shown
         # A different rounding in each step, so that a small share is not always rounded away.
         offset = rng(self._seed, "quota", step).random()
         ends = [int(end * self._segments + offset) for end in accumulate(self._shares[:-1])]
@@ -133,34 +145,39 @@ class PromptWindows:
 
     Args:
         stream: where the prompts come from.
+        shown: and those that are only shown.
         tasks: their rewards are told of each window's segments.
         steps: the last step of the run.
     """
 
-    def __init__(self, stream: PromptStream, tasks: Sequence[Task], steps: int) -> None:
-        self._stream, self._tasks, self._steps = stream, tasks, steps
-        self._drawn: dict[int, Prompts] = {}
-        self._state = stream.state_dict()
+    def __init__(self, stream: PromptStream, shown: PromptStream, tasks: Sequence[Task], steps: int) -> None:
+        self._stream, self._shown, self._tasks, self._steps = stream, shown, tasks, steps
+        self._drawn: dict[int, StepPrompts] = {}
+        self._state = self._now()
 
-    def next(self, step: int) -> Prompts:
+    def next(self, step: int) -> StepPrompts:
         """The prompts of a step, counted from 1; steps come in order."""
         if not self._drawn:
             window = self._stream.window
             first = (step - 1) // window * window + 1
             steps = range(first, min(first + window, self._steps + 1))
-            self._drawn = {number: self._stream.next(number) for number in steps}
+            self._drawn = {number: StepPrompts(self._stream.next(number), self._shown.next(number)) for number in steps}
             for index, task in enumerate(self._tasks):
-                task.prepare([s for batch in self._drawn.values() for owner, s in batch if owner == index])
+                drawn = self._drawn.values()
+                task.prepare(
+                    [segment for prompts in drawn for owner, segment in prompts.sampled if owner == index],
+                    [segment for prompts in drawn for owner, segment in prompts.shown if owner == index],
+                )
         batch = self._drawn[step]
         if step == max(self._drawn):
-            self._drawn, self._state = {}, self._stream.state_dict()
+            self._drawn, self._state = {}, self._now()
         return batch
 
     def learn(self, owners: Sequence[int], rewards: Sequence[Sequence[float]]) -> dict[str, float]:
         """Take in what the step's prompts brought, see `PromptStream.learn`; returns what was chosen, for the log."""
         self._stream.learn(owners, rewards)
         if not self._drawn:
-            self._state = self._stream.state_dict()
+            self._state = self._now()
         return self._stream.metrics()
 
     def rewind(self) -> None:
@@ -171,8 +188,12 @@ class PromptWindows:
         return self._state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._stream.load_state_dict(state)
-        self._drawn, self._state = {}, self._stream.state_dict()
+        self._stream.load_state_dict(state["sampled"])
+        self._shown.load_state_dict(state["shown"])
+        self._drawn, self._state = {}, self._now()
+
+    def _now(self) -> dict[str, Any]:
+        return {"sampled": self._stream.state_dict(), "shown": self._shown.state_dict()}
 
 
 def _units(task: Task) -> dict[Key, list[tuple[Segment, ...]]]:

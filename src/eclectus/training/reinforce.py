@@ -24,14 +24,14 @@ from eclectus.training import passes
 from eclectus.training.guard import Guard
 from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
-from eclectus.training.prompts import PromptStream, PromptWindows
+from eclectus.training.prompts import Prompts, PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.rewarding import Judge, as_rollouts, demonstrations, in_parts
 from eclectus.training.sampling import Sampled, Sampler, sampling_of
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
-from eclectus.training.update import Update, step_size
+from eclectus.training.update import Demonstration, Update, step_size
 from eclectus.training.validation import DevSet
 from eclectus.training.values import updater_of
 
@@ -77,7 +77,8 @@ class Reinforcer:
         stream = PromptStream(
             self.tasks, config.segments, config.direction_temperature, seed, config.direction_sampling
         )
-        self.prompts = PromptWindows(stream, self.tasks, config.steps)
+        shown = PromptStream(self.tasks, None, config.direction_temperature, derive(seed, "shown"))
+        self.prompts = PromptWindows(stream, shown, self.tasks, config.steps)
         self.guard = Guard(config.stop_fall)
         self.watch = PartWatch(self.tasks)
         self.renewed = renewed
@@ -127,7 +128,7 @@ class Reinforcer:
     def _advance(self) -> None:
         """One step."""
         started = time.monotonic()
-        batch = self.prompts.next(self.step)
+        batch, further = self.prompts.next(self.step)
         prepared = time.monotonic()
         owners = [task for task, _ in batch]
         segments = [segment for _, segment in batch]
@@ -150,16 +151,15 @@ class Reinforcer:
         advantages, learns = signals.advantages.to(device), self.algorithm.policy_learns(self.step)
         if drawn.weights is not None:
             advantages = weighted(advantages, drawn.weights)
-        shown = demonstrations(self.tasks, owners, segments, self.step)
+        shown = self._demonstrations([*batch, *further], sources)
         work = Update(
             sources=sources,
             rollouts=rollouts,
             rewards=rewards.scaled.to(device),
             advantages=advantages,
             kl_weights=[self.updater.kl[self.tasks[i].name].weight for i in owners],
-            mle_weights=[self.tasks[i].config.mle for i in owners],
             demonstrations=shown,
-            hold=learns and any(text is not None for text in shown),
+            hold=learns and bool(shown),
             size=step_size(rewards.scaled, rollouts),
             sampling=sampling,
             kl=self.config.kl,
@@ -184,6 +184,7 @@ class Reinforcer:
         values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards, counts)
         tokens = int(rollouts.mask.sum())
         self.tokens += tokens + sum(map(len, sources))
+        self.tokens += sum(len(one.source) + len(one.target) for one in shown if one.row is None)
         values |= self.prompts.learn(owners, rewards.values.tolist())
         values |= {
             **sums,
@@ -212,6 +213,19 @@ class Reinforcer:
         if self.step % self.config.samples_every == 0 or self.step == 1:
             rows = sampled_examples(self.tasks, owners, segments, rollouts, rewards)
             self.tracker.samples(self.stage, self.step, rows)
+
+    def _demonstrations(self, prompts: Prompts, sources: Sequence[Source]) -> list[Demonstration]:
+        """The translations that tasks show for their prompts, of which the first are the step's own `sources`."""
+        owners, segments = [owner for owner, _ in prompts], [segment for _, segment in prompts]
+        texts = demonstrations(self.tasks, owners, segments, self.step)
+        rows = [row for row, text in enumerate(texts) if text is not None]
+        targets = self.policy.tokenize_targets([texts[row] or "" for row in rows])
+        own = len(sources)
+        every = [*sources, *self.policy.tokenize_sources(segments[own:])]
+        return [
+            Demonstration(every[row], target, self.tasks[owners[row]].config.mle, row if row < own else None)
+            for row, target in zip(rows, targets, strict=True)
+        ]
 
     def _watch(self, counts: Mapping[Part, PartCounts]) -> None:
         """Look for parts of the rewards that no longer tell hypotheses apart."""

@@ -64,10 +64,12 @@ class Task:
         """What judges the dev set."""
         return self.judge or self.reward
 
-    def prepare(self, segments: Sequence[Segment]) -> None:
-        """Get ready for the sources of the coming steps."""
-        shown = self.config.mle and self.config.mle_of != "references"
-        (self.measure if shown else self.reward).prepare(segments)
+    def prepare(self, sampled: Sequence[Segment], shown: Sequence[Segment] = ()) -> None:
+        """Get ready for the sources of the coming steps, those that are sampled and those that are only shown."""
+        if self.config.mle and self.config.mle_of != "references":
+            self.measure.prepare([*sampled, *shown])
+        else:
+            self.reward.prepare(sampled)
 
     def reset(self) -> None:
         """Forget what was asked of policies, as a resumed run has."""

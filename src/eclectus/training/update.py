@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,6 +23,22 @@ from eclectus.training.passes import micro_batches
 
 
 @dataclass(frozen=True)
+class Demonstration:
+    """A translation whose likelihood a step raises.
+
+    Args:
+        target: token ids, end-of-sequence included.
+        weight: of its tokens' log-probabilities.
+        row: of its source among those of the step; None: nothing was sampled from it.
+    """
+
+    source: Source
+    target: Sequence[int]
+    weight: float
+    row: int | None
+
+
+@dataclass(frozen=True)
 class Update:
     """What one step hands to the backward pass: B sources, G samples each.
 
@@ -31,8 +47,8 @@ class Update:
         rollouts: see `Rollouts`.
         rewards: [B, G], NaN where not judged.
         advantages: [B, G] or [B, G, T]; a source whose advantages are all 0 is skipped.
-        kl_weights, mle_weights: for each source.
-        demonstrations: target text for the likelihood term, or None.
+        kl_weights: for each source.
+        demonstrations: for the likelihood term.
         size: divisors of the whole step.
         sampling: how the rollouts were drawn.
         kl: estimator of the KL term.
@@ -52,8 +68,7 @@ class Update:
     rewards: torch.Tensor
     advantages: torch.Tensor
     kl_weights: Sequence[float]
-    mle_weights: Sequence[float]
-    demonstrations: Sequence[str | None]
+    demonstrations: Sequence[Demonstration]
     size: StepSize
     sampling: Sampling
     kl: KlConfig
@@ -78,13 +93,23 @@ class Update:
             rewards=rewards,
             advantages=self.advantages[index],
             kl_weights=[self.kl_weights[row] for row in rows],
-            mle_weights=[self.mle_weights[row] for row in rows],
-            demonstrations=[self.demonstrations[row] for row in rows],
+            demonstrations=self._shown_with(rows),
             size=step_size(rewards, rollouts),
             owners=[self.owners[row] for row in rows],
             targets=None if self.targets is None else self.targets[index],
             values=None if self.values is None else self.values[index],
         )
+
+    def _shown_with(self, rows: Sequence[int]) -> list[Demonstration]:
+        """The demonstrations of these sources, and as large a part of those that belong to none."""
+        found, apart = [], 0
+        for shown in self.demonstrations:
+            row = shown.row
+            if row is None:
+                row, apart = apart % len(self.sources), apart + 1
+            if row in rows:
+                found.append(shown if shown.row is None else replace(shown, row=rows.index(row)))
+        return found
 
     def learnable(self) -> list[bool]:
         """For each source, whether its samples say anything to the policy or to the algorithm's module."""
@@ -199,7 +224,7 @@ def accumulate(
     sums = _added(sums) | means.together().values()
     if work.correction is not None and "engine_weight" in sums:
         sums["engine_ess"] = sums.pop("engine_weight") ** 2 / sums.pop("engine_weight_squared")
-    likelihood = _likelihood(policy, work, scaler) if work.policy_learns else None
+    likelihood = _likelihood(policy, work, micro_batch_tokens, scaler) if work.policy_learns else None
     if likelihood is not None:
         sums["mle_loss"] = likelihood
     return sums
@@ -314,18 +339,28 @@ def _kl_term(
     return (terms.view(len(rows), -1) * weights[:, None]).sum() / work.size.drawn
 
 
-def _likelihood(policy: Policy, work: Update, scaler: torch.amp.GradScaler) -> float | None:
+def _likelihood(policy: Policy, work: Update, budget: int, scaler: torch.amp.GradScaler) -> float | None:
     """Backward pass of the demonstrations' mean negative log-likelihood, each token weighted by its task's `mle`."""
-    rows = [row for row, text in enumerate(work.demonstrations) if text is not None and work.mle_weights[row] > 0]
-    if not rows:
+    if not work.demonstrations:
         return None
-    targets = policy.tokenize_targets([work.demonstrations[row] or "" for row in rows])
-    count, own, total = sum(map(len, targets)), parallel.share(range(len(rows))), 0.0
-    if own:
-        tokens, mask = pad_rows([targets[i] for i in own], policy.pad_id, policy.device)
-        logprobs = policy.token_logprobs([work.sources[rows[i]] for i in own], tokens, mask)
-        weights = torch.tensor([work.mle_weights[rows[i]] for i in own], device=policy.device)
+    count, total = sum(len(d.target) for d in work.demonstrations), 0.0
+    for part in _within(budget, parallel.share(work.demonstrations)):
+        tokens, mask = pad_rows([d.target for d in part], policy.pad_id, policy.device)
+        logprobs = policy.token_logprobs([d.source for d in part], tokens, mask)
+        weights = torch.tensor([d.weight for d in part], device=policy.device)
         loss = -(logprobs.sum(dim=(1, 2)) * weights).sum() / count
         scaler.scale(loss).backward()
-        total = float(-logprobs.detach().sum() / count)
+        total += float(-logprobs.detach().sum() / count)
     return sum(parallel.gather(total))
+
+
+def _within(budget: int, shown: Sequence[Demonstration]) -> Iterator[Sequence[Demonstration]]:
+    """Demonstrations, of like length together, at most `budget` padded target tokens at once."""
+    part: list[Demonstration] = []
+    for one in sorted(shown, key=lambda d: len(d.target)):
+        if part and (len(part) + 1) * len(one.target) > budget:
+            yield part
+            part = []
+        part.append(one)
+    if part:
+        yield part
