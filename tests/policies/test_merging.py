@@ -40,7 +40,7 @@ def policies(original):
     found = []
     for merging in (True, False):
         policy = copy.copy(original)
-        policy.model, policy._adapters = copy.deepcopy((original.model, original._adapters))
+        policy.model, policy.adapters = copy.deepcopy((original.model, original.adapters))
         policy.merging = merging
         found.append(policy)
     return found
@@ -78,6 +78,10 @@ BRANCHES = {
     "an idle row and new ones": [("branch", [0, 2, 2], [1, 3, 4]), ("branch", [4], [5])],
     "a row takes the place of another, then leaves": [("branch", [1], [2]), ("keep", [0, 2]), ("branch", [1], [2])],
 }
+
+
+def test_nothing_to_tokenise_is_nothing(original):
+    assert original.tokenize_sources([]) == original.tokenize_targets([]) == []
 
 
 LIMITED = {"top_k": {"top_k": 5}, "top_p": {"top_k": 40, "top_p": 0.8, "min_length": 4}, "length": {"min_length": 5}}

@@ -90,7 +90,7 @@ class CausalPolicy(PretrainedPolicy):
         return [Source(tuple(r[:-1]), (r[-1],), s.target_lang) for r, s in zip(rows, segments, strict=True)]
 
     def _encode_prompts(self, texts: Sequence[str]) -> list[list[int]]:
-        if self._prompt.chat:
+        if self._prompt.chat or not texts:
             return self.texts.encode(texts)  # the template has written every special token itself
         rows = self.tokenizer(list(texts), verbose=False).input_ids
         # Tokenizers that end every text would end the prompt.

@@ -5,18 +5,17 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from transformers import logging as transformers_logging
 
-from eclectus.config import LoraConfig
 from eclectus.errors import ModelError
-from eclectus.policies.adapters import Adapters, RoutedStepper, frozen_tensors, merged
+from eclectus.policies.adapted import AdaptedPolicy
 from eclectus.policies.attention import NAME as ATTENTION
-from eclectus.policies.base import Policy, TokenScores
+from eclectus.policies.base import TokenScores
 from eclectus.policies.compat import OLD, save_model, save_tokenizer, set_attention
 from eclectus.policies.distinct import Distinct
 from eclectus.policies.guide import Guide, added_to_output
@@ -41,7 +40,7 @@ _GUIDE = "guide"
 """Name of the guide among the model's parts."""
 
 
-class PretrainedPolicy(Policy):
+class PretrainedPolicy(AdaptedPolicy):
     """A policy around a model and a tokenizer of transformers.
 
     Padding, unknown, tag and other special tokens are never part of a translation, nor are rows of the vocabulary
@@ -61,17 +60,14 @@ class PretrainedPolicy(Policy):
     """Factor between the decoder's states and the vocabulary head."""
     gradient_checkpointing = False
     """Whether the backward pass makes the layers' inner values again; see `recompute`."""
-    _adapters: Adapters | None = None
     _packed_head: PackedLinear | None = None
 
     def __init__(
         self, model: Any, tokenizer: Any, pad_id: int, end_id: int, end_ids: Iterable[int], never: Iterable[int]
     ) -> None:
         # Any: the library's own annotations do not describe a generating model.
-        self.model: Any = model
-        set_attention(self.model, ATTENTION)
-        self.model.eval()
-        self._trainable = [parameter.requires_grad for parameter in model.parameters()]
+        set_attention(model, ATTENTION)
+        super().__init__(model)
         self.tokenizer: Any = tokenizer
         self.pad_id, self.end_id = pad_id, end_id
         self.end_ids = sorted({end_id, *end_ids})
@@ -105,10 +101,11 @@ class PretrainedPolicy(Policy):
         """
         if owners is None:
             owners = torch.arange(len(sources), device=self.device)
-        again = (
-            nullcontext if self._adapters is None or self._adapters.routing is None else self._adapters.routing.again
+        saving = (
+            recomputed(self.model, self.routed_again)
+            if self.gradient_checkpointing and torch.is_grad_enabled()
+            else None
         )
-        saving = recomputed(self.model, again) if self.gradient_checkpointing and torch.is_grad_enabled() else None
         languages = [source.language for source in sources]
         with computing_in(self.autocast, self.device), self.routed(languages, owners), saving or nullcontext():
             states = self.forward_states(sources, tokens, owners)
@@ -118,49 +115,12 @@ class PretrainedPolicy(Policy):
         languages = [source.language for source in sources]
         with self.routed(languages):
             stepper = self.open_stepper(sources, samples, max_length)
-        if self._adapters is None or self._adapters.routing is None:
-            return stepper
-        return RoutedStepper(stepper, self._adapters.routing, languages, samples)
+        return self.routed_stepper(stepper, languages, samples)
 
     def _draw(self, *args: Any, **kwargs: Any) -> Drawn:
         # Around the whole draw: weights are then rounded once and not at every token.
         with computing_in(self.autocast, self.device):
             return super()._draw(*args, **kwargs)
-
-    def routed(self, languages: Sequence[str], owners: torch.Tensor | None = None) -> AbstractContextManager[None]:
-        """Within it, the model runs on sources with these target languages, in this order.
-
-        Args:
-            owners: the source of each of the decoder's rows; None: each source has as many.
-        """
-        if self._adapters is None or self._adapters.routing is None:
-            return nullcontext()
-        return self._adapters.routing(languages, None if owners is None else owners.tolist())
-
-    def adapt(self, config: LoraConfig, base: str, languages: Sequence[str], seed: int) -> None:
-        """Freeze the model and train adapters instead.
-
-        Args:
-            base: where the model comes from.
-            languages: that the model is to translate into.
-
-        Raises:
-            ModelError: see `Adapters.new`; or it has adapters already.
-        """
-        if self._adapters is not None:
-            raise ModelError(
-                f"policy.lora: '{base}' holds adapters, which are trained on as they are; drop policy.lora"
-            )
-        self._take(Adapters.new(self.model, config, base, languages, seed))
-
-    def load_adapters(self, folder: Path, base: str) -> None:
-        """Take adapters that were saved apart from their model; raises as `Adapters.load`."""
-        self._take(Adapters.load(self.model, folder, base))
-
-    def _take(self, adapters: Adapters) -> None:
-        self._adapters = adapters
-        self.model.eval()
-        self._trainable = [parameter.requires_grad for parameter in self.model.parameters()]
 
     @property
     def branches(self) -> bool:
@@ -170,15 +130,6 @@ class PretrainedPolicy(Policy):
     @property
     def grid(self) -> int:
         return GRID if packs(self.autocast or self._head.dtype, self.device) else 1
-
-    @property
-    def has_routed_adapters(self) -> bool:
-        """Whether each target language has an adapter of its own."""
-        return self._adapters is not None and self._adapters.routing is not None
-
-    def plain_model(self) -> Any:
-        """The model without adapters beside it: one for all languages is added to the weights."""
-        return self.model if self._adapters is None else merged(self.model)
 
     def token_scores(
         self: P,
@@ -289,7 +240,7 @@ class PretrainedPolicy(Policy):
                 "model: it follows values already (guide.json), and others would replace them; start from the model"
                 " that they were learnt on"
             )
-        if self._adapters is not None:
+        if self.adapters is not None:
             raise ModelError(
                 "model: values are learnt beside a frozen model, which leaves adapters untrained; drop policy.lora, or"
                 " start from the merged model"
@@ -301,7 +252,7 @@ class PretrainedPolicy(Policy):
             )
         self.model.requires_grad_(False)
         self.model.add_module(_GUIDE, guide.to(self.device))
-        self._trainable = [parameter.requires_grad for parameter in self.model.parameters()]
+        self.note_trainable()
 
     @contextmanager
     def library_search(self, attention: str) -> Iterator[None]:
@@ -316,33 +267,19 @@ class PretrainedPolicy(Policy):
     def save_parts(self, path: Path) -> None:
         """Write the model as plain transformers reads it, or its adapters alone; the tokenizer; the guide, if any."""
         path.mkdir(parents=True, exist_ok=True)
-        if self._adapters is None:
+        if self.adapters is None:
             own = {k: v for k, v in self.model.state_dict().items() if not k.startswith(f"{_GUIDE}.")}
             save_model(self.model, path, state_dict=own)
         else:
-            self._adapters.save(self.model, path)
+            self.adapters.save(self.model, path)
         save_tokenizer(self.tokenizer, path)
         if self.guide is not None:
             self.guide.save(path)
 
-    def copy(self: P, trainable: bool = False) -> P:
-        twin = copy.copy(self)
-        shared = {} if self._adapters is None else frozen_tensors(self.model)
-        twin.model, twin._adapters = copy.deepcopy((self.model, self._adapters), shared)
-        twin.model.eval()
-        if twin._adapters is not None:
-            twin._adapters.switch(twin.model, on=trainable or not twin._adapters.untouched(twin.model))
-        if trainable:
-            for own, other in zip(twin.model.parameters(), self._trainable, strict=True):
-                own.requires_grad_(other)
-        else:
-            twin.model.requires_grad_(False)
-        return twin
-
     def rounded(self: P, dtype: torch.dtype) -> P:
         """A frozen copy with all weights in another floating type; an adapter for all languages is added to them."""
         twin = copy.copy(self)
-        twin.model, twin._adapters, twin.autocast = rounded_copy(self.plain_model(), dtype), None, None
+        twin.model, twin.adapters, twin.autocast = rounded_copy(self.plain_model(), dtype), None, None
         # The model's own bias of its tokens is rounded with it; in one type, both go into the head's product.
         twin._bias = self._bias.to(dtype)
         twin.model.eval()

@@ -24,6 +24,8 @@ class Texts:
 
     def encode(self, texts: Sequence[str], *, target: bool = False) -> list[list[int]]:
         """Token ids of texts without any special token; `target` for tokenizers that cut targets differently."""
+        if not texts:  # which some tokenizers refuse
+            return []
         if self._backend is not None:
             return [e.ids for e in self._backend.encode_batch(list(texts), add_special_tokens=False)]
         # OPUS-MT has a SentencePiece model for each side. Too long a text is cut later, without a warning.

@@ -1,0 +1,110 @@
+"""A policy whose model may have adapters: what is trained, what is routed by language, what a copy shares."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from eclectus.config import LoraConfig
+from eclectus.errors import ModelError
+from eclectus.policies.adapters import Adapters, RoutedStepper, Routing, frozen_tensors, merged
+from eclectus.policies.base import Policy
+from eclectus.rollouts.base import Stepper
+
+P = TypeVar("P", bound="AdaptedPolicy")
+
+
+class AdaptedPolicy(Policy):
+    """A policy around a model with adapters or without any.
+
+    Args:
+        model: of transformers; what requires a gradient in it is what is trained.
+    """
+
+    adapters: Adapters | None = None
+
+    def __init__(self, model: Any) -> None:
+        # Any: the library's own annotations do not describe a generating model.
+        self.model: Any = model
+        self.model.eval()
+        self.note_trainable()
+
+    def note_trainable(self) -> None:
+        """Keep in mind what is trained now, for copies to be trained."""
+        self._trainable = [parameter.requires_grad for parameter in self.model.parameters()]
+
+    def adapt(self, config: LoraConfig, base: str, languages: Sequence[str], seed: int) -> None:
+        """Freeze the model and train adapters instead.
+
+        Args:
+            base: where the model comes from.
+            languages: that the model is to translate into.
+
+        Raises:
+            ModelError: see `Adapters.new`; or it has adapters already.
+        """
+        if self.adapters is not None:
+            raise ModelError(
+                f"policy.lora: '{base}' holds adapters, which are trained on as they are; drop policy.lora"
+            )
+        self._take(Adapters.new(self.model, config, base, languages, seed))
+
+    def load_adapters(self, folder: Path, base: str) -> None:
+        """Take adapters that were saved apart from their model; raises as `Adapters.load`."""
+        self._take(Adapters.load(self.model, folder, base))
+
+    def _take(self, adapters: Adapters) -> None:
+        self.adapters = adapters
+        self.model.eval()
+        self.note_trainable()
+
+    @property
+    def has_routed_adapters(self) -> bool:
+        """Whether each target language has an adapter of its own."""
+        return self._routing is not None
+
+    def plain_model(self) -> Any:
+        """The model without adapters beside it: one for all languages is added to the weights."""
+        return self.model if self.adapters is None else merged(self.model)
+
+    @property
+    def _routing(self) -> Routing | None:
+        return None if self.adapters is None else self.adapters.routing
+
+    def routed(self, languages: Sequence[str], owners: torch.Tensor | None = None) -> AbstractContextManager[None]:
+        """Within it, the model runs on sources with these target languages, in this order.
+
+        Args:
+            owners: the source of each of the decoder's rows; None: each source has as many.
+        """
+        if self._routing is None:
+            return nullcontext()
+        return self._routing(languages, None if owners is None else owners.tolist())
+
+    def routed_again(self) -> AbstractContextManager[None]:
+        """What `routed` says now, for a layer that runs again later."""
+        again: AbstractContextManager[None] = nullcontext() if self._routing is None else self._routing.again()
+        return again
+
+    def routed_stepper(self, stepper: Stepper, languages: Sequence[str], samples: int) -> Stepper:
+        """A decoder whose rows, `samples` for each source, go through the adapters of the sources' target languages."""
+        return stepper if self._routing is None else RoutedStepper(stepper, self._routing, languages, samples)
+
+    def copy(self: P, trainable: bool = False) -> P:
+        twin = copy.copy(self)
+        shared = {} if self.adapters is None else frozen_tensors(self.model)
+        twin.model, twin.adapters = copy.deepcopy((self.model, self.adapters), shared)
+        twin.model.eval()
+        if twin.adapters is not None:
+            twin.adapters.switch(twin.model, on=trainable or not twin.adapters.untouched(twin.model))
+        if trainable:
+            for own, other in zip(twin.model.parameters(), self._trainable, strict=True):
+                own.requires_grad_(other)
+        else:
+            twin.model.requires_grad_(False)
+        return twin
