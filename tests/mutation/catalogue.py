@@ -83,6 +83,8 @@ TARGETS = [
     Target("rewards/dense.py", ("tests/rewards/test_reward_dense.py",)),
     Target("rollouts/base.py", ("tests/rollouts/test_native.py", GRADIENT)),
     Target("rollouts/native.py", ("tests/rollouts/test_native.py",)),
+    Target("rollouts/choice.py", ("tests/rollouts/test_native.py", "tests/rollouts/test_limits.py")),
+    Target("rollouts/limits.py", ("tests/rollouts/test_limits.py", "tests/policies/test_head.py")),
     Target("policies/head.py", ("tests/policies/test_head.py",)),
     Target("policies/guide.py", ("tests/policies/test_guide.py", VALUES_LOOP)),
     *_all(
@@ -275,7 +277,7 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
             "if self.sampling.epsilon:",
             "if False:",
         ),
-        ("the policy that acts has no temperature", "hidden, self.sampling.temperature)", "hidden, 1.0)"),
+        ("the policy that acts has no temperature", "[hidden], self.sampling.temperature)", "[hidden], 1.0)"),
         (
             "the mean is over the network that learns",
             "td.expected_values(self.target.values",
@@ -402,8 +404,8 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ),
         (
             "the reference's temperature is forgotten",
-            "part.mask[wanted], work.sampling.temperature",
-            "part.mask[wanted], 1.0",
+            "part.mask[wanted],\n                work.sampling.temperature,",
+            "part.mask[wanted],\n                1.0,",
         ),
         (
             "old log-probabilities are shifted by one token",
@@ -421,8 +423,8 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ("the KL of the step carries no gradient", "return (terms.view", "return (terms.detach().view"),
         (
             "references are scored at another temperature",
-            "for i in own], tokens, mask)",
-            "for i in own], tokens, mask, 2.0)",
+            "policy.token_logprobs([d.source for d in part], tokens, mask)",
+            "policy.token_logprobs([d.source for d in part], tokens, mask, 2.0)",
         ),
     ],
     "rollouts/base.py": [
@@ -430,22 +432,6 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ("given tokens count as drawn", "self.mask & ~self.forced", "self.mask"),
     ],
     "rollouts/native.py": [
-        ("the temperature is forgotten", "else logits.div_(sampling.temperature)", "else logits"),
-        (
-            "the temperature is forgotten beside exploration",
-            "logits if greedy else logits / sampling.temperature",
-            "logits",
-        ),
-        (
-            "what is recorded is at temperature 1",
-            "picked = probabilities[row, chosen]",
-            "picked = torch.softmax(logits * sampling.temperature, dim=-1)[row, chosen]",
-        ),
-        (
-            "what is recorded leaves exploration out",
-            "picked = scores[row, chosen]",
-            "picked = policy_scores[row, chosen]",
-        ),
         (
             "the mask leaves the end out",
             "mask[going, position] = True",
@@ -461,7 +447,7 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
             "uniform[position].view(-1)[going.cpu()]",
             "uniform[max(0, position - 1)].view(-1)[going.cpu()]",
         ),
-        ("samples that have ended go on", "left = (~ended).nonzero()", "left = torch.ones_like(ended).nonzero()"),
+        ("samples that have ended go on", "others = (~ended).nonzero()", "others = torch.ones_like(ended).nonzero()"),
         ("the policy is not told what was drawn", "last[going] = tokens", "pass"),
         ("samples that part stay in one row", "row = going[of]", "row = before[of]"),
         ("a row is taken that somebody needs", "idle[going] = False", "pass"),
@@ -470,14 +456,47 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
             "stepper.branch(torch.cat([more,",
             "stepper.branch(torch.cat([more.flip(0),",
         ),
+    ],
+    "rollouts/choice.py": [
+        ("the temperature is forgotten", "else logits.div_(temperature)", "else logits"),
+        (
+            "the temperature is forgotten beside exploration",
+            "logits if drawn is None else logits / sampling.temperature",
+            "logits",
+        ),
+        (
+            "the temperature is forgotten among the likeliest",
+            "torch.log_softmax(logits / self.sampling.temperature, dim=-1)",
+            "torch.log_softmax(logits, dim=-1)",
+        ),
+        (
+            "what is recorded is at temperature 1",
+            "return chosen, probabilities[row, chosen].log()",
+            "return chosen, torch.log_softmax(logits * temperature, dim=-1)[row, chosen]",
+        ),
+        (
+            "what is recorded leaves exploration out",
+            "return chosen, scores[row, chosen]",
+            "return chosen, policy[row, chosen]",
+        ),
         ("a given token is fed although another was drawn", "chosen = torch.where(following, wanted, chosen)", "pass"),
+        ("what was left is that of another sample", ".to(torch.int32)[row]", ".to(torch.int32)[row.flip(0)]"),
+        ("what was cut off counts as left", "tokens.masked_fill(scores.isneginf(), -1)", "tokens"),
+    ],
+    "rollouts/limits.py": [
+        (
+            "what is left is not made to sum to 1",
+            'torch.log_softmax(values.masked_fill(~left, float("-inf")), dim=-1)',
+            'values.masked_fill(~left, float("-inf"))',
+        ),
+        ("the likeliest token may go", "left[:, 0] = True", "pass"),
     ],
     "policies/head.py": [
         ("the bias is added before the cap", "values = linear(hidden, head)", "values = linear(hidden, head) + 0.1"),
         (
             "the anchor moves with the policy",
-            "with torch.no_grad():\n            fixed = anchor.log_distribution(other, temperature)",
-            "fixed = torch.log_softmax((product(other, of.head, anchor.softcap) + anchor.bias) / temperature, dim=-1)",
+            "with torch.no_grad():\n            fixed = anchor.log_distribution(others, temperature)",
+            "fixed = torch.log_softmax((product(others[0], of.head, of.softcap) + anchor.bias) / temperature, dim=-1)",
         ),
         ("the anchor gets gradient", "with torch.no_grad():", "with torch.enable_grad():"),
         (
@@ -542,15 +561,13 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "_likelihood: `logprobs.detach()` forgets detach": "`float` takes no gradient along either",
     },
     "rollouts/native.py": {
-        "draw: 0 becomes 1 (2)": "it is set anew at the first position",
         "_go_on: `rows - wanted >= _LEAVING * rows` with >": "when rows leave changes nothing but the time",
-        "_inverse_cdf: `whole < vocabulary` with <=": "a block more without words has no probability and is never met",
-        "draw: `drawn is not None` with is": "the way for all cases gives the same, in more time",
-        "draw: `not greedy` without its sign (3)": "the way for all cases gives the same, in more time",
-        "draw: 10000.0 becomes 20000.0": "it replaces an infinity that is multiplied by a probability of 0",
         "draw: `mask.sum(dim=-1).clamp(min=1)` forgets clamp": "every row has at least one token",
-        "_padded: 0 becomes 1": "it is the width for no sources at all",
-        "_padded: 1 becomes 2": "any negative number says that the prefix has ended",
+    },
+    "rollouts/choice.py": {
+        "inverse_cdf: `whole < vocabulary` with <=": "a block more without words has no probability and is never met",
+        "given_tokens: 0 becomes 1": "it is the width for no sources at all",
+        "given_tokens: 1 becomes 2": "any negative number says that the prefix has ended",
     },
     "policies/head.py": {
         "_LabelLogprobs.forward: 0 becomes 1": "a block is larger than one byte, so none is kept",
@@ -576,9 +593,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
 """Mutants that no test could tell from the original, with the reason."""
 
 SURVIVORS: dict[str, dict[str, str]] = {
-    "rollouts/native.py": {
-        "_inverse_cdf: `columns >= vocabulary` with >": "it is behind the last word, where only rounding could lead",
-        "_inverse_cdf: 0.0 becomes 1.0 (2)": "it is behind the last word, where only rounding could lead",
+    "rollouts/choice.py": {
+        "inverse_cdf: `columns >= vocabulary` with >": "it is behind the last word, where only rounding could lead",
+        "inverse_cdf: 0.0 becomes 1.0 (2)": "it is behind the last word, where only rounding could lead",
     },
     "training/update.py": {
         "accumulate: False becomes True": "torch turns this scaler off where there is no CUDA device, as in the tests",
