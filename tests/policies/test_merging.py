@@ -84,6 +84,17 @@ def test_nothing_to_tokenise_is_nothing(original):
     assert original.tokenize_sources([]) == original.tokenize_targets([]) == []
 
 
+def test_a_device_that_is_seldom_waited_for_draws_the_same(policies, monkeypatch):
+    """As on a GPU: no merging, and a look at which rows have ended at every eighth token alone."""
+    _, policy = policies
+    often = drawn(policy, 1.0)
+    monkeypatch.setattr(type(policy), "stride", 8)
+    seldom = drawn(policy, 1.0)
+    assert torch.equal(often.tokens, seldom.tokens) and torch.equal(often.mask, seldom.mask)
+    assert torch.allclose(often.logprobs, seldom.logprobs, atol=1e-5)
+    assert often.texts == seldom.texts and torch.equal(often.finished, seldom.finished)
+
+
 LIMITED = {"top_k": {"top_k": 5}, "top_p": {"top_k": 40, "top_p": 0.8, "min_length": 4}, "length": {"min_length": 5}}
 
 

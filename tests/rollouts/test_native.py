@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -489,3 +490,34 @@ def test_rows_come_and_leave_in_multiples_and_the_samples_stay_the_same(merged, 
     assert all(rows % grid in (0, seen[0] % grid) for rows in seen)
     assert len(set(seen)) > 1 or grid == 100
     assert all(many >= few for many, few in zip(seen, freely, strict=True))
+
+
+LIMITED = [{"top_k": 3, "top_p": 0.8}, {"min_length": 4}]
+
+
+@pytest.mark.parametrize("stride", [2, 3, 100])
+@pytest.mark.parametrize("options", [*MERGED, *LIMITED], ids=lambda options: " and ".join(options) or "plainly")
+def test_rows_that_are_looked_at_seldom_give_the_same_samples(options, stride):
+    """On a device that must be waited for, rows that have ended go on for some tokens, and nothing of that is kept."""
+    given = dict(options)
+    explore_k = given.pop("top_k", 0) if "epsilon" in given else 0
+    sampling = Sampling(
+        given.pop("temperature", 1.0), 7, given.pop("epsilon", 0.0), explore_k, given.pop("top_k", 0),
+        given.pop("top_p", 1.0), given.pop("min_length", 0),
+    )  # fmt: skip
+
+    def drawn(stride):
+        stepper = Told(4 * 9)
+        return draw(
+            stepper, 4, 9, sampling, stride=stride, start=[7, 8, 7, 9], ends=[END], pad=PAD,
+            generator=torch.Generator().manual_seed(2), **given,
+        ), stepper.seen  # fmt: skip
+
+    (often, each), (seldom, seen) = drawn(1), drawn(stride)
+    for name in ("tokens", "mask", "finished", "logprobs", "entropy", "floor", "forced"):
+        one, other = getattr(often, name), getattr(seldom, name)
+        assert (one is None and other is None) or torch.allclose(one.double(), other.double(), atol=1e-6), name
+    assert (often.limits is None) == (seldom.limits is None)
+    assert often.limits is None or torch.equal(often.limits.ids, seldom.limits.ids)
+    assert all(now == before for at, (before, now) in enumerate(pairwise(seen), 1) if at % stride)
+    assert sum(seen) >= sum(each)

@@ -21,6 +21,9 @@ from eclectus.segment import Segment
 
 P = TypeVar("P", bound="Policy")
 
+_STRIDE = 8
+"""Tokens between two waits for a device while sampling; on it, rows that have ended cost next to nothing."""
+
 _LONGEST_LIST = 200
 """Characters of the longest list of languages that an error still spells out."""
 
@@ -281,6 +284,7 @@ class Policy(ABC):
                 sampling,
                 merged=merged,
                 grid=self.grid,
+                stride=self.stride,
                 start=[source.start[-1] for source in sources],
                 ends=self.end_ids,
                 pad=self.pad_id,
@@ -296,6 +300,11 @@ class Policy(ABC):
     def grid(self) -> int:
         """Of what number the rows of the decoder are best a multiple; see `rollouts.native.draw`."""
         return 1
+
+    @property
+    def stride(self) -> int:
+        """Tokens between two looks at which samples have ended; see `rollouts.native.draw`."""
+        return 1 if self.device.type == "cpu" else _STRIDE
 
     @property
     def stopped(self) -> Callable[[torch.Tensor], torch.Tensor] | None:

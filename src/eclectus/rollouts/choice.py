@@ -28,7 +28,7 @@ class Choice:
         with_entropy: measure the entropy of each distribution met on the way.
 
     Attributes:
-        entropy: [count], sum over the positions met, in nats.
+        entropy: [count, T], of the distributions met, in nats.
         floor, forced: [count, T], see `Rollouts`.
 
     Raises:
@@ -48,7 +48,7 @@ class Choice:
         shape, device = (count, sampling.max_length), end.device
         greedy = sampling.temperature == 0
         self._cuts = not greedy and (sampling.top_k > 0 or sampling.top_p < 1)
-        self.entropy = torch.zeros(count, device=device)
+        self.entropy = torch.zeros(shape, device=device)
         self.floor = torch.zeros(shape, device=device) if sampling.epsilon and not greedy else None
         self.forced = None if given is None else torch.zeros(shape, dtype=torch.bool, device=device)
         self._plain = self.floor is None and given is None and not with_entropy
@@ -80,6 +80,16 @@ class Choice:
         probabilities = torch.softmax(scaled, dim=-1, out=self._normalised.take(logits.shape, logits))
         chosen = inverse_cdf(probabilities, row, drawn)
         return chosen, probabilities[row, chosen].log()
+
+    def forget_behind(self, mask: torch.Tensor) -> None:
+        """Forget what was met after the end of a sample; mask: bool [count, T]."""
+        self.entropy.masked_fill_(~mask, 0.0)
+        if self.floor is not None:
+            self.floor.masked_fill_(~mask, 0.0)
+        if self.forced is not None:
+            self.forced &= mask
+        if self._left is not None:
+            self._left.masked_fill_(~mask[..., None], -1)
 
     @property
     def limits(self) -> Limits | None:
@@ -123,7 +133,7 @@ class Choice:
         if self.floor is not None and added is not None:
             self.floor[going, position] = added[row, chosen]
         if self._with_entropy:
-            self.entropy[going] -= (policy.exp() * policy.clamp(min=-1e4)).sum(dim=-1)[row]
+            self.entropy[going, position] = -(policy.exp() * policy.clamp(min=-1e4)).sum(dim=-1)[row]
         return chosen, scores[row, chosen]
 
 

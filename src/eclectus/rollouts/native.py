@@ -47,6 +47,7 @@ def draw(
     *,
     merged: bool = False,
     grid: int = 1,
+    stride: int = 1,
     start: Sequence[int],
     ends: Sequence[int],
     pad: int,
@@ -64,6 +65,8 @@ def draw(
         merged: samples of a source are one row for as long as they agree.
         grid: rows leave and come in such numbers that a multiple of this is in work, where a new number of rows costs
             more than idle ones.
+        stride: tokens between two looks at which rows have ended, where looking means waiting for a device; until then
+            rows that have ended go on for nothing. Not with `merged`, which looks at every token.
         start: the token before the translation, for each source.
         ends: tokens that end a row; the one that does is recorded.
         pad: token after the end of a row.
@@ -85,38 +88,48 @@ def draw(
     if not greedy and generator is None:
         raise ValueError("sampling needs a generator; give one seeded from (run seed, step, purpose)")
     # Drawn on the CPU so that a seed means the same samples on every device.
-    uniform = None if greedy else _uniform(length, among or Among(range(sources), sources), samples, generator)
+    uniform = None
+    if not greedy:
+        uniform = _uniform(length, among or Among(range(sources), sources), samples, generator)
+        # MPS has no double precision.
+        uniform = (uniform.float() if torch.device(device).type == "mps" else uniform).to(device)
     count = sources * samples
     tokens = torch.full((count, length), pad, dtype=torch.int64, device=device)
     logprobs = torch.zeros(count, length, device=device)
     mask = torch.zeros(count, length, dtype=torch.bool, device=device)
     done = torch.zeros(count, dtype=torch.bool, device=device)
-    # The samples that have not ended, and the decoder's row that each of them goes on from.
+    # The samples in work, which of them have not ended, and the decoder's row that each of them goes on from.
     going = torch.arange(count, device=device)
+    alive = torch.ones(count, dtype=torch.bool, device=device)
     row = going // samples if merged else going
     last = torch.tensor(start, dtype=torch.int64, device=device).repeat_interleave(1 if merged else samples)
     end = torch.tensor(ends, dtype=torch.int64, device=device)
     choice = Choice(sampling, count, end, given_tokens(prefixes, samples, device), with_entropy=with_entropy)
-    used = 0
     for position in range(length):
         logits = stepper.step(last)
-        drawn = None if uniform is None else uniform[position].view(-1)[going.cpu()].to(device)
+        drawn = None if uniform is None else uniform[position, going]
         chosen, picked = choice(logits, going, row, position, drawn)
         used = position + 1
-        tokens[going, position] = chosen
-        logprobs[going, position] = picked
-        mask[going, position] = True
+        tokens[going, position] = chosen.where(alive, pad)
+        logprobs[going, position] = picked.where(alive, 0.0)
+        mask[going, position] = alive
         ended = (chosen[:, None] == end).any(dim=1)
         if stopped is not None:
             ended |= stopped(tokens[going, :used])
-        done[going] = ended
-        others = (~ended).nonzero().squeeze(1)
+        alive = alive & ~ended
+        done[going] = ~alive
+        if used % stride and used < length and not merged:
+            last = chosen.where(alive, pad)
+            continue
+        others = alive.nonzero().squeeze(1)
         if not len(others):
             break
-        if position + 1 < length:
-            going, row, chosen = going[others], row[others], chosen[others]
+        if used < length:
+            going, row, chosen, alive = going[others], row[others], chosen[others], alive[others]
             last, row = _go_on(stepper, len(last), row, chosen, logits.shape[1], pad, merged=merged, grid=grid)
     _check(logprobs)
+    choice.forget_behind(mask)
+    used = int(mask.any(dim=0).sum())
 
     def shaped(values: torch.Tensor) -> torch.Tensor:
         return values[:, :used].unflatten(0, (sources, samples))
@@ -127,7 +140,7 @@ def draw(
         shaped(logprobs),
         mask,
         done.view(sources, samples),
-        choice.entropy.view(sources, samples) / mask.sum(dim=-1).clamp(min=1),
+        choice.entropy.sum(dim=-1).view(sources, samples) / mask.sum(dim=-1).clamp(min=1),
         None if choice.floor is None else shaped(choice.floor),
         None if choice.forced is None else shaped(choice.forced),
         None if limits is None else Limits(shaped(limits.ids), limits.only),
@@ -196,9 +209,9 @@ def _multiple(count: int, grid: int) -> int:
 
 
 def _uniform(length: int, among: Among, samples: int, generator: torch.Generator | None) -> torch.Tensor:
-    """float64 [length, sources, samples], the part of the larger batch's numbers that is the sources'."""
+    """float64 [length, sources * samples], the part of the larger batch's numbers that is the sources'."""
     numbers = torch.rand(length, among.count, samples, generator=generator, dtype=torch.float64)
-    return numbers[:, list(among.places)]
+    return numbers[:, list(among.places)].flatten(1)
 
 
 def _check(logprobs: torch.Tensor) -> None:
