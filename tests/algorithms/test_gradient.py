@@ -10,6 +10,7 @@ from eclectus.algorithms import kl
 from eclectus.algorithms.base import AdvantageInputs
 from eclectus.algorithms.losses import distinct, risk_weights
 from eclectus.rollouts.base import exploring
+from eclectus.rollouts.limits import Limits, truncated
 from tests.algorithms import enumerated
 from tests.algorithms.enumerated import (
     REWARD,
@@ -220,6 +221,24 @@ def test_exploration_is_unbiased_for_the_policy_that_explores(logits):
     assert torch.allclose(update, exact_gradient(logits, behaviour), atol=1e-10)
     plain = cosine_similarity(update.flatten(), exact_gradient(logits).flatten(), dim=0)
     assert 0.9 < plain < 0.9999
+
+
+@pytest.mark.parametrize(("top_k", "top_p"), [(2, 1.0), (0, 0.7), (1, 1.0)])
+def test_samples_within_limits_are_unbiased_for_what_was_left(logits, top_k, top_p):
+    """The gradient is that of the expected reward of the policy among the tokens that were left, these held fixed."""
+    tokens, scores = truncated(torch.log_softmax(logits.detach(), -1), top_k, top_p)
+    ids = tokens.masked_fill(scores.isneginf(), -1).to(torch.int32)
+
+    def behaviour(values):
+        logs = torch.log_softmax(Limits(ids, only=True).applied(values, ids), -1)
+        return logs.masked_fill(logs.isneginf(), -1000.0)  # a number whose exponential is 0
+
+    left = behaviour(logits).detach().exp()
+    assert torch.allclose(left.sum(-1), torch.ones(3, dtype=torch.float64)) and (left == 0).any()
+    update = expected_update(logits, algorithm("rloo"), 2, distribution=behaviour)
+    assert torch.allclose(update, exact_gradient(logits, behaviour), atol=1e-10)
+    assert (update[left == 0] == 0).all()  # nothing is learnt of what cannot be drawn
+    assert update.abs().max() > 1e-3 or top_k == 1  # a single token teaches nothing
 
 
 # --- divergence from the starting policy
