@@ -117,6 +117,12 @@ def test_settings_of_exploration_that_make_no_sense_are_refused(override, messag
         cfg.parse(MINIMAL + REINFORCE, re.findall(r"reinforce\..*?(?= reinforce\.|$)", override))
 
 
+def test_a_check_of_several_keys_does_not_repeat_them_all():
+    with pytest.raises(ConfigError) as error:
+        cfg.parse(MINIMAL + REINFORCE, ["reinforce.min_length=65"])
+    assert str(error.value) == "config: 'reinforce': min_length 65 is above max_length 64, lower it"
+
+
 @pytest.mark.parametrize("wanted", ["on", "off", "auto"])
 def test_chat_is_switched_as_the_errors_say(wanted):
     loaded = cfg.parse(MINIMAL.replace("new: {}", f"prompt: {{chat: {wanted}}}"))

@@ -87,7 +87,9 @@ def describe(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"config: '{place}' is missing; add it"
     message = first["msg"].removeprefix("Value error, ")
-    return f"config: '{place}': {message[0].lower()}{message[1:]} (got {first['input']!r})"
+    # A check of several keys together has them all as its input, and says by itself which it means.
+    got = "" if isinstance(first["input"], dict) and first["type"] == "value_error" else f" (got {first['input']!r})"
+    return f"config: '{place}': {message[0].lower()}{message[1:]}{got}"
 
 
 def _keys_beside(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
