@@ -434,20 +434,20 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
     "rollouts/native.py": [
         (
             "the mask leaves the end out",
-            "mask[going, position] = True",
-            "mask[going, position] = ~torch.isin(chosen, end)",
+            "mask[going, position] = alive",
+            "mask[going, position] = alive & ~torch.isin(chosen, end)",
         ),
         (
             "random numbers belong to a place in the batch",
-            "uniform[position].view(-1)[going.cpu()]",
-            "uniform[position].view(-1)[: len(going)]",
+            "uniform[position, going]",
+            "uniform[position, : len(going)]",
         ),
         (
             "random numbers are those of the position before",
-            "uniform[position].view(-1)[going.cpu()]",
-            "uniform[max(0, position - 1)].view(-1)[going.cpu()]",
+            "uniform[position, going]",
+            "uniform[max(0, position - 1), going]",
         ),
-        ("samples that have ended go on", "others = (~ended).nonzero()", "others = torch.ones_like(ended).nonzero()"),
+        ("samples that have ended go on", "others = alive.nonzero()", "others = torch.ones_like(alive).nonzero()"),
         ("the policy is not told what was drawn", "last[going] = tokens", "pass"),
         ("samples that part stay in one row", "row = going[of]", "row = before[of]"),
         ("a row is taken that somebody needs", "idle[going] = False", "pass"),
