@@ -563,9 +563,21 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     "rollouts/native.py": {
         "_go_on: `rows - wanted >= _LEAVING * rows` with >": "when rows leave changes nothing but the time",
         "draw: `mask.sum(dim=-1).clamp(min=1)` forgets clamp": "every row has at least one token",
+        "draw: `torch.zeros(count, dtype=torch.bool, device=device)` with ones": "it is set anew at the first position",
+        "draw: `used < length` with <=": "nothing is asked of the decoder after the last token",
+        "draw: `used < length` with <= (2)": "nothing is asked of the decoder after the last token",
+        "_go_on: `len(more) - len(free)` with +": "more idle rows change nothing but the time",
     },
     "rollouts/choice.py": {
         "inverse_cdf: `whole < vocabulary` with <=": "a block more without words has no probability and is never met",
+        "Choice.__init__: `torch.zeros(shape, device=device)` with ones (2)": "it is written, or the sample has ended",
+        "Choice.limits: 1 becomes 2 (3)": "any negative number says that there is no token",
+        "Choice._among_the_likeliest: `-1` without its sign": "it is written, or the sample has ended",
+        "Choice._among_the_likeliest: 1 becomes 2": "it is written, or the sample has ended",
+        "Choice._by_scores: `wanted.clamp(min=0)` forgets clamp": "what it picks where nothing is given is not used",
+        "Choice._by_scores: `self.floor is not None and added is not None` with or": "both are there or neither is",
+        "Choice._by_scores: 10000.0 becomes 20000.0": "it replaces an infinity that meets a probability of 0",
+        "_single: 0 becomes 1": "the size of a tensor that is asked for its type alone",
         "given_tokens: 0 becomes 1": "it is the width for no sources at all",
         "given_tokens: 1 becomes 2": "any negative number says that the prefix has ended",
     },
@@ -593,6 +605,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
 """Mutants that no test could tell from the original, with the reason."""
 
 SURVIVORS: dict[str, dict[str, str]] = {
+    "rollouts/native.py": {
+        "draw: `torch.device(device).type == 'mps'` with !=": "there is no such device in the tests",
+    },
     "rollouts/choice.py": {
         "inverse_cdf: `columns >= vocabulary` with >": "it is behind the last word, where only rounding could lead",
         "inverse_cdf: 0.0 becomes 1.0 (2)": "it is behind the last word, where only rounding could lead",

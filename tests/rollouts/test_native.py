@@ -48,7 +48,7 @@ def run(temperature=1.0, sources=1, samples=1, length=4, seed=1, table=TABLE, ep
     return drawn, stepper
 
 
-@pytest.mark.parametrize("temperature", [0.7, 1.0, 1.3])
+@pytest.mark.parametrize("temperature", [0.7, 1.0, 2.0])
 def test_sequences_come_with_their_exact_probabilities(temperature):
     n = 40_000
     drawn, _ = run(temperature, samples=n, length=2)
@@ -127,6 +127,25 @@ def test_entropy_is_the_mean_over_the_positions_met():
     drawn, _ = run(samples=1, length=1, with_entropy=True)
     row = torch.tensor(TABLE[START][1:])
     assert drawn.entropy.item() == pytest.approx(float(-(row * row.log()).sum()), abs=1e-6)
+
+
+def test_entropy_that_nobody_asked_for_is_not_measured():
+    assert not run(samples=5)[0].entropy.any()
+
+
+def test_logits_of_another_type_are_read_in_single_precision():
+    class Half(Fixed):
+        def step(self, tokens):
+            return super().step(tokens).bfloat16()
+
+    def drawn(kind, table):
+        options = {"start": [START], "ends": [END], "pad": PAD, "generator": torch.Generator().manual_seed(1)}
+        return draw(kind(table, 50), 1, 50, Sampling(1.0, 4), **options)
+
+    rounded = torch.tensor(TABLE).log().bfloat16().double().exp().tolist()
+    half, single = drawn(Half, TABLE), drawn(Fixed, rounded)
+    assert torch.equal(half.tokens, single.tokens) and half.logprobs.dtype == torch.float32
+    assert torch.allclose(half.logprobs, single.logprobs, atol=1e-6)
 
 
 def test_entropy_leaves_out_what_comes_after_the_end():
