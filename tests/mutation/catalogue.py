@@ -486,10 +486,9 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
     "rollouts/limits.py": [
         (
             "what is left is not made to sum to 1",
-            'torch.log_softmax(values.masked_fill(~left, float("-inf")), dim=-1)',
-            'values.masked_fill(~left, float("-inf"))',
+            'torch.log_softmax(values.masked_fill(before >= top_p, float("-inf")), dim=-1)',
+            'values.masked_fill(before >= top_p, float("-inf"))',
         ),
-        ("the likeliest token may go", "left[:, 0] = True", "pass"),
     ],
     "policies/head.py": [
         ("the bias is added before the cap", "values = linear(hidden, head)", "values = linear(hidden, head) + 0.1"),
@@ -582,6 +581,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "given_tokens: 1 becomes 2": "any negative number says that the prefix has ended",
     },
     "policies/head.py": {
+        "biased: `hidden.dtype == head.dtype == bias.dtype` with !=": "the other way gives the same, in more passes",
+        "biased: `not torch.is_grad_enabled()` without its sign": "no room is given where there is a gradient",
+        "in_pieces: `torch.zeros(0, device=rows[0].device)` with ones": "there is nothing in it",
         "_LabelLogprobs.forward: 0 becomes 1": "a block is larger than one byte, so none is kept",
         "_LabelLogprobs.backward: `everywhere.any()` with all": "a loss weighs the mean of each row alike",
         "_LabelLogprobs.backward: 5 becomes 6": "torch takes more gradients than inputs where they are None",

@@ -66,6 +66,4 @@ def truncated(logprobs: torch.Tensor, top_k: int, top_p: float) -> tuple[torch.T
     values, tokens = logprobs.topk(min(top_k or MOST, logprobs.shape[1]), dim=-1)
     probabilities = values.exp()
     before = probabilities.cumsum(dim=-1) - probabilities
-    left = before < top_p
-    left[:, 0] = True
-    return tokens, torch.log_softmax(values.masked_fill(~left, float("-inf")), dim=-1)
+    return tokens, torch.log_softmax(values.masked_fill(before >= top_p, float("-inf")), dim=-1)
