@@ -187,7 +187,7 @@ def test_a_mistake_in_all_is_told_once(tmp_path):
     (tmp_path / "c.yaml").write_text("data: {languages: [en, es], corpora: [{type: tsv, path: none.tsv}]}", "utf-8")
     outcome = finished(tmp_path, "eclectus", "train", "c.yaml", "--set", "supervised.steps=3", "--processes", "2")
     assert outcome.returncode == 2
-    assert outcome.stderr.count("none.tsv") == 1 and "process 1" not in outcome.stderr
+    assert outcome.stderr.count("data.corpora.0") == 1 and "process 1" not in outcome.stderr
 
 
 @pytest.mark.skipif(os.name != "posix", reason="processes are stopped here as POSIX does")
