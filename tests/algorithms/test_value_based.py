@@ -9,9 +9,9 @@ import torch
 
 from eclectus.algorithms.base import AdvantageInputs
 from eclectus.algorithms.replay import Episode
-from eclectus.algorithms.value_based import _micro_batches
 from eclectus.config import ReinforceConfig
 from eclectus.errors import ConfigError
+from eclectus.policies.padding import within_budget
 from eclectus.rollouts.base import Sampling
 from tests.algorithms.enumerated import REWARD, algorithm
 from tests.tiny import segments, tiny_policy
@@ -249,13 +249,14 @@ def test_a_batch_has_its_share_of_references_and_is_drawn_anew_each_time(policy,
 
 
 def test_micro_batches_hold_what_fits_and_each_translation_once():
+    length = lambda row: len(row.tokens)  # noqa: E731
     rows = [Episode(None, (0,) * length, (0.0,) * length, True) for length in (2, 3, 1, 2)]
-    lengths = lambda budget: [[len(row.tokens) for row in part] for part in _micro_batches(rows, budget)]  # noqa: E731
+    lengths = lambda budget: [[len(row.tokens) for row in part] for part in within_budget(rows, length, budget)]  # noqa: E731
     assert lengths(1) == [[1], [2], [2], [3]]
     assert lengths(4) == [[1, 2], [2], [3]]
     assert lengths(6) == [[1, 2, 2], [3]]
     assert lengths(12) == [[1, 2, 2, 3]]
-    assert list(_micro_batches([], 4)) == []
+    assert list(within_budget([], length, 4)) == []
 
 
 def test_first_weights_depend_on_the_seed_alone(policy):

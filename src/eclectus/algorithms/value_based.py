@@ -25,7 +25,7 @@ from eclectus.errors import ConfigError
 from eclectus.policies.base import Policy
 from eclectus.policies.guide import Guide, GuideShape
 from eclectus.policies.head import Predicted, in_pieces
-from eclectus.policies.padding import pad_rows
+from eclectus.policies.padding import pad_rows, within_budget
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Sampling
@@ -221,7 +221,7 @@ class ValueBased(Algorithm):
         batch = self._batch(*purpose)
         size = float(sum(len(episode.tokens) for episode in batch))
         sums: dict[str, float] = {}
-        for part in _micro_batches(batch, micro_batch_tokens):
+        for part in within_budget(batch, lambda e: len(e.tokens), micro_batch_tokens):
             loss, metrics = self._loss(policy, sampling, part, size)
             loss.backward()
             for name, value in {"loss": loss, **metrics}.items():
@@ -329,15 +329,3 @@ class ValueBased(Algorithm):
 
 
 _BY_TRANSLATION = {"value_at_start"}
-
-
-def _micro_batches(batch: Sequence[Episode], budget: int) -> Iterator[list[Episode]]:
-    """Episodes of like length together, at most `budget` padded tokens at once."""
-    part: list[Episode] = []
-    for episode in sorted(batch, key=lambda e: len(e.tokens)):
-        if part and (len(part) + 1) * len(episode.tokens) > budget:
-            yield part
-            part = []
-        part.append(episode)
-    if part:
-        yield part

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
+
+T = TypeVar("T")
 
 
 def pad_rows(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -50,3 +53,15 @@ def placed(values: torch.Tensor, rows: torch.Tensor, places: torch.Tensor) -> to
     grown = torch.cat([values, values.new_empty(max(0, int(places.max()) + 1 - len(values)), *values.shape[1:])])
     grown[places] = values[rows]
     return grown
+
+
+def within_budget(items: Sequence[T], length: Callable[[T], int], budget: int) -> Iterator[list[T]]:
+    """Items of like length together, at most `budget` padded tokens at once, but one item at least."""
+    part: list[T] = []
+    for item in sorted(items, key=length):
+        if part and (len(part) + 1) * length(item) > budget:
+            yield part
+            part = []
+        part.append(item)
+    if part:
+        yield part

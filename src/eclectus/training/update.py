@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,7 +15,7 @@ from eclectus.algorithms.importance import truncated_weights, weighted
 from eclectus.algorithms.losses import LossInputs, StepSize
 from eclectus.config import CorrectionConfig, KlConfig
 from eclectus.policies.base import Policy, TokenScores
-from eclectus.policies.padding import pad_rows
+from eclectus.policies.padding import pad_rows, within_budget
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling, exploring
 from eclectus.rollouts.limits import Limits
@@ -344,7 +344,7 @@ def _likelihood(policy: Policy, work: Update, budget: int, scaler: torch.amp.Gra
     if not work.demonstrations:
         return None
     count, total = sum(len(d.target) for d in work.demonstrations), 0.0
-    for part in _within(budget, parallel.share(work.demonstrations)):
+    for part in within_budget(parallel.share(work.demonstrations), lambda d: len(d.target), budget):
         tokens, mask = pad_rows([d.target for d in part], policy.pad_id, policy.device)
         logprobs = policy.token_logprobs([d.source for d in part], tokens, mask)
         weights = torch.tensor([d.weight for d in part], device=policy.device)
@@ -352,15 +352,3 @@ def _likelihood(policy: Policy, work: Update, budget: int, scaler: torch.amp.Gra
         scaler.scale(loss).backward()
         total += float(-logprobs.detach().sum() / count)
     return sum(parallel.gather(total))
-
-
-def _within(budget: int, shown: Sequence[Demonstration]) -> Iterator[Sequence[Demonstration]]:
-    """Demonstrations, of like length together, at most `budget` padded target tokens at once."""
-    part: list[Demonstration] = []
-    for one in sorted(shown, key=lambda d: len(d.target)):
-        if part and (len(part) + 1) * len(one.target) > budget:
-            yield part
-            part = []
-        part.append(one)
-    if part:
-        yield part
