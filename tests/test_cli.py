@@ -161,6 +161,14 @@ def test_recipes_are_listed_and_shown():
     assert "did you mean 'quickstart'" in refused("recipe", "show", "quikstart")
 
 
+def test_configurations_of_accelerate_are_shown():
+    assert eclectus("recipe", "accelerate").out == recipes.read_accelerate("ddp")
+    for name in ("ddp", "fsdp", "deepspeed"):
+        shown = eclectus("recipe", "accelerate", name).out
+        assert f"--config_file {name}.yaml -m eclectus train" in shown and yaml.safe_load(shown)["num_processes"] == 2
+    assert "did you mean 'fsdp'" in refused("recipe", "accelerate", "fdsp")
+
+
 def test_recipe_copy_refuses_to_overwrite(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "eclectus train my-corpus.yaml" in eclectus("recipe", "copy", "my-corpus").out

@@ -43,3 +43,13 @@ def copy(
         raise ConfigError(f"recipe: '{path}' exists; give another file name")
     path.write_text(text, encoding="utf-8")
     print(f"wrote {path}; run it with: eclectus train {path}")
+
+
+@app.command()
+def accelerate(
+    name: Annotated[str, typer.Argument(help="ddp, fsdp or deepspeed; see docs/processes.md.")] = "ddp",
+) -> None:
+    """Print a configuration for `accelerate launch --config_file`."""
+    from eclectus import recipes
+
+    print(recipes.read_accelerate(name), end="")

@@ -40,16 +40,11 @@ def begin() -> None:
 
     Raises:
         RunError: they cannot be reached, there are fewer GPUs than processes on this machine, or the launcher was told
-            to split the model.
+            to move weights out of the GPUs.
     """
     if not launched() or distributed.is_initialized():
         return
-    for kind, variable in (("FSDP", "ACCELERATE_USE_FSDP"), ("DeepSpeed", "ACCELERATE_USE_DEEPSPEED")):
-        if os.environ.get(variable, "false").lower() == "true":
-            raise RunError(
-                f"processes: {kind} is not supported, the model is whole in every process; start with `accelerate"
-                " launch --multi_gpu`, or with torchrun"
-            )
+    _check_offload()
     cuda = torch.cuda.is_available()
     if cuda and local() >= torch.cuda.device_count():
         count = torch.cuda.device_count()
@@ -68,6 +63,25 @@ def begin() -> None:
             " --processes N`, or with torchrun"
         ) from error
     atexit.register(distributed.destroy_process_group)
+
+
+def asked_to_split() -> bool:
+    """Whether `accelerate launch` was told to split the layers: by FSDP, or by stage 2 or 3 of DeepSpeed's ZeRO."""
+    stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "0")
+    return launched() and (_told("ACCELERATE_USE_FSDP") or (_told("ACCELERATE_USE_DEEPSPEED") and stage in ("2", "3")))
+
+
+def _told(variable: str) -> bool:
+    return os.environ.get(variable, "false").lower() == "true"
+
+
+def _check_offload() -> None:
+    places = [os.environ.get(f"ACCELERATE_DEEPSPEED_OFFLOAD_{what}_DEVICE", "none") for what in ("OPTIMIZER", "PARAM")]
+    if _told("FSDP_OFFLOAD_PARAMS") or any(place not in ("none", "") for place in places):
+        raise RunError(
+            "processes: weights and moments stay on the GPUs, nothing is moved out of them; drop the offload settings"
+            " of accelerate's configuration"
+        )
 
 
 def size() -> int:
@@ -138,10 +152,18 @@ def add(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def add_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Add up the gradients; one that no process has stays away, so that its optimizer state is not moved."""
+    """Add up the gradients; one that no process has stays away, so that its optimizer state is not moved.
+
+    Those of split parameters have been exchanged by the passes that made them, which leave their mean.
+    """
     if size() == 1:
         return
-    trained = [p for p in parameters if p.requires_grad]
+    trained = []
+    for parameter in parameters:
+        if not is_split(parameter):
+            trained += [parameter] if parameter.requires_grad else []
+        elif parameter.grad is not None:
+            piece(parameter.grad).mul_(size())
     there = torch.tensor([p.grad is not None for p in trained], dtype=torch.int32)
     wanted = [p for p, count in zip(trained, add(there).tolist(), strict=True) if count]
     by_type: dict[tuple[torch.device, torch.dtype], list[torch.nn.Parameter]] = {}
@@ -177,13 +199,54 @@ def hand_out(tensors: Sequence[torch.Tensor], by: Sequence[int]) -> None:
 
 
 def united(part: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """For the first process what all of them keep, in its memory; the others keep their part."""
+    """For the first process what all of them keep, in its memory; the others keep their part.
+
+    What several keep under one name are the pieces of a split tensor, or a number that is the same for all.
+    """
     if size() == 1:
         return part
     found: list[Any] | None = [None] * size() if leads() else None
     with _another_may_have_ended():
         distributed.gather_object({name: value.detach().cpu() for name, value in part.items()}, found)
-    return part if found is None else {name: value for other in found for name, value in other.items()}
+    if found is None:
+        return part
+    pieces: dict[str, list[torch.Tensor]] = {}
+    for other in found:
+        for name, value in other.items():
+            pieces.setdefault(name, []).append(value)
+    return {name: torch.cat(values) if values[0].ndim else values[0] for name, values in pieces.items()}
+
+
+def is_split(tensor: torch.Tensor) -> bool:
+    """Whether each process holds some rows of the tensor only, as FSDP gives them out."""
+    return hasattr(tensor, "to_local")
+
+
+def piece(tensor: torch.Tensor) -> torch.Tensor:
+    """The rows of a split tensor that this process holds, not copied; a whole one as it is."""
+    if not is_split(tensor):
+        return tensor
+    split: Any = tensor.detach()
+    own: torch.Tensor = split.to_local()
+    return own
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy of all rows of a tensor; collective where it is split."""
+    if not is_split(tensor):
+        return tensor.detach().clone()
+    split: Any = tensor.detach()
+    with _another_may_have_ended():
+        rows: torch.Tensor = split.full_tensor()
+    return rows
+
+
+def cut(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Of a whole tensor the rows that this process holds of `like`, all of them where that is whole."""
+    if not is_split(like):
+        return tensor
+    parts = tensor.chunk(size())
+    return parts[rank()] if rank() < len(parts) else tensor[:0]
 
 
 @contextmanager

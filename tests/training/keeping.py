@@ -8,7 +8,7 @@ import torch
 from eclectus import parallel
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.averaged import Averaged
-from eclectus.training.optimizer import add_module, build_optimizer, keeper, update
+from eclectus.training.optimizer import SharedOptimizer, add_module, build_optimizer, update
 from tests.training.test_parallel import CRITIC, MODEL, STEPS, learn, module
 
 if __name__ == "__main__":
@@ -23,7 +23,8 @@ if __name__ == "__main__":
         update(optimizer, 1e-2, 1.0)
         means.update(0.5)
     means.keep()
-    kept = sum(value.numel() for state in keeper(optimizer).state.values() for value in state.values() if value.ndim)
+    assert isinstance(optimizer, SharedOptimizer)
+    kept = sum(v.numel() for state in optimizer.moves.state.values() for v in state.values() if v.ndim)
     before = ckpt.weights(model)
     mean = means.whole_mean()
     found = {

@@ -11,16 +11,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from eclectus import config as cfg
-from eclectus import launch, parallel
-from eclectus.errors import RunError
+from eclectus import launch, parallel, recipes
+from eclectus.errors import ConfigError, RunError
 from eclectus.rollouts.base import Rollouts, assembled
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import run
 from eclectus.training.averaged import Averaged
+from eclectus.training.first_policy import check_split
 from eclectus.training.optimizer import add_module, build_optimizer, update
-from tests.training.test_run import corpus, lines, settings, weights
+from tests.training.test_run import corpus, lines, settings
 
 __all__ = ["corpus"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +51,8 @@ RUNS = {
     "engine": {"reinforce__engine": {"type": "bfloat16"}},
     "limited": {"reinforce__truncate": {"top_k": 9, "top_p": 0.9}, "reinforce__min_length": 3},
 }
+SPLIT = ("rloo", "a2c", "self_critical", "shown", "renewed")
+"""Of these runs, those that are made with split layers too."""
 
 
 def command(*arguments):
@@ -135,22 +139,34 @@ def test_two_processes_train_to_the_weights_of_one(corpus, tmp_path):
         f"{written(config, tmp_path / f'{name}.yaml')}={tmp_path / 'two' / name}" for name, config in chosen.items()
     ]
     jobs += [f"{tmp_path / 'rloo.yaml'}={tmp_path / stage}={stage}" for stage in ("supervised", "reinforce")]
+    for name in SPLIT:
+        config = settings(corpus, **PLAIN, **RUNS[name], policy__fsdp=True)
+        jobs.append(f"{written(config, tmp_path / f'split-{name}.yaml')}={tmp_path / 'split' / name}")
+    jobs.append(f"{tmp_path / 'split-rloo.yaml'}={tmp_path / 'split-resumed'}=reinforce")
     script = ROOT / "tests" / "training" / "together.py"
     outcome = finished(tmp_path, "torch.distributed.run", "--standalone", "--nproc-per-node=2", script, *jobs)
     assert outcome.returncode == 0, outcome.stderr[-3000:]
     for name, config in chosen.items():
         if name != "engine":
             run.start(config, tmp_path / "one" / name)
-    alone = {name: weights(tmp_path / "one" / name) for name in chosen if name != "engine"}
-    for place, name in [(f"two/{name}", name) for name in alone] + [("supervised", "rloo"), ("reinforce", "rloo")]:
-        found = weights(tmp_path / place)
+    alone = {name: trained(tmp_path / "one" / name) for name in chosen if name != "engine"}
+    places = [(f"two/{name}", name) for name in alone] + [(f"split/{name}", name) for name in SPLIT]
+    for place, name in [*places, ("supervised", "rloo"), ("reinforce", "rloo"), ("split-resumed", "rloo")]:
+        found = trained(tmp_path / place)
         assert found.keys() == alone[name].keys()
-        apart = max(float((found[key] - alone[name][key]).abs().max()) for key in found)
-        assert apart < 1e-5, (place, apart)
-    for name in alone:
-        same_log(tmp_path / "one" / name, tmp_path / "two" / name)
+        for key, value in found.items():
+            assert torch.allclose(value, alone[name][key], rtol=0, atol=1e-5), (place, key)
+    for place, name in places:
+        same_log(tmp_path / "one" / name, tmp_path / place)
     mismatch = [row["engine_mismatch"] for row in lines(tmp_path / "two" / "engine") if row["kind"] == "step"]
     assert len(mismatch) == 6 and all(0 < value < 0.1 for value in mismatch)
+
+
+def trained(folder):
+    """All that a run has saved of its stages, and the model that it leaves, which may be its start."""
+    files = [*sorted(folder.glob("checkpoints/*/*/*.safetensors")), folder / "model" / "model.safetensors"]
+    found = [(file.relative_to(folder), load_file(file)) for file in files]
+    return {f"{file} {name}": value.float() for file, values in found for name, value in values.items()}
 
 
 def same_log(one, two):
@@ -257,12 +273,72 @@ def test_other_processes_that_cannot_be_reached_are_one_sentence(monkeypatch):
         parallel.begin()
 
 
-@pytest.mark.parametrize(("variable", "kind"), [("USE_FSDP", "FSDP"), ("USE_DEEPSPEED", "DeepSpeed")])
-def test_splitting_the_model_is_refused(variable, kind, monkeypatch):
+@pytest.mark.parametrize(("name", "split"), [("ddp", False), ("fsdp", True)])
+def test_the_packaged_configurations_of_accelerate_train(name, split, corpus, tmp_path):
+    pytest.importorskip("accelerate")
+    few = {
+        "supervised__steps": 2,
+        "supervised__evaluate_every": 2,
+        "reinforce__steps": 2,
+        "reinforce__evaluate_every": 2,
+    }
+    written(settings(corpus, **few), tmp_path / "c.yaml")
+    (tmp_path / "launch.yaml").write_text(recipes.read_accelerate(name), encoding="utf-8")
+    launcher = ["accelerate.commands.launch", "--config_file", "launch.yaml", "--main_process_port", "0"]
+    outcome = finished(tmp_path, *launcher, "-m", "eclectus", "train", "c.yaml", "--output", "run")
+    assert outcome.returncode == 0, outcome.stderr[-3000:]
+    assert ("the layers are split over 2 processes" in outcome.stdout + outcome.stderr) == split
+    assert (tmp_path / "run" / "model" / "model.safetensors").exists()
+
+
+ASKED = {
+    "fsdp": ({"ACCELERATE_USE_FSDP": "true"}, True),
+    "stage 3": ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, True),
+    "stage 2": ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2"}, True),
+    "stage 1": ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "1"}, False),
+    "neither": ({}, False),
+}
+
+
+@pytest.mark.parametrize("how", ASKED)
+def test_accelerate_says_whether_layers_are_split(how, monkeypatch):
+    environment, expected = ASKED[how]
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv(f"ACCELERATE_{variable}", "true")
-    with pytest.raises(RunError, match=rf"{kind} is not supported, .*--multi_gpu"):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert parallel.asked_to_split() == expected
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert not parallel.asked_to_split()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("FSDP_OFFLOAD_PARAMS", "true"), ("ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE", "cpu")],
+)
+def test_moving_weights_out_of_the_gpus_is_refused(variable, value, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(RunError, match=r"nothing is moved out of them; drop the offload"):
         parallel.begin()
+
+
+REFUSED = {
+    "another engine": ({"reinforce__engine": {"type": "bfloat16"}}, r"set reinforce\.engine: \{type: native\}"),
+    "a value-based algorithm": (
+        {"reinforce__algorithm": {"type": "sarsa"}},
+        r"'sarsa' learns beside a frozen model, take an algorithm that trains it",
+    ),
+    "8 bits": ({"supervised__optimizer": "adamw_8bit"}, r"set optimizer: adamw"),
+    "float16": ({"policy__autocast": "float16"}, r"set policy\.autocast: bfloat16"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_does_not_go_together_with_split_layers_is_told_before_any_training(what, corpus):
+    changes, message = REFUSED[what]
+    with pytest.raises(ConfigError, match=rf"'policy\.fsdp': .*{message}.*, or set policy\.fsdp: false"):
+        check_split(settings(corpus, **changes))
+    check_split(settings(corpus))
 
 
 def test_more_processes_than_gpus_are_one_sentence(monkeypatch):

@@ -120,6 +120,11 @@ class PolicyConfig(Model):
     gradient_checkpointing: bool = Field(
         False, description="make each layer's inner values again in the backward pass instead of keeping them"
     )
+    fsdp: bool = Field(
+        False,
+        description="of several processes, each keeps a part of every layer, of its gradient and of its start, and"
+        " gathers it when it is needed; without effect in one process",
+    )
     merge_samples: bool = Field(
         True,
         description="compute samples of a source that agree once, in drawing them (on a CPU) and in learning from them;"

@@ -1,4 +1,4 @@
-"""A policy whose model may have adapters: what is trained, what is routed by language, what a copy shares."""
+"""A policy whose model may have adapters or be split: what is trained, what is routed by language, how it is copied."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from eclectus.config import LoraConfig
 from eclectus.errors import ModelError
 from eclectus.policies.adapters import Adapters, RoutedStepper, Routing, frozen_tensors, merged
 from eclectus.policies.base import Policy
+from eclectus.policies.sharded import Shards
 from eclectus.rollouts.base import Stepper
 
 P = TypeVar("P", bound="AdaptedPolicy")
@@ -27,6 +28,7 @@ class AdaptedPolicy(Policy):
     """
 
     adapters: Adapters | None = None
+    _shards: Shards | None = None
 
     def __init__(self, model: Any) -> None:
         # Any: the library's own annotations do not describe a generating model.
@@ -95,10 +97,45 @@ class AdaptedPolicy(Policy):
         """A decoder whose rows, `samples` for each source, go through the adapters of the sources' target languages."""
         return stepper if self._routing is None else RoutedStepper(stepper, self._routing, languages, samples)
 
+    def shard(self) -> None:
+        """Split the layers over the processes that train together; see `Shards`. Collective.
+
+        Raises:
+            ModelError: an adapter for each language, of which a process may meet none.
+        """
+        if self.has_routed_adapters:
+            raise ModelError(
+                "model: it has an adapter for each language, which policy.fsdp does not split; set policy.fsdp: false"
+            )
+        self._shards = Shards(self.model, self.device)
+
+    @property
+    def sharded(self) -> bool:
+        return self._shards is not None
+
+    def whole(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._shards is None else self._shards.whole()
+
+    @property
+    def is_whole(self) -> bool:
+        return self._shards is None or self._shards.open
+
+    def unsplit(self: P) -> P:
+        """This policy where its layers are whole, or a copy on the CPU of which that is true. Collective."""
+        if self._shards is None:
+            return self
+        twin = copy.copy(self)
+        twin.model, twin._shards = self._shards.unsplit(self.model, torch.device("cpu")), None
+        twin.model.eval()
+        return twin
+
     def copy(self: P, trainable: bool = False) -> P:
         twin = copy.copy(self)
-        shared = {} if self.adapters is None else frozen_tensors(self.model)
-        twin.model, twin.adapters = copy.deepcopy((self.model, self.adapters), shared)
+        if self._shards is None:
+            shared = {} if self.adapters is None else frozen_tensors(self.model)
+            twin.model, twin.adapters = copy.deepcopy((self.model, self.adapters), shared)
+        else:
+            twin.model, twin.adapters = self._shards.unsplit(self.model, self.device), copy.copy(self.adapters)
         twin.model.eval()
         if twin.adapters is not None:
             twin.adapters.switch(twin.model, on=trainable or not twin.adapters.untouched(twin.model))
@@ -107,4 +144,6 @@ class AdaptedPolicy(Policy):
                 own.requires_grad_(other)
         else:
             twin.model.requires_grad_(False)
+        if self._shards is not None:
+            twin.shard()
         return twin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -79,6 +80,20 @@ class Policy(ABC):
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.model.parameters()).device
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the layers are split over the processes, which then make passes with gradient together."""
+        return False
+
+    def whole(self) -> AbstractContextManager[None]:
+        """All layers are whole inside; where they are split, no process can draw or translate outside. Collective."""
+        return nullcontext()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this process may make a pass that the others do not make."""
+        return True
 
     @property
     def branches(self) -> bool:
@@ -208,7 +223,7 @@ class Policy(ABC):
         prefixes: Sequence[Sequence[int]] | None = None,
         among: Among | None = None,
     ) -> Rollouts:
-        """Draw `samples` translations of each segment; see `Rollouts` for shapes.
+        """Draw `samples` translations of each segment; see `Rollouts` for shapes. Within `whole` where it is sharded.
 
         Args:
             generator: None where `sampling` is greedy.
@@ -253,10 +268,11 @@ class Policy(ABC):
         own: list[tuple[str, float]] = []
         sampling = Sampling(temperature=0.0, max_length=max_length)
         mine = parallel.share(order)
-        for first in range(0, len(mine), batch):
-            rows = mine[first : first + batch]
-            drawn = self._draw([ids[i] for i in rows], 1, sampling, None, with_entropy=with_entropy)
-            own += zip(self._texts(drawn), drawn.entropy.flatten().tolist(), strict=True)
+        with self.whole():
+            for first in range(0, len(mine), batch):
+                rows = mine[first : first + batch]
+                drawn = self._draw([ids[i] for i in rows], 1, sampling, None, with_entropy=with_entropy)
+                own += zip(self._texts(drawn), drawn.entropy.flatten().tolist(), strict=True)
         sorted_keys = [(todo[i].source, todo[i].source_lang, todo[i].target_lang) for i in order]
         found = dict(zip(sorted_keys, parallel.joined(own), strict=True))
         return [found[key] for key in keys]
@@ -272,6 +288,8 @@ class Policy(ABC):
         among: Among | None = None,
         with_entropy: bool = False,
     ) -> Drawn:
+        if not self.is_whole:
+            raise RuntimeError("a policy whose layers are split draws within `whole` only")
         sampling = replace(sampling, max_length=min(sampling.max_length, self.max_length))
         # Dropout is off in every log-probability.
         self.model.eval()

@@ -206,6 +206,9 @@ class CausalPolicy(PretrainedPolicy):
 
     def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
         cache, seen = self.prefill(sources)
+        if self._shards is not None:
+            layers: Any = cache.layers
+            self._shards.gather_for([(layer.keys, layer.values) for layer in layers])
         start = torch.tensor([source.start for source in sources], dtype=torch.int64, device=self.device)
         inputs = torch.cat([start[owners], tokens[:, :-1]], dim=1)
         seen = torch.cat([seen[owners], torch.ones_like(inputs, dtype=torch.bool)], dim=1)

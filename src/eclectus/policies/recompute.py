@@ -28,7 +28,7 @@ def recomputed(model: torch.nn.Module, again: Callable[[], Context] = nullcontex
     def contexts() -> tuple[Context, Context]:
         return nullcontext(), again()
 
-    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    layers = repeated_layers(model)
     for layer in layers:
         layer.forward = partial(
             checkpoint, layer.forward, use_reentrant=False, preserve_rng_state=model.training, context_fn=contexts
@@ -38,3 +38,8 @@ def recomputed(model: torch.nn.Module, again: Callable[[], Context] = nullcontex
     finally:
         for layer in layers:
             del layer.forward
+
+
+def repeated_layers(model: torch.nn.Module) -> list[torch.nn.Module]:
+    """The layers of encoder and decoder."""
+    return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]

@@ -23,6 +23,22 @@ def read(name: str) -> str:
     return (files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
 
 
+def accelerate_names() -> list[str]:
+    """Names of the packaged configurations of `accelerate launch`."""
+    return sorted(f.name.removesuffix(".yaml") for f in (files(__name__) / "accelerate").iterdir())
+
+
+def read_accelerate(name: str) -> str:
+    """Text of a configuration of `accelerate launch`.
+
+    Raises:
+        ConfigError: there is none of this name.
+    """
+    if name not in accelerate_names():
+        raise ConfigError(f"recipe: no configuration of accelerate '{name}'{nearest(name, accelerate_names())}")
+    return (files(__name__) / "accelerate" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
 def summary(name: str) -> str:
     """The first line of a recipe, which is a comment that says what it is for."""
     return read(name).splitlines()[0].lstrip("# ")

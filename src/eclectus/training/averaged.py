@@ -9,8 +9,7 @@ import torch
 
 from eclectus import parallel
 from eclectus.training import checkpoint as ckpt
-
-Weights = dict[str, torch.Tensor]
+from eclectus.training.kept import Kept, Weights
 
 
 class Averaged:
@@ -27,27 +26,26 @@ class Averaged:
 
     def __init__(self, module: torch.nn.Module, name: str, mean: str, best: str) -> None:
         self.module, self._names = module, (name, mean, best)
-        self._trained = {name: value for name, value in module.named_parameters() if value.requires_grad}
-        self._owners = parallel.owners([value.numel() for value in self._trained.values()])
-        self._mean, self._best = self._own(), self._own()
+        self._kept = Kept.trained(module)
+        self._mean, self._best = self._kept.copy(), self._kept.copy()
 
     def update(self, decay: float) -> None:
         """Move the mean towards the module: mean <- decay * mean + (1 - decay) * weights."""
-        for name, mean in self._mean.items():
-            mean.lerp_(self._trained[name].detach(), 1 - decay)
+        for name, own in self._kept.own().items():
+            self._mean[name].lerp_(own, 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """The module has its mean weights inside."""
-        current = self._own()
-        self._put(self._mean)
+        current = self._kept.copy()
+        self._kept.put(self._mean)
         try:
             yield
         except BaseException:
             if parallel.size() == 1:  # others would not be there for the exchange, and the error ends them all
-                self._put(current)
+                self._kept.put(current)
             raise
-        self._put(current)
+        self._kept.put(current)
 
     def whole_mean(self) -> Weights:
         """A copy of the mean of all weights."""
@@ -60,7 +58,7 @@ class Averaged:
 
     def restore_best(self) -> None:
         """Put the best weights into the module."""
-        self._put(self._best)
+        self._kept.put(self._best)
 
     def tensors(self) -> dict[str, Weights]:
         """Groups of a checkpoint, whole in the process that writes it."""
@@ -71,15 +69,4 @@ class Averaged:
         """Take over what `tensors` returned; other groups of the checkpoint are passed over."""
         current, mean, best = (tensors[name] for name in self._names)
         ckpt.load_weights(self.module, current)
-        self._mean = {name: mean[name].to(value.device) for name, value in self._mean.items()}
-        self._best = {name: best[name].to(value.device) for name, value in self._best.items()}
-
-    def _own(self) -> Weights:
-        """A copy of this process's part of the weights."""
-        parts = zip(self._trained.items(), self._owners, strict=True)
-        return {name: value.detach().clone() for (name, value), owner in parts if owner == parallel.rank()}
-
-    def _put(self, values: Weights) -> None:
-        """Put what all processes keep into the module of each."""
-        ckpt.load_weights(self.module, values)
-        parallel.hand_out(list(self._trained.values()), self._owners)
+        self._mean, self._best = self._kept.part(mean), self._kept.part(best)

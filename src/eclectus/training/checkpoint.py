@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from eclectus import parallel
 from eclectus.errors import RunError
-from eclectus.training.optimizer import keeper
+from eclectus.training.optimizer import set_state, state_of
 
 
 @dataclass
@@ -91,8 +91,8 @@ def latest(folder: Path) -> Checkpoint | None:
 
 
 def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """A copy of the trainable parameters by name; tied ones appear once."""
-    return {name: value.detach().clone() for name, value in model.named_parameters() if value.requires_grad}
+    """A copy of the trainable parameters by name; tied ones appear once. Collective where they are split."""
+    return {name: parallel.whole(value) for name, value in model.named_parameters() if value.requires_grad}
 
 
 def load_weights(model: torch.nn.Module, values: dict[str, torch.Tensor]) -> None:
@@ -100,7 +100,7 @@ def load_weights(model: torch.nn.Module, values: dict[str, torch.Tensor]) -> Non
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in values:
-                parameter.copy_(values[name])
+                parallel.piece(parameter).copy_(parallel.cut(values[name], parameter))
 
 
 def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
@@ -108,16 +108,13 @@ def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) 
 
     Of several processes, which share the optimizer out, the first gets the tensors of all. Collective.
     """
-    names: dict[Any, str] = {parameter: name for name, parameter in model.named_parameters()}
     found: dict[str, torch.Tensor] = {}
     places: set[int] = set()
-    for parameter, state in keeper(optimizer).state.items():
-        if parameter not in names:
-            continue
-        for key, value in state.items():
+    for name, parameter in model.named_parameters():
+        for key, value in state_of(optimizer, parameter).items():
             tensor = value if torch.is_tensor(value) else torch.tensor(value, dtype=torch.int64)
             # The 8-bit optimizer's code book is one tensor for all parameters, which safetensors does not write.
-            found[f"{names[parameter]}|{key}"] = tensor.clone() if tensor.data_ptr() in places else tensor
+            found[f"{name}|{key}"] = tensor.clone() if tensor.data_ptr() in places else tensor
             places.add(tensor.data_ptr())
     return parallel.united(found)
 
@@ -126,16 +123,19 @@ def load_optimizer_tensors(
     model: torch.nn.Module, optimizer: torch.optim.Optimizer, values: dict[str, torch.Tensor]
 ) -> None:
     """Put back what `optimizer_tensors` took."""
-    kept = keeper(optimizer)
-    own = {id(parameter) for group in kept.param_groups for parameter in group["params"]}
-    parameters = {name: value for name, value in model.named_parameters() if id(value) in own}
+    parameters = dict(model.named_parameters())
+    states: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
         name, _, field = key.rpartition("|")
-        if name not in parameters:
+        parameter = parameters.get(name)
+        if parameter is None:
             continue
-        parameter = parameters[name]
         if value.dtype == torch.int64 and value.ndim == 0:
-            kept.state[parameter][field] = int(value)
-            continue
-        # The step counter stays where the optimizer wants it, on the CPU.
-        kept.state[parameter][field] = value.clone() if field == "step" else value.to(parameter.device).clone()
+            found: Any = int(value)
+        elif field == "step":  # stays where the optimizer wants it, on the CPU
+            found = value.clone()
+        else:
+            found = parallel.cut(value, parameter).to(parameter.device).clone()
+        states.setdefault(name, {})[field] = found
+    for name, state in states.items():
+        set_state(optimizer, parameters[name], state)

@@ -163,7 +163,8 @@ class _Control:
         for first in range(0, len(rows), 64):
             part = rows[first : first + 64]
             generator = torch.Generator().manual_seed(derive(self.run.config.seed, "best of n", name, first))
-            texts = self.base.sample(part, _BEST_OF, sampling, generator).texts
+            with self.base.whole():
+                texts = self.base.sample(part, _BEST_OF, sampling, generator).texts
             totals = task.reward.score_groups(part, texts).total
             for group, scores in zip(texts, totals, strict=True):
                 known = [-1.0 if score is None else score for score in scores]

@@ -10,15 +10,15 @@ import torch
 from eclectus import parallel
 from eclectus.config import Optimizer
 from eclectus.errors import RunError
+from eclectus.training.kept import Kept
 
 
 def build_optimizer(kind: Optimizer, model: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
     """The optimizer that a training names, over the trainable parameters of `model`.
 
     AdamW has the betas usual for translation (Vaswani et al. 2017, section 5.3) and no weight decay; `adamw_8bit` holds
-    its moments in blocks of 8 bits (Dettmers et al. 2022), in 32 for tensors under 4,096 elements. Of several processes
-    each keeps the moments of a part of the parameters, moves that part and hands it to the others (stage 1 of ZeRO,
-    Rajbhandari et al. 2020, arXiv:1910.02054).
+    its moments in blocks of 8 bits (Dettmers et al. 2022), in 32 for tensors under 4,096 elements. Several processes
+    share it out.
 
     Raises:
         RunError: bitsandbytes is not installed.
@@ -27,15 +27,72 @@ def build_optimizer(kind: Optimizer, model: torch.nn.Module, learning_rate: floa
     settings: dict[str, Any] = {"lr": learning_rate, "betas": (0.9, 0.98), "eps": 1e-8, "weight_decay": 0.0}
     if parallel.size() == 1:
         return made(_trained(model), **settings)
-    from torch.distributed.optim import ZeroRedundancyOptimizer
-
-    return ZeroRedundancyOptimizer(_trained(model), optimizer_class=made, **settings)
+    return SharedOptimizer(_trained(model), made, settings)
 
 
-def keeper(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """What holds the moments that this process keeps: the optimizer itself, or the one inside of a shared one."""
-    kept: torch.optim.Optimizer = getattr(optimizer, "optim", optimizer)
-    return kept
+class SharedOptimizer(torch.optim.Optimizer):
+    """An optimizer of which each process keeps the moments of its part of the parameters, moves that part and hands it
+    to the others (stage 1 of ZeRO, Rajbhandari et al. 2020, arXiv:1910.02054).
+
+    Args:
+        made: the optimizer that moves a part, given `settings`.
+    """
+
+    def __init__(self, parameters: list[torch.nn.Parameter], made: Any, settings: dict[str, Any]) -> None:
+        self._made, self._settings = made, settings
+        self._kept: list[Kept] = []
+        # By identity, since tensors compare by their elements.
+        self._own: dict[int, torch.nn.Parameter] = {}
+        self.moves: torch.optim.Optimizer
+        """What moves this process's part."""
+        super().__init__(parameters, settings)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        super().add_param_group(param_group)
+        parameters = self.param_groups[-1]["params"]
+        kept = Kept({str(number): value for number, value in enumerate(parameters)})
+        own = {id(parameters[int(name)]): torch.nn.Parameter(value) for name, value in kept.own().items()}
+        group = {"params": list(own.values())}
+        if self._kept:
+            self.moves.add_param_group(group)
+        else:
+            self.moves = self._made([group], **self._settings)
+        self._kept.append(kept)
+        self._own |= own
+
+    def own(self, parameter: torch.nn.Parameter) -> torch.nn.Parameter | None:
+        """What of a parameter is moved here, sharing its memory; None: another process moves it."""
+        return self._own.get(id(parameter))
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # of a closure nobody asks for the loss
+        """Move the parameters by their gradients, which all processes have."""
+        for group, moved in zip(self.param_groups, self.moves.param_groups, strict=True):
+            moved["lr"] = group["lr"]
+            for parameter in group["params"]:
+                if (own := self.own(parameter)) is not None:
+                    own.grad = None if parameter.grad is None else parallel.piece(parameter.grad)
+        self.moves.step()
+        self.moves.zero_grad(set_to_none=True)
+        for kept in self._kept:
+            kept.hand_out()
+
+
+def state_of(optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter) -> dict[str, Any]:
+    """The moments that this process keeps of a parameter; empty where it keeps none."""
+    if isinstance(optimizer, SharedOptimizer):
+        own = optimizer.own(parameter)
+        return {} if own is None else optimizer.moves.state.get(own, {})
+    return optimizer.state.get(parameter, {})
+
+
+def set_state(optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter, state: dict[str, Any]) -> None:
+    """Put back what `state_of` had; nothing where this process keeps none of the parameter."""
+    own: torch.nn.Parameter | None = parameter
+    if isinstance(optimizer, SharedOptimizer):
+        own, optimizer = optimizer.own(parameter), optimizer.moves
+    if own is not None:
+        optimizer.state[own] = state
 
 
 def check(kind: Optimizer, device: torch.device) -> None:
@@ -106,7 +163,7 @@ def update(
         scaler.unscale_(optimizer)
     norms = []
     for group in optimizer.param_groups:
-        norms.append(float(torch.nn.utils.clip_grad_norm_(group["params"], max_norm)))
+        norms.append(_clip(group["params"], max_norm))
         group["lr"] = learning_rate * group.get("factor", 1.0)
     if all(map(math.isfinite, norms)):
         optimizer.step()
@@ -114,3 +171,17 @@ def update(
         scaler.update()
     optimizer.zero_grad(set_to_none=True)
     return norms
+
+
+def _clip(parameters: list[torch.nn.Parameter], max_norm: float) -> float:
+    """Scale the gradients down to a norm of at most `max_norm` together; returns their norm before."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    split = [parallel.piece(gradient) for gradient in gradients if parallel.is_split(gradient)]
+    if not split:
+        return float(torch.nn.utils.clip_grad_norm_(parameters, max_norm))
+    whole = [gradient for gradient in gradients if not parallel.is_split(gradient)]
+    squared = parallel.add(torch.nn.utils.get_total_norm(split) ** 2)
+    norm = (squared + torch.nn.utils.get_total_norm(whole) ** 2).sqrt()
+    for gradient in [*whole, *split]:
+        gradient.mul_((max_norm / (norm + 1e-6)).clamp(max=1.0))
+    return float(norm)

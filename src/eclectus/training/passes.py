@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 
@@ -10,6 +11,8 @@ from eclectus import parallel
 from eclectus.policies.base import Policy
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts
+
+T = TypeVar("T")
 
 _PADDING = 256
 """Padded target tokens that cost a processor about as much as one more pass of a small model."""
@@ -36,6 +39,21 @@ def micro_batches(rollouts: Rollouts, rows: Sequence[int], budget: int) -> Itera
         yield part
 
 
+def in_step(policy: Policy, parts: Iterable[list[T]], spare: Sequence[T]) -> Iterator[tuple[list[T], bool]]:
+    """This process's parts of a pass with gradient, each with True.
+
+    Where the policy is sharded, the processes make each pass together: then come as many more as another process has,
+    with `spare` for their part and False.
+    """
+    if not policy.sharded:
+        yield from ((part, True) for part in parts)
+        return
+    own = list(parts)
+    most = max(parallel.gather(len(own)))  # before the first pass
+    yield from ((part, True) for part in own)
+    yield from [(list(spare), False)] * (most - len(own))
+
+
 def hidden_states(policy: Policy, sources: Sequence[Source], rollouts: Rollouts, budget: int) -> torch.Tensor:
     """States [B, G, T, d] that the tokens of the rollouts are predicted from, without gradient; 0 where masked."""
     result = torch.zeros(*rollouts.mask.shape, policy.width, device=policy.device)
@@ -43,7 +61,8 @@ def hidden_states(policy: Policy, sources: Sequence[Source], rollouts: Rollouts,
     def met(rows: Sequence[int], tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return policy.hidden_states([sources[row] for row in rows], tokens, mask)
 
-    return _filled(result, met, rollouts, budget)
+    with policy.whole():
+        return _filled(result, met, rollouts, budget)
 
 
 def logprobs(
@@ -56,7 +75,8 @@ def logprobs(
         limits = None if rollouts.limits is None else rollouts.limits.of(rows, tokens.shape[2])
         return policy.token_logprobs([sources[row] for row in rows], tokens, mask, temperature, limits)
 
-    return _filled(result, scored, rollouts, budget)
+    with policy.whole():
+        return _filled(result, scored, rollouts, budget)
 
 
 @torch.no_grad()

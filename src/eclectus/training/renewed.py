@@ -53,7 +53,7 @@ class RenewedPolicies:
     def tensors(self) -> dict[str, dict[str, torch.Tensor]]:
         """Return the weights of the copies that are no longer the start, as groups of a checkpoint."""
         return {
-            f"{_GROUP}{every}": {k: v for k, v in policy.model.named_parameters() if k in self._trained}
+            f"{_GROUP}{every}": {k: v for k, v in ckpt.weights(policy.model).items() if k in self._trained}
             for every, policy in self._copies.items()
             if policy is not None
         }

@@ -14,24 +14,21 @@ from rich.console import Console
 from eclectus import config as cfg
 from eclectus import parallel, registry
 from eclectus.algorithms.base import Algorithm
-from eclectus.config import PromptConfig, ReinforceConfig, RunConfig
-from eclectus.corpora.dataset import Dataset, prepare, read_pairs
-from eclectus.corpora.seen import SeenText
+from eclectus.config import ReinforceConfig, RunConfig
+from eclectus.corpora.dataset import Dataset, prepare
 from eclectus.errors import InterruptedRunError, RunError
 from eclectus.evaluation import report
 from eclectus.evaluation.results import Results, System
 from eclectus.languages import Direction, direction, expand_directions
 from eclectus.policies.base import Policy
-from eclectus.policies.load import BASE, load_policy, new_policy, resolve_device
-from eclectus.policies.new_language import add_languages
-from eclectus.policies.precision import autocast_type
-from eclectus.policies.pretrained import PretrainedPolicy
+from eclectus.policies.load import resolve_device
 from eclectus.rewards.base import RewardContext
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import optimizer, stages
 from eclectus.training.directions import check_sampling
+from eclectus.training.first_policy import first_policy
 from eclectus.training.model_card import write_card
 from eclectus.training.outputs import save_rewards, write_model
 from eclectus.training.reinforce import Reinforcer
@@ -179,20 +176,12 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     tracker.say("preparing the text")
     dataset = prepare(config.data, config.data.split_seed)
     run = Run(config, folder, dataset, tracker, resume)
-    autocast = autocast_type(config.policy.autocast, device)
     for part in (config.supervised, config.back_translation, config.reinforce):
         if part is not None:
             optimizer.check(part.optimizer, device)
-    policy, seen = _first_policy(run)
-    policy.model.to(device)
-    policy.autocast, policy.gradient_checkpointing = autocast, config.policy.gradient_checkpointing
-    policy.merging = config.policy.merge_samples
-    policy.check_languages(dataset.languages)
-    if config.supervised is not None or config.back_translation is not None:
-        policy.check_supervised()
+    policy, seen = first_policy(run, device)
     directions = expand_directions(config.evaluation.directions, dataset.languages)
     dataset.check(directions)
-    policy.check_directions(_directions(config))
     bench = TestBench(folder, test_segments(dataset, directions, seen), config.evaluation, resume=resume)
     # Built before any training, so that a mistake in a reward shows now and not after an hour.
     tasks: list[Task] = []
@@ -223,8 +212,9 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     tracker.say("scoring the test set and writing the report")
     tested = groups(config, directions)
     results = bench.results(config, dataset.languages, systems, tested, run.translate)
+    whole = policy.unsplit()
     if parallel.leads():
-        write_model(run, policy, algorithm, seen)
+        write_model(run, whole, algorithm, seen)
     bench.publish(results)
     if bench.beam is not None:
         tracker.say("scoring what beam search made of the test set")
@@ -296,50 +286,6 @@ def reinforce(
         renewed=run.renewed if stage == "reinforce" else None,
     )
     return run.stage(stage, policy, lambda _: reinforcer.train(resume=run.resume), algorithm)
-
-
-def _first_policy(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
-    config = run.config
-    if config.policy.new is None:
-        prompt = config.policy.prompt
-        # A model that was trained with a prompt brings it along, unless the run has its own.
-        policy, seen = load_policy(
-            config.policy.path, None if prompt == PromptConfig() else prompt, config.policy.revision
-        )
-        if config.policy.add_languages:
-            policy = add_languages(policy, config.policy.add_languages)
-        few_shot = prompt.few_shot
-        if few_shot.k and few_shot.pool is None:
-            policy.use_examples(run.pairs(["*-*"]))
-        elif few_shot.pool is not None:
-            policy.use_examples(
-                read_pairs("policy.prompt.few_shot.pool", few_shot.pool, run.languages, root=config.data.root)
-            )
-        lora = config.policy.lora
-        if lora is not None:
-            path = config.policy.path
-            base = str(Path(path).resolve()) if path != BASE and Path(path).exists() else path
-            policy.adapt(lora, base, run.languages, derive(config.seed, "adapters"))
-        return policy, seen
-    texts = [text for language in run.languages for text in run.dataset.monolingual("train", language)]
-    return new_policy(config.policy.new, texts, run.languages, derive(config.seed, "weights")), None
-
-
-def _directions(config: RunConfig) -> list[Direction]:
-    """Every direction that the run trains or scores."""
-    patterns = list(config.evaluation.directions)
-    if config.supervised is not None:
-        patterns += config.supervised.directions
-    if config.back_translation is not None:
-        patterns += config.back_translation.directions + config.back_translation.synthetic
-        patterns += [
-            direction(t, s) for s, t in expand_directions(config.back_translation.synthetic, config.data.languages)
-        ]
-    for task in config.reinforce.tasks if config.reinforce is not None else ():
-        patterns += task.directions
-        if task.back_translated:
-            patterns += [direction(t, s) for s, t in expand_directions(task.directions, config.data.languages)]
-    return expand_directions(list(dict.fromkeys(patterns)), config.data.languages)
 
 
 def _tasks(run: Run, config: ReinforceConfig) -> list[Task]:

@@ -104,7 +104,8 @@ class Sampler:
     def _together(self, draw: Callable[[Sequence[int]], Rollouts], count: int) -> Rollouts:
         """What all processes draw, each for its share of the `count` sources, which `draw` takes as their places."""
         own = parallel.share(range(count))
-        drawn = draw(own) if own else None
+        with self.policy.whole():
+            drawn = draw(own) if own else None
         if parallel.size() == 1 and drawn is not None:
             return drawn
         parts = parallel.gather(None if drawn is None else drawn.to("cpu"))

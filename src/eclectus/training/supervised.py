@@ -19,6 +19,7 @@ from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.batches import Pair, PairBatches
+from eclectus.training.kept import Kept, Weights
 from eclectus.training.optimizer import build_optimizer, scheduled, update
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
@@ -61,7 +62,8 @@ class _Best:
 
     def __init__(self, policy: Policy, dev: DevSet, groups: Mapping[str, Sequence[str]], max_length: int) -> None:
         self._policy, self._dev, self._groups, self._max_length = policy, dev, groups, max_length
-        self.score, self.step, self.weights = float("-inf"), 0, ckpt.weights(policy.model)
+        self._kept = Kept.trained(policy.model)
+        self.score, self.step, self.weights = float("-inf"), 0, self._kept.copy()
 
     def judge(self, step: int) -> dict[str, float | bool]:
         """Score the weights as they are, keep them if they are the best, and return what is logged."""
@@ -69,11 +71,19 @@ class _Best:
         score = self._dev.score(outputs).chrf
         selected = score > self.score
         if selected:
-            self.score, self.step, self.weights = score, step, ckpt.weights(self._policy.model)
+            self.score, self.step, self.weights = score, step, self._kept.copy()
         named: dict[str, float] = {}
         for group, directions in self._groups.items():
             named |= self._dev.score(outputs, directions).named(group)
         return {"score": score, **named, "selected": selected}
+
+    def load(self, score: float, step: int, weights: Weights) -> None:
+        """Take over the best of a checkpoint."""
+        self.score, self.step, self.weights = score, step, self._kept.part(weights)
+
+    def restore(self) -> None:
+        """Put the best weights into the policy."""
+        self._kept.put(self.weights)
 
 
 def _process() -> tuple[int, ...]:
@@ -86,14 +96,16 @@ def _learn(
 ) -> float:
     """Backward pass of this process's share of a batch of `count` target tokens; returns its summed -log p."""
     own = parallel.share(batch)
-    if not own:
+    if not own and not policy.sharded:
         return 0.0
+    weight = 1.0 if own else 0.0  # a sharded policy's passes are made by all processes
+    own = own or batch[:1]
     with torch.autocast(policy.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
         loss, likelihood = policy.smoothed_loss(
             [pair.source for pair in own], [pair.target for pair in own], config.label_smoothing
         )
-    scaler.scale(loss / count).backward()
-    return float(likelihood)
+    scaler.scale(weight * loss / count).backward()
+    return weight * float(likelihood)
 
 
 def train_supervised(
@@ -147,7 +159,7 @@ def train_supervised(
         ckpt.load_weights(model, found.tensors["model"])
         ckpt.load_optimizer_tensors(model, optimizer, found.tensors["optimizer"])
         scaler.load_state_dict(state["scaler"])
-        best.score, best.step, best.weights = state["best"], state["best_step"], found.tensors["best"]
+        best.load(state["best"], state["best_step"], found.tensors["best"])
         batches.load_state_dict(state["batches"])
         step = state["step"]
         spent, stale, learned = state["seconds"], state["stale"], state["tokens"]
@@ -156,7 +168,7 @@ def train_supervised(
     def save() -> None:
         tensors = {
             "model": ckpt.weights(model),
-            "best": best.weights,
+            "best": parallel.united(best.weights),
             "optimizer": ckpt.optimizer_tensors(model, optimizer),
         }
         state = {
@@ -235,5 +247,5 @@ def train_supervised(
                 reason = f"no better dev score in {stale} evaluations"
                 break
     if keep_best:
-        ckpt.load_weights(model, best.weights)
+        best.restore()
     return Trained(step, best.step, best.score, spent, complete=True, reason=reason)

@@ -89,6 +89,10 @@ class TestBench:
             self.beam.add(system, policy)
         if self._kept(system):
             return
+        with policy.whole():
+            self._translate(system, policy)
+
+    def _translate(self, system: str, policy: Policy) -> None:
         flat = [segment for rows in self.segments.values() for segment in rows]
         engine = engine_of(self.config.engine, policy, "evaluation.engine")
         if self.config.beams > 1 or engine is not None:

@@ -19,7 +19,7 @@ from eclectus.policies.padding import pad_rows, within_budget
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling, exploring
 from eclectus.rollouts.limits import Limits
-from eclectus.training.passes import micro_batches
+from eclectus.training.passes import in_step, micro_batches
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,11 @@ class Update:
     policy_learns: bool = True
     hold: bool = False
     correction: CorrectionConfig | None = None
+
+    @property
+    def anchored(self) -> bool:
+        """Whether the update asks the reference."""
+        return self.measure_kl or any(self.kl_weights)
 
     def only(self, rows: Sequence[int]) -> Update:
         """A part of the step as a step of its own, with its own divisors."""
@@ -188,9 +193,10 @@ def accumulate(
     scaler = scaler or torch.amp.GradScaler(enabled=False)
     sums = {"loss": 0.0}
     means = _Means()
-    exact = work.kl.estimator == "exact" and (work.measure_kl or any(work.kl_weights))
+    exact = work.kl.estimator == "exact" and work.anchored
     wanted = [row for row, learnable in enumerate(work.learnable()) if learnable]
-    for rows in micro_batches(work.rollouts, _fair_share(work.rollouts, wanted), micro_batch_tokens):
+    own = micro_batches(work.rollouts, _fair_share(work.rollouts, wanted), micro_batch_tokens)
+    for rows, counted in in_step(policy, own, wanted[:1]):
         part = _part(work, rows)
         with torch.set_grad_enabled(work.policy_learns):
             scores = policy.token_scores(
@@ -203,6 +209,9 @@ def accumulate(
                 states=algorithm.needs_states,
                 limits=part.limits,
             )
+        if not counted:
+            _pass_back(scores.logprobs)
+            continue
         inputs = _loss_inputs(work, part, scores)
         if work.correction is not None:
             inputs = _corrected(inputs, work.correction, means)
@@ -344,11 +353,21 @@ def _likelihood(policy: Policy, work: Update, budget: int, scaler: torch.amp.Gra
     if not work.demonstrations:
         return None
     count, total = sum(len(d.target) for d in work.demonstrations), 0.0
-    for part in within_budget(parallel.share(work.demonstrations), lambda d: len(d.target), budget):
+    own = within_budget(parallel.share(work.demonstrations), lambda d: len(d.target), budget)
+    for part, counted in in_step(policy, own, work.demonstrations[:1]):
         tokens, mask = pad_rows([d.target for d in part], policy.pad_id, policy.device)
         logprobs = policy.token_logprobs([d.source for d in part], tokens, mask)
+        if not counted:
+            _pass_back(logprobs)
+            continue
         weights = torch.tensor([d.weight for d in part], device=policy.device)
         loss = -(logprobs.sum(dim=(1, 2)) * weights).sum() / count
         scaler.scale(loss).backward()
         total += float(-logprobs.detach().sum() / count)
     return sum(parallel.gather(total))
+
+
+def _pass_back(logprobs: torch.Tensor) -> None:
+    """The backward pass of a part that counts nothing, for the processes that make theirs."""
+    if logprobs.requires_grad:
+        (logprobs * 0.0).sum().backward()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -84,7 +84,9 @@ class Updater:
     def accumulate(self, work: Update, step: int, number: int) -> dict[str, float]:
         """The backward pass of one update, the `number`-th of the step; returns its metrics."""
         budget = self.config.micro_batch_tokens
-        return accumulate(self.policy, self.reference, self.algorithm, work, budget, self.scaler)
+        # Its passes are made where a source has a KL term, not by all processes together.
+        with self.reference.whole() if work.anchored else nullcontext():
+            return accumulate(self.policy, self.reference, self.algorithm, work, budget, self.scaler)
 
     def updated(self, step: int) -> None:
         """Move the running means of the weights; the first steps weigh more, or a mean would stay with the start."""
