@@ -161,11 +161,13 @@ def test_recipes_are_listed_and_shown():
     assert "did you mean 'quickstart'" in refused("recipe", "show", "quikstart")
 
 
-def test_configurations_of_accelerate_are_shown():
-    assert eclectus("recipe", "accelerate").out == recipes.read_accelerate("ddp")
-    for name in ("ddp", "fsdp", "deepspeed"):
-        shown = eclectus("recipe", "accelerate", name).out
-        assert f"--config_file {name}.yaml -m eclectus train" in shown and yaml.safe_load(shown)["num_processes"] == 2
+@pytest.mark.parametrize("name", ["ddp", "fsdp", "deepspeed"])
+def test_configurations_of_accelerate_are_written(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert f"--config_file {name}.yaml -m eclectus train" in eclectus("recipe", "accelerate", name).out
+    written = (tmp_path / f"{name}.yaml").read_text(encoding="utf-8")
+    assert written == recipes.read_accelerate(name) and yaml.safe_load(written)["num_processes"] == 2
+    assert "exists" in refused("recipe", "accelerate", name)
     assert "did you mean 'fsdp'" in refused("recipe", "accelerate", "fdsp")
 
 

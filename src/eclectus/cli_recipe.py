@@ -37,19 +37,24 @@ def copy(
     """Copy a recipe to a file of your own."""
     from eclectus import recipes
 
-    path = to or Path(f"{name}.yaml")
-    text = recipes.read(name)
-    if path.exists():
-        raise ConfigError(f"recipe: '{path}' exists; give another file name")
-    path.write_text(text, encoding="utf-8")
+    path = _write(recipes.read(name), to or Path(f"{name}.yaml"))
     print(f"wrote {path}; run it with: eclectus train {path}")
 
 
 @app.command()
 def accelerate(
-    name: Annotated[str, typer.Argument(help="ddp, fsdp or deepspeed; see docs/processes.md.")] = "ddp",
+    name: Annotated[str, typer.Argument(help="ddp, fsdp or deepspeed; see docs/processes.md.")],
+    to: Annotated[Path | None, typer.Argument(help="New file (default NAME.yaml here).")] = None,
 ) -> None:
-    """Print a configuration for `accelerate launch --config_file`."""
+    """Write a configuration of accelerate's launcher, for several processes."""
     from eclectus import recipes
 
-    print(recipes.read_accelerate(name), end="")
+    path = _write(recipes.read_accelerate(name), to or Path(f"{name}.yaml"))
+    print(f"wrote {path}; use it with: accelerate launch --config_file {path} -m eclectus train CONFIG")
+
+
+def _write(text: str, path: Path) -> Path:
+    if path.exists():
+        raise ConfigError(f"recipe: '{path}' exists; give another file name")
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -232,13 +232,13 @@ def piece(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy of all rows of a tensor; collective where it is split."""
+    """A copy of all rows of a tensor; collective where it is split, and in the processor's memory."""
     if not is_split(tensor):
         return tensor.detach().clone()
     split: Any = tensor.detach()
     with _another_may_have_ended():
         rows: torch.Tensor = split.full_tensor()
-    return rows
+    return rows.cpu()
 
 
 def cut(tensor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
