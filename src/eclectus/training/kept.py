@@ -25,6 +25,7 @@ class Kept:
         whole = [name for name, value in parameters.items() if not parallel.is_split(value)]
         owners = parallel.owners([parameters[name].numel() for name in whole])
         self._owners = dict(zip(whole, owners, strict=True))
+        # Of a split one everybody has some rows.
         self._names = [name for name in parameters if self._owners.get(name, parallel.rank()) == parallel.rank()]
 
     @classmethod
