@@ -336,7 +336,7 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_does_not_go_together_with_split_layers_is_told_before_any_training(what, corpus):
     changes, message = REFUSED[what]
-    with pytest.raises(ConfigError, match=rf"'policy\.fsdp': .*{message}.*, or set policy\.fsdp: false"):
+    with pytest.raises(ConfigError, match=rf"'policy\.fsdp': .*{message}.*, or do not split: policy\.fsdp: false"):
         check_split(settings(corpus, **changes))
     check_split(settings(corpus))
 

@@ -27,16 +27,21 @@ class Shards:
     """
 
     def __init__(self, model: nn.Module, device: torch.device) -> None:
+        from torch.distributed import fsdp
         from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.fsdp import fully_shard
 
         # Split modules cannot be copied; this has all that a copy needs but its weights.
         self._skeleton = copy.deepcopy(model, {id(own): _meta(own) for own in model.parameters()})
         mesh = init_device_mesh(device.type, (parallel.size(),))
-        self._layers: list[Any] = repeated_layers(model)
+        self._layers: list[Any] = list(repeated_layers(model))
         for layer in self._layers:
-            fully_shard(layer, mesh=mesh)
+            fsdp.fully_shard(layer, mesh=mesh, reshard_after_forward=True)
+        if hasattr(fsdp, "share_comm_ctx"):
+            # Else each layer's whole gradient would stay until the backward pass ends.
+            fsdp.share_comm_ctx(self._layers)
         self._opened = 0
+        with self.whole():
+            pass  # gathered once, a layer's pieces are where they stay: some versions of torch move them then
 
     @property
     def open(self) -> bool:

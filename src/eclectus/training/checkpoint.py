@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from eclectus import parallel
 from eclectus.errors import RunError
-from eclectus.training.optimizer import set_state, state_of
+from eclectus.training.optimizer import moves, set_state, state_of
 
 
 @dataclass
@@ -128,7 +128,7 @@ def load_optimizer_tensors(
     for key, value in values.items():
         name, _, field = key.rpartition("|")
         parameter = parameters.get(name)
-        if parameter is None:
+        if parameter is None or not moves(optimizer, parameter):
             continue
         if value.dtype == torch.int64 and value.ndim == 0:
             found: Any = int(value)

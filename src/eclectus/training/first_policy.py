@@ -67,7 +67,7 @@ def check_split(config: RunConfig) -> None:
     elif config.policy.autocast == "float16":
         reason = "losses are not scaled in it, set policy.autocast: bfloat16"
     if reason is not None:
-        raise ConfigError(f"config: 'policy.fsdp': {reason}, or set policy.fsdp: false")
+        raise ConfigError(f"config: 'policy.fsdp': {reason}, or do not split: policy.fsdp: false, accelerate's ddp")
 
 
 def _values(config: ReinforceConfig) -> bool:

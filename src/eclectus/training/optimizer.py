@@ -78,6 +78,11 @@ class SharedOptimizer(torch.optim.Optimizer):
             kept.hand_out()
 
 
+def moves(optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter) -> bool:
+    """Whether this process moves the parameter, or a part of it."""
+    return not isinstance(optimizer, SharedOptimizer) or optimizer.own(parameter) is not None
+
+
 def state_of(optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter) -> dict[str, Any]:
     """The moments that this process keeps of a parameter; empty where it keeps none."""
     if isinstance(optimizer, SharedOptimizer):

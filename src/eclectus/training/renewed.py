@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
+from eclectus import parallel
 from eclectus.policies.base import Policy
 from eclectus.rewards.base import Translate
 from eclectus.segment import Segment
@@ -53,7 +54,11 @@ class RenewedPolicies:
     def tensors(self) -> dict[str, dict[str, torch.Tensor]]:
         """Return the weights of the copies that are no longer the start, as groups of a checkpoint."""
         return {
-            f"{_GROUP}{every}": {k: v for k, v in ckpt.weights(policy.model).items() if k in self._trained}
+            f"{_GROUP}{every}": {
+                k: parallel.whole(v) if parallel.is_split(v) else v
+                for k, v in policy.model.named_parameters()
+                if k in self._trained
+            }
             for every, policy in self._copies.items()
             if policy is not None
         }
