@@ -69,13 +69,15 @@ TARGETS = [
     Target("algorithms/tabular.py", (f"{A}/test_tabular.py",)),
     Target(
         "training/update.py",
+        (f"{UPDATE}::test_the_divisors_by_hand", f"{UPDATE}::test_parts_of_a_step_are_steps_of_their_own", UPDATE),
+    ),
+    Target(
+        "training/backward.py",
         (
-            f"{UPDATE}::test_the_divisors_by_hand",
             f"{UPDATE}::test_terms_without_a_reward_by_hand",
             f"{UPDATE}::test_the_mismatch_is_the_mean_distance_of_drawn_tokens",
             f"{UPDATE}::test_the_loss_is_not_scaled_unless_asked_for",
             f"{UPDATE}::test_the_exact_divergence_does_not_depend_on_what_is_measured",
-            f"{UPDATE}::test_parts_of_a_step_are_steps_of_their_own",
             UPDATE,
         ),
     ),
@@ -396,7 +398,7 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ),
         ("the discount is forgotten", "self.gamma * self.next_value(after)", "self.next_value(after)"),
     ],
-    "training/update.py": [
+    "training/backward.py": [
         (
             "the policy's temperature is forgotten",
             "work.sampling.temperature,\n                entropy",
@@ -552,7 +554,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         ),
         "ValueBased._targets: `torch.zeros_like(values)` with ones_like": "the same",
     },
-    "training/update.py": {
+    "training/backward.py": {
         "accumulate: `inputs.logprobs.detach()` forgets detach": "`float` takes no gradient along either",
         "accumulate: `entropy.detach()` forgets detach": "`float` takes no gradient along either",
         "accumulate: `loss.detach()` forgets detach": "`float` takes no gradient along either",
@@ -614,7 +616,7 @@ SURVIVORS: dict[str, dict[str, str]] = {
         "inverse_cdf: `columns >= vocabulary` with >": "it is behind the last word, where only rounding could lead",
         "inverse_cdf: 0.0 becomes 1.0 (2)": "it is behind the last word, where only rounding could lead",
     },
-    "training/update.py": {
+    "training/backward.py": {
         "accumulate: False becomes True": "torch turns this scaler off where there is no CUDA device, as in the tests",
     },
     "algorithms/value_based.py": {

@@ -17,9 +17,9 @@ from eclectus.rollouts.base import Sampling
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import optimizer as optimizers
 from eclectus.training import run
+from eclectus.training.backward import accumulate
 from eclectus.training.optimizer import build_optimizer, update
 from eclectus.training.tracking import Tracker
-from eclectus.training.update import accumulate
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import build
 from tests.tiny import segments

@@ -17,8 +17,9 @@ from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
+from eclectus.training.backward import accumulate
 from eclectus.training.optimizer import build_optimizer, update
-from eclectus.training.update import Update, accumulate
+from eclectus.training.update import Update
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import SEQ2SEQ, build
 from tests.tiny import segments

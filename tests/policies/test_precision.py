@@ -11,8 +11,8 @@ from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.precision import autocast_type, loss_scaler
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
+from eclectus.training.backward import accumulate
 from eclectus.training.optimizer import build_optimizer, update
-from eclectus.training.update import accumulate
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import build
 from tests.tiny import segments, tiny_policy

@@ -35,5 +35,5 @@ def test_an_adapter_for_each_language_is_not_split(tmp_path):
     pytest.importorskip("peft")
     policy = CausalPolicy(*build("llama", tmp_path))
     policy.adapt(LoraConfig(rank=2, per_language=True), "llama", ["en", "es"], 1)
-    with pytest.raises(ModelError, match=r"adapter for each language.*policy\.fsdp: false"):
+    with pytest.raises(ModelError, match=r"adapter for each language.*do not split: policy\.fsdp: false"):
         policy.shard()

@@ -17,8 +17,9 @@ from eclectus.policies.load import load_policy
 from eclectus.rollouts.base import Sampling
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import passes, run
+from eclectus.training.backward import accumulate
 from eclectus.training.optimizer import add_module, build_optimizer, update
-from eclectus.training.update import Update, accumulate, step_size
+from eclectus.training.update import Update, step_size
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import build
 from tests.tiny import segments

@@ -11,7 +11,8 @@ from eclectus.config import KlConfig
 from eclectus.policies.causal import CausalPolicy
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.training import passes
-from eclectus.training.update import Demonstration, Update, accumulate, step_size
+from eclectus.training.backward import accumulate
+from eclectus.training.update import Demonstration, Update, step_size
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import build
 from tests.tiny import segments, tiny_policy

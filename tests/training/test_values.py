@@ -164,7 +164,7 @@ def test_a_run_leaves_a_model_that_follows_its_values(numbers, tmp_path, capsys)
 
 def test_a_policy_gradient_may_go_on_with_the_values(tmp_path):
     """Loaded, the values are the trainable part, and RLOO's gradient reaches them."""
-    from eclectus.training.update import accumulate
+    from eclectus.training.backward import accumulate
     from tests.algorithms.enumerated import algorithm
     from tests.policies.test_guide import random_guide
     from tests.tiny import tiny_policy

@@ -105,7 +105,8 @@ class AdaptedPolicy(Policy):
         """
         if self.has_routed_adapters:
             raise ModelError(
-                "model: it has an adapter for each language, which policy.fsdp does not split; set policy.fsdp: false"
+                "model: it has an adapter for each language, whose layers cannot be split; do not split: policy.fsdp:"
+                " false, accelerate's ddp"
             )
         self._shards = Shards(self.model, self.device)
 

@@ -39,9 +39,11 @@ class Shards:
         if hasattr(fsdp, "share_comm_ctx"):
             # Else each layer's whole gradient would stay until the backward pass ends.
             fsdp.share_comm_ctx(self._layers)
+        for layer in self._layers:
+            # Some versions of torch move the pieces when they are gathered first; nobody may hold them before.
+            layer.unshard()
+            layer.reshard()
         self._opened = 0
-        with self.whole():
-            pass  # gathered once, a layer's pieces are where they stay: some versions of torch move them then
 
     @property
     def open(self) -> bool:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from eclectus import parallel
 from eclectus.errors import RunError
-from eclectus.training.optimizer import moves, set_state, state_of
+from eclectus.training.optimizer import keeper
 
 
 @dataclass
@@ -111,7 +111,11 @@ def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) 
     found: dict[str, torch.Tensor] = {}
     places: set[int] = set()
     for name, parameter in model.named_parameters():
-        for key, value in state_of(optimizer, parameter).items():
+        kept = keeper(optimizer, parameter)
+        if kept is None:
+            continue
+        holder, own = kept
+        for key, value in holder.state.get(own, {}).items():
             tensor = value if torch.is_tensor(value) else torch.tensor(value, dtype=torch.int64)
             # The 8-bit optimizer's code book is one tensor for all parameters, which safetensors does not write.
             found[f"{name}|{key}"] = tensor.clone() if tensor.data_ptr() in places else tensor
@@ -124,18 +128,15 @@ def load_optimizer_tensors(
 ) -> None:
     """Put back what `optimizer_tensors` took."""
     parameters = dict(model.named_parameters())
-    states: dict[str, dict[str, Any]] = {}
     for key, value in values.items():
         name, _, field = key.rpartition("|")
-        parameter = parameters.get(name)
-        if parameter is None or not moves(optimizer, parameter):
+        kept = keeper(optimizer, parameters[name]) if name in parameters else None
+        if kept is None:
             continue
+        holder, own = kept
         if value.dtype == torch.int64 and value.ndim == 0:
-            found: Any = int(value)
+            holder.state[own][field] = int(value)
         elif field == "step":  # stays where the optimizer wants it, on the CPU
-            found = value.clone()
+            holder.state[own][field] = value.clone()
         else:
-            found = parallel.cut(value, parameter).to(parameter.device).clone()
-        states.setdefault(name, {})[field] = found
-    for name, state in states.items():
-        set_state(optimizer, parameters[name], state)
+            holder.state[own][field] = parallel.cut(value, parameters[name]).to(own.device).clone()

@@ -78,26 +78,14 @@ class SharedOptimizer(torch.optim.Optimizer):
             kept.hand_out()
 
 
-def moves(optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter) -> bool:
-    """Whether this process moves the parameter, or a part of it."""
-    return not isinstance(optimizer, SharedOptimizer) or optimizer.own(parameter) is not None
-
-
-def state_of(optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter) -> dict[str, Any]:
-    """The moments that this process keeps of a parameter; empty where it keeps none."""
-    if isinstance(optimizer, SharedOptimizer):
-        own = optimizer.own(parameter)
-        return {} if own is None else optimizer.moves.state.get(own, {})
-    return optimizer.state.get(parameter, {})
-
-
-def set_state(optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter, state: dict[str, Any]) -> None:
-    """Put back what `state_of` had; nothing where this process keeps none of the parameter."""
-    own: torch.nn.Parameter | None = parameter
-    if isinstance(optimizer, SharedOptimizer):
-        own, optimizer = optimizer.own(parameter), optimizer.moves
-    if own is not None:
-        optimizer.state[own] = state
+def keeper(
+    optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter
+) -> tuple[torch.optim.Optimizer, torch.nn.Parameter] | None:
+    """What keeps the moments of a parameter in this process, and for which tensor; None: another process keeps them."""
+    if not isinstance(optimizer, SharedOptimizer):
+        return optimizer, parameter
+    own = optimizer.own(parameter)
+    return None if own is None else (optimizer.moves, own)
 
 
 def check(kind: Optimizer, device: torch.device) -> None:

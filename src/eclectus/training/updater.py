@@ -18,9 +18,10 @@ from eclectus.policies.precision import loss_scaler
 from eclectus.seeds import derive, rng
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.averaged import Averaged, Weights
+from eclectus.training.backward import accumulate
 from eclectus.training.optimizer import add_module, build_optimizer, scheduled, update
 from eclectus.training.tasks import Task
-from eclectus.training.update import Update, accumulate
+from eclectus.training.update import Update
 
 
 class Updater:
