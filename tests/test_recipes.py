@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from eclectus import config as cfg
-from eclectus import recipes
+from eclectus import recipes, registry
 from eclectus.corpora.dataset import prepare
 from eclectus.errors import DataError
 from eclectus.policies.load import load_policy, new_policy
@@ -160,6 +160,31 @@ def test_reward_choice_has_the_default_reward_without_each_of_its_parts():
             assert kept == [{"type": term} for term in name.split("+")]
         else:
             assert kept == [part for part in parts if f"no-{part['type']}" != name]
+
+
+ALGORITHMS = loaded("algorithms").compare.chosen
+
+
+def test_every_algorithm_that_needs_no_reference_is_compared():
+    named = {loaded("algorithms", *settings).reinforce.algorithm.type for settings in ALGORITHMS.values()}
+    assert named == set(registry.names("algorithms")) - {"mixer"}
+
+
+@pytest.mark.parametrize("name", ["algorithms", "reward-choice", *EXPERIMENTS])
+def test_its_variants_fit_other_recipes_too(name):
+    for settings in ALGORITHMS.values():
+        run.build_algorithm(loaded(name, *settings, "reinforce.seconds=9").reinforce)
+
+
+@pytest.mark.parametrize("name", ["rloo", "epsilon", "q_learning"])
+def test_algorithms_for_the_same_time(name, tmp_path):
+    changes = ["threads=1", "device=cpu", "data.languages=[en, es, fr]", "data.max_pairs={}", "data.test=6"]
+    changes += ["data.corpora.0.phrases=200", "reinforce.seconds=1", "reinforce.segments=6", "reinforce.samples=2"]
+    changes += ["reinforce.tasks.0.directions=[es-fr]", "reinforce.tasks.1.directions=[en-es]"]
+    changes += ["evaluation.directions=[es-fr, en-es]", "evaluation.dev_segments=2", "evaluation.resamples=100"]
+    results = run.start(loaded("algorithms", *ALGORITHMS[name], *changes), tmp_path / "run")
+    assert results.system("rl").seconds >= 1 and results.system("rl").steps < 10_000
+    assert ("supervised_continued" in {system.name for system in results.systems}) == (name == "rloo")
 
 
 @pytest.mark.parametrize("name", ["base", "scratch"])

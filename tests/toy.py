@@ -222,10 +222,14 @@ def repeats(folder: Path, task: str, name: str, **settings) -> tuple[Reinforcer,
     return whole, resumed
 
 
+def records(folder: Path) -> list[dict]:
+    """All that a run has logged."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
 def steps_of(folder: Path) -> list[dict]:
     """Metrics of the steps of a run."""
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [row for row in map(json.loads, lines) if row["kind"] == "step"]
+    return [row for row in records(folder) if row["kind"] == "step"]
 
 
 def learn(folder: Path, *args, **options) -> list[dict]:

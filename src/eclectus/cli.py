@@ -184,6 +184,10 @@ def compare(
         list[str] | None,
         typer.Option("--variant", metavar="NAME: KEY=VALUE; ...", help="A variant by its settings; several allowed."),
     ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(metavar="CONFIG", help="Take the variants and seeds of this one, as in --like algorithms."),
+    ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Seeds of the runs of each variant; default: as CONFIG says, or 1,2,3.")
     ] = None,
@@ -198,31 +202,36 @@ def compare(
     """Compare algorithms, settings or sizes of data over seeds.
 
     Writes a table with intervals over seeds, and curves over time and over samples. What CONFIG says under `compare` is
-    run where neither --algorithms nor --variant is given.
+    run where neither --algorithms, --variant nor --like is given.
     """
     from eclectus import config
 
     path = Path(recipe)
     loaded = _load(recipe, overrides)
     plan = loaded.compare or config.CompareConfig()
+    if like is not None:
+        liked = _load(like, None).compare
+        if liked is None or not liked.chosen:
+            raise ConfigError(f"compare: '{like}' has no variants under 'compare' to be --like")
+        plan = config.CompareConfig(variants=liked.variants, seeds=liked.seeds)
     numbers = [part.strip() for part in seeds.split(",")] if seeds is not None else [str(seed) for seed in plan.seeds]
     if not all(part.isdigit() for part in numbers):
         raise ConfigError(f"compare: --seeds '{seeds}' must be whole numbers with commas between, as in 1,2,3")
     # After the configuration is checked: this import takes seconds.
     from eclectus.training import compare as comparing
 
-    chosen = [comparing.algorithm(part.strip()) for part in algorithms.split(",") if part.strip()]
-    chosen += [comparing.Variant.parse(text) for text in variants or []]
+    own = [comparing.algorithm(part.strip()) for part in algorithms.split(",") if part.strip()]
+    own += [comparing.Variant.parse(text) for text in variants or []]
     planned = [comparing.Variant(name, tuple(changes)) for name, changes in plan.chosen.items()]
     page = comparing.compare(
         config.dump(loaded),
-        chosen or planned,
+        own if own and like is None else [*planned, *own],
         [int(part) for part in numbers],
         output,
         _console(False),
         name=path.name,
         pairs=plan.pairs,
-        against=None if chosen else plan.against,
+        against=None if own else plan.against,
         jobs=jobs,
     )
     print(page.with_suffix(".md").read_text(encoding="utf-8"))

@@ -167,6 +167,36 @@ def test_a_file_that_says_what_it_compares_is_one_command(text, tmp_path, monkey
     assert f"comparison: {folder / 'efficiency.html'}" in outcome.out
 
 
+def test_variants_and_seeds_of_another_configuration(text, tmp_path, monkeypatch):
+    asked = []
+
+    def taken(text, variants, seeds, folder, *_, **options):
+        asked.append(([v.name for v in variants], variants[0].overrides, seeds, options["pairs"], options["against"]))
+        (tmp_path / "page.md").write_text("", encoding="utf-8")
+        return tmp_path / "page.html"
+
+    monkeypatch.setattr(comparing, "compare", taken)
+    own, other = tmp_path / "growing.yaml", tmp_path / "other.yaml"
+    own.write_text(text + GROWING, encoding="utf-8")
+    variants = {"warm": ["reinforce.temperature=1.2"], "out": None, "twice": ["reinforce.updates=2"]}
+    other.write_text(
+        text + yaml.safe_dump({"compare": {"seeds": [7], "variants": variants}}, sort_keys=False), encoding="utf-8"
+    )
+    names, first = ["warm", "twice"], ("reinforce.temperature=1.2",)
+    for more, further in (([], []), (["--algorithms", "grpo", "--variant", "x: seed=1"], ["grpo", "x"])):
+        outcome = eclectus("compare", own, "--like", other, *more)
+        assert outcome.code == 0, outcome
+        # What the first one would compare by itself, sizes of its data, is left out.
+        assert asked.pop() == (names + further, first, [7], [], None)
+
+
+def test_a_configuration_without_variants_is_nothing_to_be_like(text, tmp_path):
+    (tmp_path / "plain.yaml").write_text(text, encoding="utf-8")
+    outcome = eclectus("compare", tmp_path / "plain.yaml", "--like", "zero-shot", "--output", tmp_path / "runs")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1) and not (tmp_path / "runs").exists()
+    assert "'zero-shot' has no variants under 'compare'" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

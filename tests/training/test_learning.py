@@ -10,7 +10,8 @@ import pytest
 
 from eclectus.errors import ConfigError, RunError
 from eclectus.training import checkpoint as ckpt
-from tests.toy import final, learn, mean, reinforcer, repeats, same, steps_of
+from eclectus.training.optimizer import scheduled
+from tests.toy import final, learn, mean, records, reinforcer, repeats, same, steps_of, stop_after
 
 # Half the rate where each batch of samples is used twice: otherwise the policy commits to what it found first.
 TWICE = {"updates": 2, "learning_rate": 1.5e-3, "samples": 8}
@@ -142,6 +143,45 @@ def test_everything_that_steers_exploration_is_logged(tmp_path):
         assert all(name in row for row in rows), name
     # an epsilon of 0.1 is what was explored, but for chance
     assert mean(rows, "explored") == pytest.approx(0.1, abs=0.03)
+
+
+# --- a run of given time
+
+
+def timed(folder, monkeypatch, **changes):
+    """A run whose every step takes ten seconds by its clock, and which has 35."""
+    trainer = reinforcer(folder, "copy", segments=4, evaluate_every=100, **{"steps": 50, "seconds": 35} | changes)
+    monkeypatch.setattr("eclectus.parallel.now", lambda: 10.0 * trainer.step)
+    return trainer
+
+
+def test_a_run_of_given_time_ends_by_the_clock_and_its_rate_falls_to_there(tmp_path, monkeypatch):
+    trainer = timed(tmp_path, monkeypatch, decay=True)
+    trained = trainer.train()
+    assert (trained.steps, trained.seconds, trained.reason, trained.complete) == (4, 40.0, "time used up", True)
+    rows = steps_of(tmp_path)
+    # By the pace so far it expects 50 steps (it has made none), then 7, 5 and 5.
+    expected = [scheduled(3e-3, step, steps, 0, 0.1) for step, steps in enumerate([50, 7, 5, 5], 1)]
+    assert [row["learning_rate"] for row in rows] == pytest.approx(expected, abs=1e-6)
+    kinds = [(row["kind"], row["step"]) for row in records(tmp_path) if row["kind"] != "step"]
+    assert kinds == [("dev", 0), ("parts", 4), ("dev", 4)]  # what comes at the end comes at this end too
+    assert ckpt.latest(trainer.folder).state["step"] == 4
+
+
+def test_the_steps_end_a_run_that_has_time_left(tmp_path, monkeypatch):
+    trained = timed(tmp_path, monkeypatch, steps=3).train()
+    assert (trained.steps, trained.reason) == (3, "all steps done")
+
+
+def test_a_resumed_run_has_the_time_that_was_left(tmp_path, monkeypatch):
+    whole = timed(tmp_path / "whole", monkeypatch)
+    whole.train()
+    cut = timed(tmp_path / "cut", monkeypatch)
+    stop_after(cut, 10)  # seconds: what the bar counts
+    assert not cut.train().complete
+    resumed = timed(tmp_path / "cut", monkeypatch)
+    assert resumed.train(resume=True).steps == 4
+    assert same(final(whole), final(resumed))
 
 
 # --- strategies beside their absence, on the task where there is something to lose

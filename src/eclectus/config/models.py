@@ -183,6 +183,12 @@ class ReinforceConfig(Model):
     algorithm: Component = Component(type="rloo")
     tasks: list[TaskConfig] = Field(min_length=1)
     steps: int = Field(300, ge=1)
+    seconds: float | None = Field(
+        None,
+        gt=0,
+        description="stop after this much training time, dev evaluations included, where `steps` are not done before;"
+        " the learning rate then follows the clock, and another machine makes another number of steps",
+    )
     segments: int = Field(32, ge=1, description="sources in one step")
     samples: int = Field(8, ge=1, description="translations sampled for each source; some algorithms need two")
     updates: int = Field(1, ge=1, description="updates on each batch of samples; beyond the first, ratios are clipped")

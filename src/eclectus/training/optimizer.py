@@ -139,6 +139,18 @@ def scheduled(peak: float, step: int, steps: int, warmup: int, floor: float) -> 
     return peak * (1 - (1 - floor) * progress)
 
 
+def expected_steps(step: int, steps: int, spent: float, seconds: float | None) -> int:
+    """How many steps a training will have that ends at `steps` or after so many `seconds`, by its pace so far.
+
+    Args:
+        step: the present one, counted from 1.
+        spent: seconds of the steps before it.
+    """
+    if seconds is None or not spent:
+        return steps
+    return min(steps, max(step, round(step * seconds / spent)))
+
+
 def update(
     optimizer: torch.optim.Optimizer, learning_rate: float, max_norm: float, scaler: torch.amp.GradScaler | None = None
 ) -> list[float]:

@@ -23,6 +23,7 @@ from eclectus.training import checkpoint as ckpt
 from eclectus.training import passes
 from eclectus.training.guard import Guard
 from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
+from eclectus.training.optimizer import expected_steps
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import Prompts, PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
@@ -95,24 +96,26 @@ class Reinforcer:
         """Train to the end, to the stop rule or to the user's interrupt; leaves the policy at its best checkpoint."""
         if resume:
             self._load()
-        reason, complete = "all steps done", True
-        with self.tracker.progress(self.stage, self.config.steps, self.step):
+        reason, complete, limit = "all steps done", True, self.config.seconds
+        # The bar counts steps, or seconds where the clock may set the end.
+        with self.tracker.progress(self.stage, self.config.steps if limit is None else round(limit), self._progress):
             if self.step == 0:
                 self._evaluate()
             while self.step < self.config.steps:
                 started = parallel.now()
                 self.step += 1
                 with self.algorithm.acting(self.step):
-                    self._advance()
+                    counts = self._advance()
                 if self.renewed is not None:
                     self.renewed.renew(self.step, self.updater.weights["optimizer"].whole_mean)
-                gamed = None
-                if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
+                done, gamed = self.step == self.config.steps, None
+                last = done or (limit is not None and self.seconds + parallel.now() - started >= limit)
+                self._watch(counts, last)
+                if self.step % self.config.evaluate_every == 0 or last:
                     gamed = self._evaluate()
                 self.seconds += parallel.now() - started
                 stopped = any(parallel.gather(self.tracker.stop_requested))
-                last = self.step == self.config.steps or gamed is not None
-                if self.step % self.config.checkpoint_every == 0 or last or stopped:
+                if self.step % self.config.checkpoint_every == 0 or last or gamed or stopped:
                     self._save()
                 if stopped:
                     reason, complete = "stopped by the user", False
@@ -121,12 +124,19 @@ class Reinforcer:
                     reason = gamed
                     self.tracker.say(f"[yellow]stopped early: {gamed}")
                     break
+                if last and not done:
+                    reason = "time used up"
+                    break
         if complete:
             self.updater.restore_best()
         return Trained(self.step, self.best_step, self.best, self.seconds, complete, reason)
 
-    def _advance(self) -> None:
-        """One step."""
+    @property
+    def _progress(self) -> int:
+        return self.step if self.config.seconds is None else int(self.seconds)
+
+    def _advance(self) -> dict[Part, PartCounts]:
+        """One step; returns what the parts of the rewards said."""
         started = time.monotonic()
         batch, further = self.prompts.next(self.step)
         prepared = time.monotonic()
@@ -172,7 +182,9 @@ class Reinforcer:
             correction=self.config.correction if self.corrects else None,
         )
         skipped = self.updater.skipped
-        sums = self.updater(work, self.step)
+        # A run of given time does not know its number of steps: its learning rate follows the clock.
+        steps = expected_steps(self.step, self.config.steps, self.seconds, self.config.seconds)
+        sums = self.updater(work, self.step, steps)
         # In float16 a loss that was scaled too far is how its scale is found.
         if self.updater.skipped > skipped == 0 and not self.updater.scaler.is_enabled():
             self.tracker.say(
@@ -204,15 +216,15 @@ class Reinforcer:
         if self.algorithm.needs_greedy and others is not None:
             values["greedy_unjudged"] = float((~judged(others)).float().mean())
         self.tracker.log("step", self.stage, self.step, values)
-        self._watch(counts)
         self.tracker.advance(
-            self.step,
+            self._progress,
             f"reward {values['reward']:.3f}  dev {max(self.best, 0):.1f}  off-target {values['off_target']:.1%}"
             f"  {values['samples_per_second']:.0f} samples/s",
         )
         if self.step % self.config.samples_every == 0 or self.step == 1:
             rows = sampled_examples(self.tasks, owners, segments, rollouts, rewards)
             self.tracker.samples(self.stage, self.step, rows)
+        return counts
 
     def _demonstrations(self, prompts: Prompts, sources: Sequence[Source]) -> list[Demonstration]:
         """The translations that tasks show for their prompts, of which the first are the step's own `sources`."""
@@ -227,9 +239,9 @@ class Reinforcer:
             for row, target in zip(rows, targets, strict=True)
         ]
 
-    def _watch(self, counts: Mapping[Part, PartCounts]) -> None:
+    def _watch(self, counts: Mapping[Part, PartCounts], last: bool) -> None:
         """Look for parts of the rewards that no longer tell hypotheses apart."""
-        record = self.watch.add(self.step, counts, last=self.step == self.config.steps)
+        record = self.watch.add(self.step, counts, last)
         if record is not None:
             self.tracker.log("parts", self.stage, self.step, record)
             for sentence in self.watch.warnings(record):

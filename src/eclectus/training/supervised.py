@@ -20,7 +20,7 @@ from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.batches import Pair, PairBatches
 from eclectus.training.kept import Kept, Weights
-from eclectus.training.optimizer import build_optimizer, scheduled, update
+from eclectus.training.optimizer import build_optimizer, expected_steps, scheduled, update
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
 
@@ -201,7 +201,7 @@ def train_supervised(
             loss_sum += _learn(policy, batch, count, config, scaler)
             parallel.add_gradients(model.parameters())
             # A training of given time does not know its number of steps: its learning rate follows the clock.
-            total = config.steps if seconds is None else max(step, round(step * seconds / max(spent, 1e-9)))
+            total = expected_steps(step, config.steps, spent, seconds)
             rate = scheduled(config.learning_rate, step, total, config.warmup, floor=0.05)
             (norm,) = update(optimizer, rate, config.max_grad_norm, scaler)
             model.eval()

@@ -62,10 +62,14 @@ class Updater:
         self.entropy = EntropyCoefficient(config.entropy.weight, config.entropy.rate, bounds=(1e-6, 10.0))
         self.skipped = 0
 
-    def __call__(self, work: Update, step: int) -> dict[str, float]:
-        """Make all updates of a step, counted from 1; returns the mean of each value over the updates that have it."""
+    def __call__(self, work: Update, step: int, steps: int) -> dict[str, float]:
+        """Make all updates of a step, counted from 1; returns the mean of each value over the updates that have it.
+
+        Args:
+            steps: how many there will be, for the learning rate.
+        """
         config = self.config
-        rate = scheduled(config.learning_rate, step, config.steps, config.warmup, 0.1 if config.decay else 1.0)
+        rate = scheduled(config.learning_rate, step, steps, config.warmup, 0.1 if config.decay else 1.0)
         found: dict[str, list[float]] = {}
         for number, rows in enumerate(self._minibatches(len(work.sources), step)):
             part = work if rows is None else work.only(rows)
