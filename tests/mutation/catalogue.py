@@ -78,6 +78,7 @@ TARGETS = [
             f"{UPDATE}::test_the_mismatch_is_the_mean_distance_of_drawn_tokens",
             f"{UPDATE}::test_the_loss_is_not_scaled_unless_asked_for",
             f"{UPDATE}::test_the_exact_divergence_does_not_depend_on_what_is_measured",
+            "tests/training/test_engines.py::test_a_single_update_weights_its_samples_in_its_own_pass",
             UPDATE,
         ),
     ),
@@ -555,6 +556,8 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "ValueBased._targets: `torch.zeros_like(values)` with ones_like": "the same",
     },
     "training/backward.py": {
+        "_Means.add: `total + value` with -": "the sum over processes turns the sign once more",
+        "_Means.add: `n + count` with -": "the sum over processes turns the sign once more",
         "accumulate: `inputs.logprobs.detach()` forgets detach": "`float` takes no gradient along either",
         "accumulate: `entropy.detach()` forgets detach": "`float` takes no gradient along either",
         "accumulate: `loss.detach()` forgets detach": "`float` takes no gradient along either",
@@ -616,8 +619,14 @@ SURVIVORS: dict[str, dict[str, str]] = {
         "inverse_cdf: `columns >= vocabulary` with >": "it is behind the last word, where only rounding could lead",
         "inverse_cdf: 0.0 becomes 1.0 (2)": "it is behind the last word, where only rounding could lead",
     },
+    "training/update.py": {
+        "Update._shown_with: `apart + 1` with -": "they are shared out as evenly, in another order",
+    },
     "training/backward.py": {
         "accumulate: False becomes True": "torch turns this scaler off where there is no CUDA device, as in the tests",
+        "accumulate: 1 becomes 2": "more than one source in a pass of weight 0, which only split layers make",
+        "_likelihood: 1 becomes 2": "more than one source in a pass of weight 0, which only split layers make",
+        "accumulate: `_pass_back(scores.logprobs)` is left out": "split layers alone need it, in several processes",
     },
     "algorithms/value_based.py": {
         "ValueOptions._not_negative: 1000000.0 becomes 2000000.0": "a limit chosen far from where beta is of use",

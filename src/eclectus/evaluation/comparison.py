@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,8 +18,9 @@ import numpy as np
 import yaml
 
 from eclectus.evaluation import logs, plots
-from eclectus.evaluation.formats import MISSING, capital, duration, interval, number, percent, signed
+from eclectus.evaluation.formats import MISSING, capital, duration, interval, number, p_value, percent, signed
 from eclectus.evaluation.pages import environment
+from eclectus.evaluation.paired import Paired, against_first
 from eclectus.evaluation.results import FILE, Group, Results
 from eclectus.evaluation.statistics import NAMES, Array
 
@@ -57,6 +58,7 @@ class Row:
         weakest: lowest chrF++ among the directions, mean over runs.
         rates: means over directions and runs, by the names of `DirectionScores`; None where nothing was measured.
         seconds, samples_per_second: medians over runs; memory: largest, in MiB.
+        paired: beside the first variant, segment by segment; None for the first one and for what is no variant.
     """
 
     variant: str
@@ -69,6 +71,7 @@ class Row:
     samples_per_second: float | None = None
     memory: float | None = None
     stopped: int = 0
+    paired: Paired | None = None
 
 
 @dataclass
@@ -113,28 +116,34 @@ def write(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
     if not found:
         return
     groups = found[0].results[0].groups
-    tables = {group.name: _rows(group, found) for group in groups}
+    first, *others = variants
+    tables = {
+        group.name: _rows(group, found, against_first(folder, first, others, seeds, group.directions))
+        for group in groups
+    }
     write_whole(folder / "comparison.json", json.dumps(_plain(tables), indent=1, ensure_ascii=False))
-    write_whole(folder / "comparison.md", markdown(groups, tables))
+    write_whole(folder / "comparison.md", markdown(groups, tables, first))
     page = environment().get_template("comparison.html")
-    first = found[0].results[0]
+    one = found[0].results[0]
     figures = [plot for i, group in enumerate(groups) for plot in _figures(i, group, tables[group.name], found)]
     context = {
-        "title": first.title,
+        "title": one.title,
+        "first": first,
         "groups": groups,
         "tables": tables,
         "beyond": {name: beyond(rows) for name, rows in tables.items()},
+        "paired": {name: paired_cells(rows) for name, rows in tables.items()},
         "figures": figures,
         "missing": len(variants) * len(seeds) - sum(len(part.results) for part in found),
         "seeds": list(seeds),
-        "signatures": first.signatures,
-        "versions": first.versions,
+        "signatures": one.signatures,
+        "versions": one.versions,
     }
     write_whole(folder / PAGE, page.render(context))
 
 
-def markdown(groups: Sequence[Group], tables: Mapping[str, Sequence[Row]]) -> str:
-    """The tables as Markdown, for a paper's notes or a pull request."""
+def markdown(groups: Sequence[Group], tables: Mapping[str, Sequence[Row]], first: str) -> str:
+    """The tables as Markdown, for a paper's notes or a pull request; `first` is the variant the others stand beside."""
     lines: list[str] = []
     for group in groups:
         lines += [
@@ -165,6 +174,14 @@ def markdown(groups: Sequence[Group], tables: Mapping[str, Sequence[Row]]) -> st
             ),
             "",
         ]
+        paired = paired_cells(tables[group.name])
+        if paired:
+            lines += [
+                f"| beside {first} | BLEU | p | ahead in | chrF++ | p | ahead in |",
+                "|---|---:|---:|---:|---:|---:|---:|",
+                *(f"| {variant} | {' | '.join(cells)} |" for variant, cells in paired.items()),
+                "",
+            ]
     return "\n".join(lines)
 
 
@@ -175,6 +192,23 @@ def beyond(rows: Sequence[Row]) -> dict[str, list[str]]:
         if any(row.rates[name] is not None for row in rows):
             columns[title] = [write(row.rates[name]) for row in rows]
     return columns
+
+
+def paired_cells(rows: Sequence[Row]) -> dict[str, list[str]]:
+    """By variant, difference from the first one, p, and in how many runs it is ahead, for BLEU and for chrF++."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.paired is None:
+            continue
+        cells = found.setdefault(row.variant, [])
+        for metric in NAMES:
+            difference = row.paired.differences[metric]
+            cells += [
+                f"{signed(difference.difference)} {interval(difference.low, difference.high)}",
+                p_value(difference.p, difference.resamples).removeprefix("p ").removeprefix("= "),
+                f"{row.paired.ahead[metric]} of {row.paired.runs}",
+            ]
+    return found
 
 
 def spread(found: Estimate, sign: bool = False) -> str:
@@ -196,7 +230,7 @@ def finished(folder: Path, variant: str, seeds: Sequence[int]) -> Finished:
     return part
 
 
-def _rows(group: Group, found: Sequence[Finished]) -> list[Row]:
+def _rows(group: Group, found: Sequence[Finished], paired: Mapping[str, Paired]) -> list[Row]:
     start = _scores(group, found[0], "base")
     means = {metric: interquartile_mean(values) for metric, values in start.items()}
     nothing = {metric: Estimate(0.0) for metric in means}
@@ -210,7 +244,7 @@ def _rows(group: Group, found: Sequence[Finished]) -> list[Row]:
             _rates(group, found[0], "base"),
         )
     ]
-    rows += [_row(part.variant, group, part, "rl", means) for part in found]
+    rows += [_row(part.variant, group, part, "rl", means, paired.get(part.variant)) for part in found]
     for part in found:
         for other in part.results[0].systems:
             scored = all(other.name in results.scores[d] for results in part.results for d in group.directions)
@@ -221,7 +255,9 @@ def _rows(group: Group, found: Sequence[Finished]) -> list[Row]:
     return rows
 
 
-def _row(label: str, group: Group, part: Finished, name: str, start: Mapping[str, float]) -> Row:
+def _row(
+    label: str, group: Group, part: Finished, name: str, start: Mapping[str, float], paired: Paired | None = None
+) -> Row:
     scores = _scores(group, part, name)
     estimates = {metric: estimate(values) for metric, values in scores.items()}
     stage = "reinforce" if name == "rl" else name
@@ -238,6 +274,7 @@ def _row(label: str, group: Group, part: Finished, name: str, start: Mapping[str
         samples_per_second=_median([step.get("samples_per_second") for step in steps]),
         memory=max((step["memory"] for step in steps if step.get("memory")), default=None),
         stopped=sum(system.description.startswith("stopped") for system in systems),
+        paired=paired,
     )
 
 
@@ -329,17 +366,7 @@ def _curve(group: str, part: Finished, across: str, colour: int) -> plots.Line |
 
 
 def _plain(tables: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
-    return {
-        name: [
-            {
-                **{k: v for k, v in vars(row).items() if k not in ("scores", "gains")},
-                "scores": {metric: vars(e) for metric, e in row.scores.items()},
-                "gains": {metric: vars(e) for metric, e in row.gains.items()},
-            }
-            for row in rows
-        ]
-        for name, rows in tables.items()
-    }
+    return {name: [asdict(row) for row in rows] for name, rows in tables.items()}
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -116,7 +116,7 @@ def accumulate(
         for name, value in metrics.items():
             sums[name] = sums.get(name, 0.0) + value
     sums = _added(sums) | means.together().values()
-    if work.correction is not None and "engine_weight" in sums:
+    if "engine_weight" in sums:
         sums["engine_ess"] = sums.pop("engine_weight") ** 2 / sums.pop("engine_weight_squared")
     likelihood = _likelihood(policy, work, micro_batch_tokens, scaler) if work.policy_learns else None
     if likelihood is not None:
@@ -187,7 +187,7 @@ def _corrected(inputs: LossInputs, correction: CorrectionConfig, means: _Means) 
     weights = truncated_weights(own, behaviour, mask, correction.cap, correction.level)
     known = weights if correction.level == "sequence" else weights[mask]
     count = known.numel()
-    means.add("engine_mismatch", float(((own - behaviour).abs() * mask).sum()), float(mask.sum()))
+    means.add("engine_mismatch", float((own - behaviour).abs().sum()), float(mask.sum()))  # 0 beside the mask
     means.add("engine_truncated", float((known >= correction.cap).sum()), count)
     means.add("engine_weight", float(known.sum()), count)
     means.add("engine_weight_squared", float((known**2).sum()), count)
