@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from eclectus.evaluation.comparison import Estimate, estimate, interquartile_mean, spread, write
+from eclectus.evaluation.comparison import write
 from eclectus.evaluation.metrics import DirectionScores
 from eclectus.evaluation.results import Group, Results, System
+from eclectus.evaluation.runs import Estimate, estimate, interquartile_mean, spread
 
 
 def test_a_quarter_is_cut_at_either_end():

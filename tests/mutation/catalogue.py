@@ -81,6 +81,7 @@ TARGETS = [
             "tests/training/test_engines.py::test_a_single_update_weights_its_samples_in_its_own_pass",
             UPDATE,
         ),
+        skip=frozenset({"_pass_back"}),  # of processes that split layers, see tests/policies/test_sharded.py
     ),
     Target("training/dense.py", ("tests/training/test_dense.py",)),
     Target("rewards/dense.py", ("tests/rewards/test_reward_dense.py",)),
@@ -627,6 +628,7 @@ SURVIVORS: dict[str, dict[str, str]] = {
         "accumulate: 1 becomes 2": "more than one source in a pass of weight 0, which only split layers make",
         "_likelihood: 1 becomes 2": "more than one source in a pass of weight 0, which only split layers make",
         "accumulate: `_pass_back(scores.logprobs)` is left out": "split layers alone need it, in several processes",
+        "_likelihood: `_pass_back(logprobs)` is left out": "split layers alone need it, in several processes",
     },
     "algorithms/value_based.py": {
         "ValueOptions._not_negative: 1000000.0 becomes 2000000.0": "a limit chosen far from where beta is of use",

@@ -71,7 +71,7 @@ def test_compares_variants_over_seeds_and_goes_on_where_it_ended(text, tmp_path)
         assert (row["paired"] or {"runs": 2})["runs"] == 2 and (row["paired"] is None) == (row["variant"] == "rloo")
     assert "| beside rloo | BLEU | p |" in page.with_suffix(".md").read_text(encoding="utf-8")
     written = page.read_text(encoding="utf-8")
-    assert "numbers: comparison" in written and "beside rloo" in written
+    assert "numbers: comparison" in written and "Beside rloo</th>" in written
     assert "held-out dev chrF++" in written and "warm" in written and "2 seeds (1, 2)" in written
     with pytest.raises(RunError, match=r"rloo/seed-1\.yaml' is of another comparison"):
         compare(text.replace("steps: 2\n", "steps: 3\n"), chosen, [1], folder, quiet)

@@ -1,31 +1,33 @@
-"""Variants x seeds side by side: interquartile means with their intervals, curves over time and over samples.
-
-Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice",
-https://arxiv.org/abs/2108.13264: a few runs are a sample, so show intervals and not the best or the mean run.
-"""
+"""The page of `eclectus compare`: variants x seeds side by side, in tables and in curves over time and over samples."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-import yaml
 
-from eclectus.evaluation import logs, plots
+from eclectus.evaluation import plots
 from eclectus.evaluation.formats import MISSING, capital, duration, interval, number, p_value, percent, signed
-from eclectus.evaluation.pages import environment
+from eclectus.evaluation.pages import environment, write_whole
 from eclectus.evaluation.paired import Paired, against_first
-from eclectus.evaluation.results import FILE, Group, Results
+from eclectus.evaluation.results import Group
+from eclectus.evaluation.runs import (
+    RESAMPLES,
+    Estimate,
+    Finished,
+    estimate,
+    finished,
+    interquartile_mean,
+    spread,
+)
 from eclectus.evaluation.statistics import NAMES, Array
 
 PAGE = "comparison.html"
-_RESAMPLES = 2000
 _RATES = {
     "off_target": ("off-target", percent),
     "exact": ("exact", percent),
@@ -37,15 +39,6 @@ _RATES = {
     "agreement": ("agreement", number),
 }
 """What BLEU and chrF++ do not see: fields of `DirectionScores`, how a table calls them, how it writes them."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value with its 95 % interval; the interval is None where one run tells nothing about another."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -72,41 +65,6 @@ class Row:
     memory: float | None = None
     stopped: int = 0
     paired: Paired | None = None
-
-
-@dataclass
-class Finished:
-    """The finished runs of one variant."""
-
-    variant: str
-    results: list[Results] = field(default_factory=list)
-    records: list[list[logs.Record]] = field(default_factory=list)
-    samples_per_step: int = 0
-
-
-def interquartile_mean(scores: Array) -> float:
-    """Mean of the middle half of all scores: a quarter of them, rounded down, is cut at either end."""
-    ordered = np.sort(scores, axis=None)
-    cut = ordered.size // 4
-    return float(ordered[cut : ordered.size - cut].mean())
-
-
-def estimate(scores: Array, seed: int = 1) -> Estimate:
-    """Interquartile mean with a stratified bootstrap interval.
-
-    Args:
-        scores: [runs, directions]; each resample draws runs with replacement, for each direction by itself
-            (Agarwal et al. 2021, section 4.1).
-    """
-    runs, directions = scores.shape
-    value = interquartile_mean(scores)
-    if runs < 2:
-        return Estimate(value)
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(runs, size=(_RESAMPLES, runs, directions))
-    resampled = [interquartile_mean(np.take_along_axis(scores, rows, axis=0)) for rows in drawn]
-    low, high = np.percentile(resampled, [2.5, 97.5])
-    return Estimate(value, float(low), float(high))
 
 
 def write(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
@@ -209,25 +167,6 @@ def paired_cells(rows: Sequence[Row]) -> dict[str, list[str]]:
                 f"{row.paired.ahead[metric]} of {row.paired.runs}",
             ]
     return found
-
-
-def spread(found: Estimate, sign: bool = False) -> str:
-    """`32.1 [31.5, 32.8]`, without brackets where there is no interval."""
-    value = signed(found.value) if sign else number(found.value)
-    return value if found.low is None or found.high is None else f"{value} {interval(found.low, found.high)}"
-
-
-def finished(folder: Path, variant: str, seeds: Sequence[int]) -> Finished:
-    """The runs in `folder/<variant>/seed-<n>` that are finished."""
-    part = Finished(variant)
-    for seed in seeds:
-        run = folder / variant / f"seed-{seed}"
-        if (run / FILE).exists():
-            part.results.append(Results.load(run))
-            part.records.append(logs.metrics(run))
-            settings = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["reinforce"]
-            part.samples_per_step = settings["segments"] * settings["samples"]
-    return part
 
 
 def _rows(group: Group, found: Sequence[Finished], paired: Mapping[str, Paired]) -> list[Row]:
@@ -350,7 +289,7 @@ def _curve(group: str, part: Finished, across: str, colour: int) -> plots.Line |
     low: list[float] = []
     high: list[float] = []
     if len(runs) > 1:
-        drawn = np.random.default_rng(1).integers(len(runs), size=(_RESAMPLES, len(runs)))
+        drawn = np.random.default_rng(1).integers(len(runs), size=(RESAMPLES, len(runs)))
         ends = np.percentile(values[drawn].mean(axis=1), [2.5, 97.5], axis=0)
         low, high = ends[0].tolist(), ends[1].tolist()
     return plots.Line(
@@ -367,10 +306,3 @@ def _curve(group: str, part: Finished, across: str, colour: int) -> plots.Line |
 
 def _plain(tables: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
     return {name: [asdict(row) for row in rows] for name, rows in tables.items()}
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -17,10 +17,10 @@ from statistics import mean, median
 import numpy as np
 
 from eclectus.evaluation import logs, plots
-from eclectus.evaluation.comparison import Estimate, Finished, estimate, finished, spread, write_whole
 from eclectus.evaluation.formats import MISSING, duration, number, percent
-from eclectus.evaluation.pages import environment
+from eclectus.evaluation.pages import environment, write_whole
 from eclectus.evaluation.results import Results
+from eclectus.evaluation.runs import Estimate, Finished, estimate, finished, spread
 from eclectus.evaluation.statistics import NAMES
 
 PAGE = "efficiency.html"

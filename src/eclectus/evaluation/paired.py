@@ -58,11 +58,9 @@ def against_first(
         runs, ahead = 0, dict.fromkeys(NAMES, 0)
         for seed in seeds:
             one, other = (_tested(folder / name / f"seed-{seed}") for name in (variant, first))
-            if (
-                not one
-                or not other
-                or any(one.text.get(d) != other.text.get(d) or d not in one.text for d in directions)
-            ):
+            if one is None or other is None or not all(d in one.text for d in directions):
+                continue
+            if any(one.text[d] != other.text.get(d) for d in directions):
                 continue
             pair = [one.scores[d] for d in directions], [other.scores[d] for d in directions]
             runs += 1

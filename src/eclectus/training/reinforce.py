@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -33,7 +32,7 @@ from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
 from eclectus.training.update import Demonstration, Update, step_size
-from eclectus.training.validation import DevSet
+from eclectus.training.validation import DevSet, judge
 from eclectus.training.values import updater_of
 
 _KL_EVERY = 10
@@ -306,36 +305,25 @@ class Reinforcer:
         """Score the dev set with the mean weights, keep them if they are the best, and ask the stop rule."""
         with self.updater.means_in_place():
             outputs = self.dev.translate(self.policy, self.dev_max_length)
-        values: dict[str, float] = {}
-        chrf, reward, weighted = {}, {}, []
-        for task in self.tasks:
-            scores = self.dev.score(outputs, task.directions)
-            reward[task.name], chrf[task.name] = self._dev_reward(task, outputs), scores.chrf
-            values |= scores.named(task.name) | {f"reward/{task.name}": reward[task.name]}
-            value = scores.chrf if task.config.select_by == "reference" else 100 * reward[task.name]
-            weighted.append((value, len(task.directions)))
-        score = sum(value * n for value, n in weighted) / sum(n for _, n in weighted)
-        selected = score > self.best
+        said = judge(self.dev, self.tasks, outputs)
+        selected = said.score > self.best
         if selected:
-            self.best, self.best_step = score, self.step
+            self.best, self.best_step = said.score, self.step
             self.updater.keep()
         self.tracker.log(
             "dev",
             self.stage,
             self.step,
-            {"score": score, **values, "selected": selected, "seconds": self.seconds, "tokens": self.tokens},
+            {
+                "score": said.score,
+                **said.values,
+                "selected": selected,
+                "seconds": self.seconds,
+                "tokens": self.tokens,
+            },
         )
         # A control is not paid by what judges it, so it cannot game it.
-        return None if any(task.judge for task in self.tasks) else self.guard.check(chrf, reward)
-
-    def _dev_reward(self, task: Task, outputs: dict[str, list[str]]) -> float:
-        segments, groups = [], []
-        for direction in task.directions:
-            for segment, text in zip(self.dev.segments[direction], outputs[direction], strict=True):
-                segments.append(segment if task.config.references else replace(segment, reference=None))
-                groups.append([text])
-        totals = [row[0] for row in task.measure.score_groups(segments, groups).total if row[0] is not None]
-        return sum(totals) / len(totals) if totals else 0.0
+        return None if any(task.judge for task in self.tasks) else self.guard.check(said.chrf, said.reward)
 
     def _save(self) -> None:
         # Rewards may keep translations they have made; after a checkpoint every run starts with none, so that a resumed

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eclectus.config import Component
 from eclectus.evaluation.metrics import DirectionScores, Scorer
 from eclectus.policies.base import Policy
 from eclectus.rollouts.engine import NATIVE, engine_of
 from eclectus.segment import Segment
+from eclectus.training.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,49 @@ class DevSet:
         scores = [self._scorers[d].score(outputs[d]) for d in directions or list(self._scorers)]
         names = DevScores.__dataclass_fields__
         return DevScores(**{name: _mean(scores, name) for name in names})
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the dev set says of the tasks.
+
+    Args:
+        score: chooses the checkpoint: each task's chrF++, or 100 times its reward, as its `select_by` says; a mean in
+            which every direction weighs the same.
+        chrf, reward: by task.
+        values: for the metrics file.
+    """
+
+    score: float
+    chrf: Mapping[str, float]
+    reward: Mapping[str, float]
+    values: Mapping[str, float]
+
+
+def judge(dev: DevSet, tasks: Sequence[Task], outputs: Mapping[str, Sequence[str]]) -> Judged:
+    """Score a policy's translations of the dev set, by direction, for each task."""
+    chrf: dict[str, float] = {}
+    reward: dict[str, float] = {}
+    values: dict[str, float] = {}
+    total = 0.0
+    for task in tasks:
+        name, scores = task.name, dev.score(outputs, task.directions)
+        chrf[name], reward[name] = scores.chrf, _reward(dev, task, outputs)
+        values |= scores.named(name) | {f"reward/{name}": reward[name]}
+        chosen = chrf[name] if task.config.select_by == "reference" else 100 * reward[name]
+        total += chosen * len(task.directions)
+    return Judged(total / sum(len(task.directions) for task in tasks), chrf, reward, values)
+
+
+def _reward(dev: DevSet, task: Task, outputs: Mapping[str, Sequence[str]]) -> float:
+    """Mean over the segments that the task's reward judges; 0 where it judges none."""
+    segments, groups = [], []
+    for direction in task.directions:
+        for segment, text in zip(dev.segments[direction], outputs[direction], strict=True):
+            segments.append(segment if task.config.references else replace(segment, reference=None))
+            groups.append([text])
+    totals = [row[0] for row in task.measure.score_groups(segments, groups).total if row[0] is not None]
+    return sum(totals) / len(totals) if totals else 0.0
 
 
 def _mean(scores: Sequence[DirectionScores], name: str) -> float:
