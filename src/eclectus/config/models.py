@@ -205,8 +205,8 @@ class ReinforceConfig(Model):
     )
     engine: Component = Field(
         Component(type="native"),
-        description="what draws the samples: native, the policy's own sampler, or bfloat16, ctranslate2 or vllm, with"
-        " their options",
+        description="what draws the samples: native, the policy's own sampler, or bfloat16, cuda_graphs, ctranslate2"
+        " or vllm, with their options",
     )
     correction: CorrectionConfig = Field(
         CorrectionConfig(), description="for samples that another engine than native drew"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, EncoderDecoderCache
+from transformers.cache_utils import Cache, DynamicLayer, EncoderDecoderCache
 
 from eclectus.policies.padding import rows_each
 
@@ -71,7 +71,8 @@ class FilledLayer(DynamicLayer):
 def shared_source_cache(layers: int, capacity: int) -> EncoderDecoderCache:
     """A cache for `layers` decoder layers: self-attention for each sample, cross-attention once for each source."""
     own = Cache(layers=[FilledLayer(capacity) for _ in range(layers)])
-    return EncoderDecoderCache(own, DynamicCache())
+    # Written once; a dynamic layer would copy what it is given behind an empty tensor.
+    return EncoderDecoderCache(own, Cache(layers=[RepeatableLayer() for _ in range(layers)]))
 
 
 def select_sources(cache: EncoderDecoderCache, sources: torch.Tensor) -> None:
@@ -82,9 +83,10 @@ def select_sources(cache: EncoderDecoderCache, sources: torch.Tensor) -> None:
 
 
 class RepeatableLayer(DynamicLayer):
-    """One layer of a pass with gradient, whose every update gives the same: what was given at first, and the new.
+    """One layer whose every update gives the same: what was given at first, and the new.
 
-    Layers that are made again in the backward pass update their cache a second time.
+    It serves what is written once, and passes with gradient, in whose backward pass layers that are made again update
+    their cache a second time.
     """
 
     keys: Any

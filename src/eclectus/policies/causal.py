@@ -216,7 +216,7 @@ class CausalPolicy(PretrainedPolicy):
 
     def prefill(self, sources: Sequence[Source]) -> tuple[Cache, torch.Tensor]:
         """Keys and values of each prompt but for its last token, and which places are no padding, bool [B, S]."""
-        ids, seen = pad_left([source.ids for source in sources], self.pad_id, self.device)
+        ids, seen = pad_left([source.ids for source in sources], self.pad_id, self.device, self.source_grid)
         cache = Cache(layer_class_to_replicate=RepeatableLayer)
         self.run(ids, seen, cache)
         return cache, seen
@@ -259,6 +259,11 @@ class _Stepper:
         capacity = seen.shape[1] + max_length
         self._cache = repeated(cache, samples, lambda: FilledLayer(capacity))
         self._seen = seen.repeat_interleave(samples, dim=0)
+
+    def held(self) -> list[torch.Tensor]:
+        layers: Any = self._cache.layers
+        filled = self._seen.shape[1]
+        return [self._seen, *(part[:, :, :filled] for layer in layers for part in (layer.keys, layer.values))]
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         self._seen = torch.cat([self._seen, torch.ones_like(self._seen[:, :1])], dim=1)

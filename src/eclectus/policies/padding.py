@@ -10,22 +10,31 @@ import torch
 T = TypeVar("T")
 
 
-def pad_rows(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad lists of ids on the right: ids int64 [B, 1, T] and mask bool [B, 1, T]."""
-    width = max(len(row) for row in rows)
+def pad_rows(
+    rows: Sequence[Sequence[int]], pad: int, device: torch.device, grid: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pad lists of ids on the right, to a multiple of `grid`: ids int64 [B, 1, T] and mask bool [B, 1, T]."""
+    width = multiple(max(len(row) for row in rows), grid)
     ids = torch.tensor([[*row, *([pad] * (width - len(row)))] for row in rows], dtype=torch.int64)
     lengths = torch.tensor([len(row) for row in rows])
     mask = torch.arange(width)[None] < lengths[:, None]
     return ids[:, None].to(device), mask[:, None].to(device)
 
 
-def pad_left(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad lists of ids on the left, to one place at least: ids int64 [B, S] and mask bool [B, S]."""
-    width = max(1, *(len(row) for row in rows))
+def pad_left(
+    rows: Sequence[Sequence[int]], pad: int, device: torch.device, grid: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pad lists of ids on the left, to a multiple of `grid`, not 0: ids int64 [B, S] and mask bool [B, S]."""
+    width = multiple(max(1, *(len(row) for row in rows)), grid)
     ids = torch.tensor([[*([pad] * (width - len(row))), *row] for row in rows], dtype=torch.int64)
     lengths = torch.tensor([len(row) for row in rows])
     mask = torch.arange(width)[None] >= width - lengths[:, None]
     return ids.to(device), mask.to(device)
+
+
+def multiple(count: int, grid: int) -> int:
+    """The least multiple of `grid` that is not below `count`."""
+    return -(-count // grid) * grid
 
 
 def like_lengths(lengths: Sequence[int], padding: int) -> list[list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -29,6 +30,7 @@ from eclectus.policies.texts import Texts
 from eclectus.rollouts.base import Stepper
 from eclectus.rollouts.limits import Limits
 from eclectus.rollouts.native import Drawn
+from eclectus.rollouts.recorded import Recordable, Recordings
 from eclectus.rollouts.room import Room
 
 # Its bars and advice would run through our own progress display.
@@ -60,6 +62,8 @@ class PretrainedPolicy(AdaptedPolicy):
     """Factor between the decoder's states and the vocabulary head."""
     gradient_checkpointing = False
     """Whether the backward pass makes the layers' inner values again; see `recompute`."""
+    recordings: Recordings | None = None
+    """The recorded steps that it samples with, if any: rows then neither leave nor branch."""
     _packed_head: PackedLinear | None = None
 
     def __init__(
@@ -88,7 +92,7 @@ class PretrainedPolicy(AdaptedPolicy):
         """
 
     @abstractmethod
-    def open_stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> Stepper:
+    def open_stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> Recordable:
         """See `Policy.stepper`."""
 
     def states(
@@ -115,6 +119,8 @@ class PretrainedPolicy(AdaptedPolicy):
         languages = [source.language for source in sources]
         with self.routed(languages):
             stepper = self.open_stepper(sources, samples, max_length)
+        if self.recordings is not None:
+            return self.recordings.of(stepper, samples, max_length)
         return self.routed_stepper(stepper, languages, samples)
 
     def _draw(self, *args: Any, **kwargs: Any) -> Drawn:
@@ -125,10 +131,17 @@ class PretrainedPolicy(AdaptedPolicy):
     @property
     def branches(self) -> bool:
         # With transformers 4 each row has a copy of its source. A GPU takes as long for a few rows as for many.
-        return self.merging and not OLD and self.device.type == "cpu"
+        return self.merging and not OLD and self.device.type == "cpu" and self.recordings is None
+
+    @property
+    def source_grid(self) -> int:
+        """Sources to sample from are padded to a multiple of so many tokens."""
+        return 1 if self.recordings is None else self.recordings.grid
 
     @property
     def grid(self) -> int:
+        if self.recordings is not None:
+            return sys.maxsize
         return GRID if packs(self.autocast or self._head.dtype, self.device) else 1
 
     def token_scores(
@@ -320,7 +333,11 @@ class PretrainedPolicy(AdaptedPolicy):
 
     @property
     def _head_bias(self) -> torch.Tensor:
-        return (self._own_bias + self._bias.to(self.device)).detach()
+        if self._bias.device != self.device:
+            # Once: at each token it would make the device wait.
+            with torch.inference_mode(False):
+                self._bias = self._bias.to(self.device)
+        return (self._own_bias + self._bias).detach()
 
 
 def _within(mask: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:

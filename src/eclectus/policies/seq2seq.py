@@ -157,7 +157,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
 
     def encode(self, sources: Sequence[Source]) -> tuple[torch.Tensor, torch.Tensor]:
         """Encoder states [B, S, d] and the key mask [B, 1, 1, S]."""
-        ids, mask = pad_rows([source.ids for source in sources], self.pad_id, self.device)
+        ids, mask = pad_rows([source.ids for source in sources], self.pad_id, self.device, self.source_grid)
         ids, mask = ids.squeeze(1), mask[:, :, None, :]
         lengths = [len(source) for source in sources]
         batches = like_lengths(lengths, _ENCODER_PADDING) if self.device.type == "cpu" else []
@@ -230,6 +230,12 @@ class _Stepper:
         self._cache = shared_source_cache(policy.decoder_layers, begin.shape[1] + max_length)
         if begin.shape[1]:
             self._decode(begin.repeat_interleave(samples, dim=0))
+
+    def held(self) -> list[torch.Tensor]:
+        cross: Any = self._cache.cross_attention_cache.layers
+        filled = [layer for layer in [*self._own, *cross] if layer.is_initialized]
+        parts = [part for layer in filled for part in (layer.keys, layer.values)]
+        return [self._states, self._mask, *parts]
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         return self._policy.next_logits(self._decode(tokens[:, None])[:, -1], self._logits)

@@ -3,4 +3,4 @@
 Other programs than the policy's own sampler are one file each; the file name is the `type` in a config.
 """
 
-SUPPORT = {"base", "choice", "engine", "limits", "native", "room"}
+SUPPORT = {"base", "choice", "engine", "limits", "native", "recorded", "room"}

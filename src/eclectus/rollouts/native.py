@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 
 from eclectus.errors import RunError
+from eclectus.policies.padding import multiple
 from eclectus.rollouts.base import Among, Sampling, Stepper
 from eclectus.rollouts.choice import Choice, given_tokens
 from eclectus.rollouts.limits import Limits
@@ -178,7 +179,7 @@ def _go_on(
         if parting.any():
             more = before[parting]
             free = _idle(rows, before)[: len(more)]
-            new = _multiple(len(more) - len(free), grid)
+            new = multiple(len(more) - len(free), grid)
             places = torch.cat([free, torch.arange(rows, rows + new).to(row)])
             stepper.branch(torch.cat([more, more[-1:].expand(len(places) - len(more))]), places)
             rows += new
@@ -186,7 +187,7 @@ def _go_on(
         row = going[of]
     last = torch.full((rows,), pad, dtype=torch.int64, device=row.device)
     last[going] = tokens
-    wanted = min(rows, _multiple(len(going), grid))
+    wanted = min(rows, multiple(len(going), grid))
     if rows - wanted >= _LEAVING * rows:
         spare = _idle(rows, going)[: wanted - len(going)]
         kept = torch.cat([going, spare]).sort().values
@@ -202,10 +203,6 @@ def _idle(rows: int, going: torch.Tensor) -> torch.Tensor:
     idle = torch.ones(rows, dtype=torch.bool, device=going.device)
     idle[going] = False
     return idle.nonzero().squeeze(1)
-
-
-def _multiple(count: int, grid: int) -> int:
-    return -(-count // grid) * grid
 
 
 def _uniform(length: int, among: Among, samples: int, generator: torch.Generator | None) -> torch.Tensor:

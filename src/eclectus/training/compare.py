@@ -118,12 +118,11 @@ def compare(
             _check_curve(run_config, name)
     _claim(folder, configs)
 
-    def show() -> Path:
+    def show() -> None:
         if pairs:
             efficiency.write(folder, [variant.name for variant in variants], pairs, seeds, against)
         else:
             comparison.write(folder, [variant.name for variant in variants], list(seeds))
-        return folder / (efficiency.PAGE if pairs else comparison.PAGE)
 
     failed = threading.Event()
     children = launch.Children()
@@ -141,6 +140,9 @@ def compare(
             raise
 
     wanted = [(number, *key) for number, key in enumerate(configs, 1) if not (_run_folder(folder, key) / FILE).exists()]
+    if not wanted:
+        console.print(f"all {len(configs)} runs are finished; writing the page anew")
+        show()
     with children.ended_together(), ThreadPoolExecutor(jobs) as pool:
         started = [pool.submit(one, *row) for row in wanted]
         try:
@@ -152,7 +154,7 @@ def compare(
         finally:
             # What has begun is let come to its end, or has been interrupted too.
             pool.shutdown(cancel_futures=True)
-    return show()
+    return folder / (efficiency.PAGE if pairs else comparison.PAGE)
 
 
 def _sized(variants: Sequence[Variant], pairs: Sequence[int], languages: Sequence[str]) -> list[Variant]:

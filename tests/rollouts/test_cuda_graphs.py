@@ -1,0 +1,148 @@
+"""Recorded steps: what is replayed says what the policy would say, for new sources and new weights, without Python.
+
+Here a tape stands in for CUDA's graphs; a test with those waits for a machine that has a GPU.
+"""
+
+import pytest
+import torch
+
+from eclectus.config import Component, LoraConfig
+from eclectus.errors import ConfigError
+from eclectus.policies.causal import CausalPolicy
+from eclectus.policies.seq2seq import Seq2SeqPolicy
+from eclectus.rollouts import cuda_graphs
+from eclectus.rollouts.base import Sampling
+from eclectus.rollouts.engine import engine_of
+from eclectus.rollouts.recorded import _SHAPES
+from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
+from tests.rollouts.tape import tapes
+from tests.tiny import segments, tiny_policy
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The tapes that stand in for graphs."""
+    made = []
+    monkeypatch.setattr(cuda_graphs, "_graphs", tapes(made))
+    monkeypatch.setattr(cuda_graphs, "_refuse_other_devices", lambda *_: None)
+    return made
+
+
+def engine(policy):
+    return engine_of(Component(type="cuda_graphs"), policy, "reinforce.engine")
+
+
+def draw(drawer, rows, seed, length=6, samples=3):
+    return drawer.sample(rows, samples, Sampling(1.3, length), torch.Generator().manual_seed(seed))
+
+
+def same(one, other, atol=2e-5):
+    assert torch.equal(one.tokens, other.tokens) and torch.equal(one.mask, other.mask)
+    torch.testing.assert_close(one.logprobs, other.logprobs, atol=atol, rtol=0)
+    assert one.texts == other.texts
+
+
+@pytest.mark.parametrize("name", [*SEQ2SEQ, *CAUSAL])
+def test_every_family_says_the_same_without_its_code(name, tmp_path, made, monkeypatch):
+    policy = (CausalPolicy if name in CAUSAL else Seq2SeqPolicy)(*build(name, tmp_path))
+    drawing = engine(policy)
+    rows = segments("en", "es")
+    batches = [rows, rows[::-1], rows[1:] + rows[:1]]
+    for seed, rows in enumerate(batches):
+        same(draw(drawing, rows, seed), draw(policy, rows, seed))
+    assert made
+    with torch.no_grad():
+        for weight in policy.model.parameters():
+            weight.mul_(1.1)
+    expected = draw(policy, batches[0], 9)
+    decoder = type(drawing.drawer().model.get_decoder())
+    calls, forward = [], decoder.forward
+    if name not in CAUSAL:  # a prompt is no step
+        monkeypatch.setattr(decoder, "forward", lambda *a, **k: calls.append(1) or forward(*a, **k))
+    same(draw(drawing, batches[0], 9), expected)
+    assert len(calls) <= 1
+
+
+def test_a_longer_batch_goes_on_recording(made):
+    policy = tiny_policy()
+    drawing, rows = engine(policy), segments("en", "es")
+    bias, end = policy.model.final_logits_bias, policy.end_id
+    for seed, (value, known) in enumerate([(0, 0), (100, 1), (100, 1), (-100, 6), (4, 6)]):  # at once, never, some
+        bias[0, end] = value
+        drawn = draw(drawing, rows, seed)
+        same(drawn, draw(policy, rows, seed))
+        assert len(made) == known
+    lengths = drawn.mask.sum(dim=-1)
+    assert lengths.min() < lengths.float().mean() < lengths.max() == 6
+
+
+def test_few_shapes_are_kept(made):
+    policy = tiny_policy()
+    drawing, rows = engine(policy), segments("en", "es")
+    for _ in range(2):
+        for samples in range(1, _SHAPES + 2):  # each shape has gone before it comes again
+            same(draw(drawing, rows, 1, samples=samples), draw(policy, rows, 1, samples=samples))
+    assert not made
+    for _ in range(2):
+        same(draw(drawing, rows, 1, samples=1), draw(policy, rows, 1, samples=1))
+    assert made
+
+
+def test_it_draws_in_the_type_of_autocast_and_with_adapters(made):
+    policy = tiny_policy()
+    policy.adapt(LoraConfig(rank=2), "tiny", ["es"], 1)
+    drawing, rows = engine(policy), segments("en", "es")
+    with torch.no_grad():
+        for weight in policy.model.parameters():
+            if weight.requires_grad:
+                weight.normal_()
+    for seed in range(3):
+        same(draw(drawing, rows, seed), draw(policy, rows, seed))
+    policy = tiny_policy()
+    policy.autocast = torch.bfloat16
+    drawing = engine(policy)
+    for seed in range(3):
+        same(draw(drawing, rows, seed), draw(policy.rounded(torch.bfloat16), rows, seed), atol=0.01)
+    assert drawing.drawer().model.dtype == torch.bfloat16
+
+
+def test_the_policy_stays_as_it_is(made):
+    policy = tiny_policy()
+    before = [weight.clone() for weight in policy.model.parameters()]
+    drawing, rows = engine(policy), segments("en", "es")
+    draw(drawing, rows, 1)
+    own = {weight.data_ptr() for weight in policy.model.parameters()}
+    assert not own & {weight.data_ptr() for weight in drawing.drawer().model.parameters()}
+    assert all(torch.equal(a, b) for a, b in zip(before, policy.model.parameters(), strict=True))
+    assert drawing.translate(rows, 8) == policy.translate(rows, 8)
+    assert drawing.beam_search(rows, 2, 8) == policy.beam_search(rows, 2, 8)
+
+
+def test_other_devices_are_refused():
+    with pytest.raises(
+        ConfigError, match=r"reinforce\.engine.*need a CUDA device .* 'cpu'; set it to \{type: native\}"
+    ):
+        engine(tiny_policy())
+
+
+def test_values_are_refused(made, monkeypatch):
+    monkeypatch.setattr(Seq2SeqPolicy, "guide", object())
+    with pytest.raises(ConfigError, match=r"reinforce\.engine.*values .* set it to \{type: native\}"):
+        engine(tiny_policy())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["nllb", "t5", "opus_mt", "llama", "gemma2"])
+def test_graphs_say_what_the_policy_says(name, tmp_path):
+    policy = (CausalPolicy if name in CAUSAL else Seq2SeqPolicy)(*build(name, tmp_path))
+    policy.model.to("cuda")
+    drawing = engine(policy)
+    for seed in range(4):
+        rows = segments("en", "es")[:: (-1) ** seed]
+        same(draw(drawing, rows, seed), draw(policy, rows, seed))
+
+
+def test_what_is_never_said_waits_on_the_device_of_the_model():
+    policy = tiny_policy()
+    policy.model.to("meta")
+    assert policy._head_bias.device.type == policy._bias.device.type == "meta"
