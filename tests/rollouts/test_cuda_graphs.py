@@ -20,7 +20,7 @@ from tests.tiny import segments, tiny_policy
 
 
 @pytest.fixture
-def made(monkeypatch):
+def recorded(monkeypatch):
     """The tapes that stand in for graphs."""
     made = []
     monkeypatch.setattr(cuda_graphs, "_graphs", tapes(made))
@@ -43,14 +43,14 @@ def same(one, other, atol=2e-5):
 
 
 @pytest.mark.parametrize("name", [*SEQ2SEQ, *CAUSAL])
-def test_every_family_says_the_same_without_its_code(name, tmp_path, made, monkeypatch):
+def test_every_family_says_the_same_without_its_code(name, tmp_path, recorded, monkeypatch):
     policy = (CausalPolicy if name in CAUSAL else Seq2SeqPolicy)(*build(name, tmp_path))
     drawing = engine(policy)
     rows = segments("en", "es")
     batches = [rows, rows[::-1], rows[1:] + rows[:1]]
     for seed, rows in enumerate(batches):
         same(draw(drawing, rows, seed), draw(policy, rows, seed))
-    assert made
+    assert recorded
     with torch.no_grad():
         for weight in policy.model.parameters():
             weight.mul_(1.1)
@@ -63,7 +63,7 @@ def test_every_family_says_the_same_without_its_code(name, tmp_path, made, monke
     assert len(calls) <= 1
 
 
-def test_a_longer_batch_goes_on_recording(made):
+def test_a_longer_batch_goes_on_recording(recorded):
     policy = tiny_policy()
     drawing, rows = engine(policy), segments("en", "es")
     bias, end = policy.model.final_logits_bias, policy.end_id
@@ -71,24 +71,24 @@ def test_a_longer_batch_goes_on_recording(made):
         bias[0, end] = value
         drawn = draw(drawing, rows, seed)
         same(drawn, draw(policy, rows, seed))
-        assert len(made) == known
+        assert len(recorded) == known
     lengths = drawn.mask.sum(dim=-1)
     assert lengths.min() < lengths.float().mean() < lengths.max() == 6
 
 
-def test_few_shapes_are_kept(made):
+def test_few_shapes_are_kept(recorded):
     policy = tiny_policy()
     drawing, rows = engine(policy), segments("en", "es")
     for _ in range(2):
         for samples in range(1, _SHAPES + 2):  # each shape has gone before it comes again
             same(draw(drawing, rows, 1, samples=samples), draw(policy, rows, 1, samples=samples))
-    assert not made
+    assert not recorded
     for _ in range(2):
         same(draw(drawing, rows, 1, samples=1), draw(policy, rows, 1, samples=1))
-    assert made
+    assert recorded
 
 
-def test_it_draws_in_the_type_of_autocast_and_with_adapters(made):
+def test_it_draws_in_the_type_of_autocast_and_with_adapters(recorded):
     policy = tiny_policy()
     policy.adapt(LoraConfig(rank=2), "tiny", ["es"], 1)
     drawing, rows = engine(policy), segments("en", "es")
@@ -106,7 +106,7 @@ def test_it_draws_in_the_type_of_autocast_and_with_adapters(made):
     assert drawing.drawer().model.dtype == torch.bfloat16
 
 
-def test_the_policy_stays_as_it_is(made):
+def test_the_policy_stays_as_it_is(recorded):
     policy = tiny_policy()
     before = [weight.clone() for weight in policy.model.parameters()]
     drawing, rows = engine(policy), segments("en", "es")
@@ -125,7 +125,7 @@ def test_other_devices_are_refused():
         engine(tiny_policy())
 
 
-def test_values_are_refused(made, monkeypatch):
+def test_values_are_refused(recorded, monkeypatch):
     monkeypatch.setattr(Seq2SeqPolicy, "guide", object())
     with pytest.raises(ConfigError, match=r"reinforce\.engine.*values .* set it to \{type: native\}"):
         engine(tiny_policy())

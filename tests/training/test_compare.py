@@ -1,5 +1,6 @@
 """`eclectus compare`: every run in its own process, finished ones are kept, another comparison is refused."""
 
+import io
 import json
 import os
 import subprocess
@@ -73,6 +74,11 @@ def test_compares_variants_over_seeds_and_goes_on_where_it_ended(text, tmp_path)
     written = page.read_text(encoding="utf-8")
     assert "numbers: comparison" in written and "Beside rloo</th>" in written
     assert "held-out dev chrF++" in written and "warm" in written and "2 seeds (1, 2)" in written
+    said = Console(record=True, file=io.StringIO())
+    page.unlink()
+    compare(text, chosen, [1, 2], folder, said)
+    assert said.export_text() == "all 4 runs are finished; writing the page anew\n"
+    assert page.read_text(encoding="utf-8") == written
     with pytest.raises(RunError, match=r"rloo/seed-1\.yaml' is of another comparison"):
         compare(text.replace("steps: 2\n", "steps: 3\n"), chosen, [1], folder, quiet)
 
