@@ -1,10 +1,11 @@
 """Recorded steps: what is replayed says what the policy would say, for new sources and new weights, without Python.
 
-Here a tape stands in for CUDA's graphs; a test with those waits for a machine that has a GPU.
+Here a tape stands in for CUDA's graphs, and the device `meta` for a GPU; a test with both waits for such a machine.
 """
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from eclectus.config import Component, LoraConfig
 from eclectus.errors import ConfigError
@@ -15,7 +16,7 @@ from eclectus.rollouts.base import Sampling
 from eclectus.rollouts.engine import engine_of
 from eclectus.rollouts.recorded import _SHAPES
 from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
-from tests.rollouts.tape import tapes
+from tests.rollouts.tape import tapes, tensors
 from tests.tiny import segments, tiny_policy
 
 
@@ -142,7 +143,23 @@ def test_graphs_say_what_the_policy_says(name, tmp_path):
         same(draw(drawing, rows, seed), draw(policy, rows, seed))
 
 
-def test_what_is_never_said_waits_on_the_device_of_the_model():
-    policy = tiny_policy()
+class Alone(TorchDispatchMode):
+    """Refuses tensors of the host beside those of a device; numbers, which are handed over by value, are none."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        assert all(tensor.device.type == "meta" or not tensor.dim() for tensor in tensors((args, kwargs, made)))
+        return made
+
+
+@pytest.mark.parametrize("name", [*SEQ2SEQ, *CAUSAL])
+def test_no_step_takes_anything_from_the_host(name, tmp_path, monkeypatch):
+    policy = (CausalPolicy if name in CAUSAL else Seq2SeqPolicy)(*build(name, tmp_path))
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)  # it does not know the device `meta`
     policy.model.to("meta")
-    assert policy._head_bias.device.type == policy._bias.device.type == "meta"
+    with torch.inference_mode():
+        stepper = policy.stepper(policy.tokenize_sources(segments("en", "es")), 3, 6)
+        stepper.step(torch.zeros(12, dtype=torch.int64, device="meta"))
+        with Alone():
+            for _ in range(2):
+                stepper.step(torch.zeros(12, dtype=torch.int64, device="meta"))
