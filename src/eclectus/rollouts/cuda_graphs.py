@@ -16,6 +16,7 @@ import torch
 from eclectus import registry
 from eclectus.errors import ConfigError
 from eclectus.policies.base import Policy
+from eclectus.policies.compat import OLD
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.rollouts.engine import Engine
@@ -37,7 +38,7 @@ class CudaGraphs(Engine):
     def __init__(self, policy: Policy, options: registry.Options | None = None, where: str = "engine") -> None:
         super().__init__(policy, options, where)
         self._twin: PretrainedPolicy | None = None
-        _refuse_other_devices(policy.device, where)
+        _check_machine(policy.device, where)
         if self.policy.guide is not None or self.policy.has_routed_adapters:
             what = "values (guide.json)" if self.policy.guide is not None else "an adapter for each language"
             raise ConfigError(
@@ -70,7 +71,13 @@ class CudaGraphs(Engine):
         return self._twin
 
 
-def _refuse_other_devices(device: torch.device, where: str) -> None:
+def _check_machine(device: torch.device, where: str) -> None:
+    """Raise `ConfigError` where no step can be recorded."""
+    if OLD:
+        raise ConfigError(
+            f"config: '{where}': CUDA graphs need transformers 5, whose models take nothing from the host at a token;"
+            " pip install -U transformers, or set it to {type: native}"
+        )
     if device.type != "cuda":
         raise ConfigError(
             f"config: '{where}': CUDA graphs need a CUDA device and the model is on '{device}'; set it to {{type:"
