@@ -127,6 +127,8 @@ def test_it_learns_from_samples_of_ctranslate2(tmp_path, name, changes):
     rows = learn(tmp_path, "reverse", name, steps=150, **changes)
     assert mean(rows[:3]) < 0.72
     assert mean(rows[-10:]) > 0.75
+    rows = [row for row in rows if "engine_mismatch" in row]  # where no group has signal, no sample is scored
+    assert len(rows) > 140
     apart = [row["engine_mismatch"] for row in rows]
     # In int8 under 0.2 with VNNI, 0.6 on a processor without it, which adds products up in 16 bits; the effective share
     # of the samples is then 0.75 at least.
@@ -138,7 +140,7 @@ def test_it_learns_from_rounded_samples(tmp_path):
     rows = learn(tmp_path, "reverse", "rloo", steps=150, engine={"type": "bfloat16"}, samples=8)
     assert mean(rows[:3]) < 0.72
     assert mean(rows[-10:]) > 0.75
-    assert 1e-4 < max(row["engine_mismatch"] for row in rows) < 0.2
+    assert 1e-4 < max(row.get("engine_mismatch", 0) for row in rows) < 0.2
 
 
 def test_it_learns_from_recorded_steps_as_from_its_own(tmp_path, recorded):
