@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import torch
 
 from eclectus import registry
-from eclectus.errors import ConfigError
 from eclectus.policies.base import Policy
 from eclectus.policies.precision import autocast_type
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rollouts.base import Rollouts, Sampling
-from eclectus.rollouts.engine import Engine
+from eclectus.rollouts.engine import Engine, check_rounded
 from eclectus.segment import Segment
 
 
@@ -28,11 +27,7 @@ class BFloat16(Engine):
     def __init__(self, policy: Policy, options: registry.Options | None = None, where: str = "engine") -> None:
         super().__init__(policy, options, where)
         autocast_type("bfloat16", policy.device)
-        if self.policy.guide is not None or self.policy.has_routed_adapters:
-            what = "values (guide.json)" if self.policy.guide is not None else "an adapter for each language"
-            raise ConfigError(
-                f"config: '{where}': the model has {what}, which is not rounded; set it to {{type: native}}"
-            )
+        check_rounded(self.policy, where)
 
     def sample(
         self, segments: Sequence[Segment], samples: int, sampling: Sampling, generator: torch.Generator | None

@@ -19,7 +19,7 @@ from eclectus.policies.base import Policy
 from eclectus.policies.compat import OLD
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rollouts.base import Rollouts, Sampling
-from eclectus.rollouts.engine import Engine
+from eclectus.rollouts.engine import Engine, check_rounded
 from eclectus.rollouts.recorded import Recorder, Recordings
 from eclectus.segment import Segment
 
@@ -39,11 +39,7 @@ class CudaGraphs(Engine):
         super().__init__(policy, options, where)
         self._twin: PretrainedPolicy | None = None
         _check_machine(policy.device, where)
-        if self.policy.guide is not None or self.policy.has_routed_adapters:
-            what = "values (guide.json)" if self.policy.guide is not None else "an adapter for each language"
-            raise ConfigError(
-                f"config: '{where}': the model has {what}, which is not copied; set it to {{type: native}}"
-            )
+        check_rounded(self.policy, where)
 
     def sample(
         self, segments: Sequence[Segment], samples: int, sampling: Sampling, generator: torch.Generator | None

@@ -11,6 +11,7 @@ from eclectus import registry
 from eclectus.config import Component
 from eclectus.errors import ConfigError
 from eclectus.policies.base import Policy
+from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.segment import Segment
 
@@ -83,6 +84,13 @@ def assembled(
         shaped(torch.tensor(finished)),
         [texts[i : i + samples] for i in range(0, len(texts), samples)],
     )
+
+
+def check_rounded(policy: PretrainedPolicy, where: str) -> None:
+    """Raise `ConfigError` for a policy of which `rounded` leaves a part out."""
+    if policy.guide is not None or policy.has_routed_adapters:
+        what = "values (guide.json)" if policy.guide is not None else "an adapter for each language"
+        raise ConfigError(f"config: '{where}': the model has {what}, which is not rounded; set it to {{type: native}}")
 
 
 def engine_of(component: Component, policy: Policy, where: str) -> Engine | None:
