@@ -4,6 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from eclectus.config import RunConfig
 from eclectus.errors import RunError
@@ -87,6 +88,38 @@ def test_supervised_loss_is_near_that_of_float32(policy):
     policy.autocast = torch.bfloat16
     rounded = policy.smoothed_loss(sources, targets, 0.1)[0]
     assert 0 < abs(rounded.item() / exact.item() - 1) < 0.02
+
+
+class _Products(TorchDispatchMode):
+    """Types of the matrix products whose sides have the size of the vocabulary."""
+
+    def __init__(self, vocabulary):
+        super().__init__()
+        self.vocabulary, self.types = vocabulary, []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        sides = [side for side in args if isinstance(side, torch.Tensor)]
+        product = func.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm)
+        if product and any(self.vocabulary in side.shape for side in sides[-2:]):
+            self.types.append(sides[-1].dtype)
+        return func(*args, **(kwargs or {}))
+
+
+def test_supervised_products_of_the_vocabulary_are_of_the_type_around_them(policy):
+    sources, targets = policy.tokenize_sources(ROWS), policy.tokenize_targets([row.reference for row in ROWS])
+    vocabulary = policy.model.get_output_embeddings().weight.shape[0]
+    found = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        with _Products(vocabulary) as products:
+            with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
+                loss = policy.smoothed_loss(sources, targets, 0.1)[0]
+            loss.backward()
+        assert products.types == [dtype] * 3  # the logits, and the gradients of states and head
+        grads = [p.grad for p in policy.model.parameters() if p.grad is not None]
+        assert all(grad.dtype == torch.float32 for grad in grads)
+        found[dtype] = torch.cat([grad.flatten() for grad in grads])
+        policy.model.zero_grad()
+    assert 0.97 < torch.cosine_similarity(*found.values(), dim=0) < 1 - 1e-6
 
 
 def test_a_run_under_autocast_resumes_to_the_same_weights(corpus, tmp_path, monkeypatch):

@@ -204,7 +204,9 @@ class PretrainedPolicy(AdaptedPolicy):
         hidden = self.states(sources, tokens)
         labels = tokens[wanted]
         picked = self._scaled(hidden[wanted])
-        # Under autocast the states come in its type; the head follows, so that its products are as fast.
+        if torch.is_autocast_enabled(self.device.type):
+            # A last norm leaves float32 states even there; head and states go on in its type, as in a linear layer.
+            picked = picked.to(torch.get_autocast_dtype(self.device.type))
         head = self._head.to(picked.dtype)
         return smoothed_cross_entropy(picked, head, self._own_bias, labels, label_smoothing, self.softcap)
 

@@ -14,6 +14,7 @@ import torch
 from eclectus import parallel
 from eclectus.config import SupervisedConfig
 from eclectus.policies.base import Policy
+from eclectus.policies.dropout import cheaper_dropout
 from eclectus.policies.precision import loss_scaler
 from eclectus.seeds import derive
 from eclectus.segment import Segment
@@ -100,11 +101,12 @@ def _learn(
         return 0.0
     weight = 1.0 if own else 0.0  # a sharded policy's passes are made by all processes
     own = own or batch[:1]
-    with torch.autocast(policy.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        loss, likelihood = policy.smoothed_loss(
-            [pair.source for pair in own], [pair.target for pair in own], config.label_smoothing
-        )
-    scaler.scale(weight * loss / count).backward()
+    with cheaper_dropout(policy.device):
+        with torch.autocast(policy.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            loss, likelihood = policy.smoothed_loss(
+                [pair.source for pair in own], [pair.target for pair in own], config.label_smoothing
+            )
+        scaler.scale(weight * loss / count).backward()
     return weight * float(likelihood)
 
 
