@@ -226,7 +226,7 @@ def test_exploration_is_unbiased_for_the_policy_that_explores(logits):
 @pytest.mark.parametrize(("top_k", "top_p"), [(2, 1.0), (0, 0.7), (1, 1.0)])
 def test_samples_within_limits_are_unbiased_for_what_was_left(logits, top_k, top_p):
     """The gradient is that of the expected reward of the policy among the tokens that were left, these held fixed."""
-    tokens, scores = truncated(torch.log_softmax(logits.detach(), -1), top_k, top_p)
+    tokens, scores = truncated(torch.softmax(logits.detach(), -1), top_k, top_p)
     ids = tokens.masked_fill(scores.isneginf(), -1).to(torch.int32)
 
     def behaviour(values):

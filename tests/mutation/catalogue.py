@@ -469,14 +469,9 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
             "logits",
         ),
         (
-            "the temperature is forgotten among the likeliest",
-            "torch.log_softmax(logits / self.sampling.temperature, dim=-1)",
-            "torch.log_softmax(logits, dim=-1)",
-        ),
-        (
             "what is recorded is at temperature 1",
             "return chosen, probabilities[row, chosen].log()",
-            "return chosen, torch.log_softmax(logits * temperature, dim=-1)[row, chosen]",
+            "return chosen, torch.log_softmax(logits * self.sampling.temperature, dim=-1)[row, chosen]",
         ),
         (
             "what is recorded leaves exploration out",
@@ -490,22 +485,24 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
     "rollouts/limits.py": [
         (
             "what is left is not made to sum to 1",
-            'torch.log_softmax(values.masked_fill(before >= top_p, float("-inf")), dim=-1)',
-            'values.masked_fill(before >= top_p, float("-inf"))',
+            'torch.log_softmax(values.log().masked_fill_(before >= top_p, float("-inf")), dim=-1)',
+            'values.log().masked_fill_(before >= top_p, float("-inf"))',
         ),
     ],
     "policies/head.py": [
         ("the bias is added before the cap", "values = linear(hidden, head)", "values = linear(hidden, head) + 0.1"),
-        (
-            "the anchor moves with the policy",
-            "with torch.no_grad():\n            fixed = anchor.log_distribution(others, temperature)",
-            "fixed = torch.log_softmax((product(others[0], of.head, of.softcap) + anchor.bias) / temperature, dim=-1)",
-        ),
         ("the anchor gets gradient", "with torch.no_grad():", "with torch.enable_grad():"),
         (
             "the divergence is the other one",
-            "return (logs.exp() * (logs - fixed).masked_fill",
-            "return (fixed.exp() * (fixed - logs).masked_fill",
+            "columns.append((logs.exp() * (logs - fixed).masked_fill",
+            "columns.append((fixed.exp() * (fixed - logs).masked_fill",
+        ),
+        ("the entropy's gradient leaves out the entropy", ".add_(entropy[:, None])", ""),
+        ("the divergence's gradient leaves out the divergence", "(apart - divergence)[:, None]", "apart[:, None]"),
+        (
+            "the block's logits are limited as the first block's are",
+            ", self.limited[1], part.start)",
+            ", self.limited[1])",
         ),
     ],
     "exploration/entropy_target.py": [
@@ -590,13 +587,9 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "biased: `hidden.dtype == head.dtype == bias.dtype` with !=": "the other way gives the same, in more passes",
         "biased: `not torch.is_grad_enabled()` without its sign": "no room is given where there is a gradient",
         "in_pieces: `torch.zeros(0, device=rows[0].device)` with ones": "there is nothing in it",
-        "_LabelLogprobs.forward: 0 becomes 1": "a block is larger than one byte, so none is kept",
-        "_LabelLogprobs.backward: `everywhere.any()` with all": "a loss weighs the mean of each row alike",
-        "_LabelLogprobs.backward: 5 becomes 6": "torch takes more gradients than inputs where they are None",
-        "token_logprobs: False becomes True": "the mean that is then made as well is not looked at",
+        "_BlockScores.forward: 0 becomes 1": "a block is larger than one byte, so none is kept",
         "smoothed_cross_entropy: `smoothing > 0` with >=": "the mean that is then made as well is not looked at",
-        "entropies: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
-        "divergences: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
+        "_shifted_scores: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
     },
     "policies/guide.py": {
         "Guide.save: `v.detach()` forgets detach": "what `state_dict` gives is detached",

@@ -63,11 +63,11 @@ def test_smoothed_loss_and_gradient_equal_the_plain_ones(case, smoothing, softca
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
 def test_entropy_and_gradient_equal_the_plain_ones(case, temperature):
-    hidden, weight, _ = case
+    hidden, weight, labels = case
     bias = torch.zeros(50, dtype=torch.float64)
     bias[:2] = float("-inf")
     incoming = torch.randn(333, dtype=torch.float64)
-    ours = head.entropies(head.Predicted(hidden, weight, bias), temperature)
+    ours = head.scores(head.Predicted(hidden, weight, bias), labels, temperature, entropy=True).entropy
     logits = (hidden @ weight.T)[:, 2:] / temperature
     plain = torch.distributions.Categorical(logits=logits).entropy()
     assert torch.allclose(ours.double(), plain, atol=1e-5)
@@ -91,12 +91,12 @@ def test_ranks_are_places_in_the_sorted_distribution(case, monkeypatch):
 
 
 def test_divergence_and_gradient_equal_the_plain_ones(case):
-    hidden, weight, _ = case
+    hidden, weight, labels = case
     bias = torch.zeros(50, dtype=torch.float64)
     bias[:2] = float("-inf")
     other_hidden, other_head = (torch.randn(n, 8, dtype=torch.float64, requires_grad=True) for n in (333, 50))
     other = head.Predicted(other_hidden, other_head, bias)
-    ours = head.divergences(head.Predicted(hidden, weight, bias), other, 1.3)
+    ours = head.scores(head.Predicted(hidden, weight, bias), labels, 1.3, anchor=other).divergence
     p = torch.distributions.Categorical(logits=(hidden @ weight.T)[:, 2:] / 1.3)
     q = torch.distributions.Categorical(logits=(other.hidden @ other.head.T)[:, 2:] / 1.3)
     plain = torch.distributions.kl_divergence(p, q)
@@ -199,8 +199,25 @@ def test_what_is_added_to_the_logits_counts(case, temperature):
     bias, more = torch.randn(50, dtype=torch.float64), torch.randn(8, 50, dtype=torch.float64)
     of = head.Predicted(hidden, weight, bias, 2.0, lambda states: states.sin() @ more)
     plain = torch.log_softmax((capped(hidden @ weight.T, 2.0) + bias + hidden.sin() @ more) / temperature, dim=-1)
-    assert torch.allclose(head.logprobs(of, labels, temperature).double(), plain[range(333), labels], atol=1e-4)
-    assert torch.allclose(head.entropies(of, temperature).double(), -(plain.exp() * plain).sum(dim=-1), atol=1e-4)
+    other_hidden, other_head = (torch.randn(n, 8, dtype=torch.float64, requires_grad=True) for n in (333, 50))
+    anchor = head.Predicted(other_hidden, other_head, bias)
+    fixed = torch.log_softmax((other_hidden @ other_head.T + bias) / temperature, dim=-1).detach()
+    found = head.scores(of, labels, temperature, entropy=True, anchor=anchor)
+    pairs = [
+        (found.logprobs, plain[range(333), labels]),
+        (found.entropy, -(plain.exp() * plain).sum(dim=-1)),
+        (found.divergence, (plain.exp() * (plain - fixed)).sum(dim=-1)),
+    ]
+    for ours, wanted in pairs:
+        assert torch.allclose(ours.double(), wanted, atol=1e-4)
+        for a, b in zip(
+            torch.autograd.grad(ours.sum(), [hidden, weight], retain_graph=True),
+            torch.autograd.grad(wanted.sum(), [hidden, weight], retain_graph=True),
+            strict=True,
+        ):
+            assert (a - b).abs().max() < 1e-4 * b.abs().max()
+    assert torch.autograd.grad(found.divergence.sum(), [other_hidden], allow_unused=True) == (None,)
+    assert head.scores(of, labels, temperature)[1:] == (None, None)
 
 
 @pytest.mark.parametrize("only", [True, False])
@@ -224,20 +241,62 @@ def test_what_could_not_be_drawn_has_no_part_in_value_or_gradient(case, only, mo
     other_hidden, other_head = (torch.randn(n, 8, dtype=torch.float64) for n in (333, 50))
     anchor = head.Predicted(other_hidden, other_head, bias, limited=limited)
     fixed = torch.log_softmax((other_hidden @ other_head.T + bias).masked_fill(out, float("-inf")) / 0.7, dim=-1)
+    found = head.scores(of, labels, 0.7, entropy=True, anchor=anchor)
     pairs = [
-        (head.logprobs(of, labels, 0.7), logs[range(333), labels]),
-        (head.entropies(of, 0.7), -(logs.exp() * finite).sum(dim=-1)),
-        (head.divergences(of, anchor, 0.7), (logs.exp() * (finite - fixed.masked_fill(out, 0.0))).sum(dim=-1)),
+        (found.logprobs, logs[range(333), labels]),
+        (found.entropy, -(logs.exp() * finite).sum(dim=-1)),
+        (found.divergence, (logs.exp() * (finite - fixed.masked_fill(out, 0.0))).sum(dim=-1)),
     ]
     incoming = torch.randn(333, dtype=torch.float64)
-    for ours, plain in pairs:
+    together = [sum((k + 1) * values for k, values in enumerate(side)) for side in zip(*pairs, strict=True)]
+    for ours, plain in [*pairs, together]:
         assert torch.allclose(ours.double(), plain, atol=1e-4)
         for a, b in zip(
             torch.autograd.grad((ours * incoming).sum(), [hidden, weight], retain_graph=True),
             torch.autograd.grad((plain * incoming).sum(), [hidden, weight], retain_graph=True),
             strict=True,
         ):
-            assert torch.allclose(a, b, atol=1e-4)
+            assert (a - b).abs().max() < 1e-5 * b.abs().max()
+
+
+def test_a_model_is_no_way_from_itself(case):
+    hidden, weight, labels = (x.detach().requires_grad_(x.is_floating_point()) for x in case)
+    bias = torch.zeros(50, dtype=torch.float64)
+    bias[:2] = float("-inf")
+    of = head.Predicted(hidden, weight, bias)
+    with torch.no_grad():
+        anchor = head.Predicted(hidden * 1.0, weight * 1.0, bias)
+    divergence = head.scores(of, labels, 0.7, anchor=anchor).divergence
+    assert not divergence.any()
+    for grad in torch.autograd.grad(divergence.sum(), [hidden, weight]):
+        assert grad.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(("kept", "products"), [(0, 6 + 6 + 6 + 6), (10**9, 6 + 6)], ids=["none-kept", "all-kept"])
+def test_one_pass_serves_all_scores(case, monkeypatch, kept, products):
+    """Six blocks each of the policy and of its anchor, made again where nothing is kept."""
+    hidden, weight, labels = case
+    made, plain = [], head.linear
+    monkeypatch.setattr(head, "linear", lambda *inputs: (made.append(1), plain(*inputs))[1])
+    monkeypatch.setattr(head, "_KEPT_BYTES", kept)
+    bias = torch.zeros(50, dtype=torch.float64)
+    anchor = head.Predicted(hidden.detach() + 1, weight.detach(), bias)
+    found = head.scores(head.Predicted(hidden, weight, bias), labels, 1.0, entropy=True, anchor=anchor)
+    sum(found).sum().backward()
+    assert len(made) == products
+
+
+def test_of_a_large_vocabulary_only_what_could_be_drawn_is_made(case, monkeypatch):
+    hidden, weight, labels = case
+    sizes, plain = [], head.linear
+    monkeypatch.setattr(head, "linear", lambda *inputs: (sizes.append(len(inputs[1])), plain(*inputs))[1])
+    monkeypatch.setattr(head, "_PIECE_ELEMENTS", 10**6)
+    ids = torch.stack([labels % 3 + 7, labels % 5 + 9, torch.full_like(labels, -1)], dim=1).to(torch.int32)
+    of = head.Predicted(hidden, weight, torch.zeros(50, dtype=torch.float64), limited=(Limits(ids, True), ids))
+    head.scores(of, ids[:, 0].to(torch.int64), 1.0).logprobs.sum().backward()
+    assert set(sizes) == {7}  # 7 to 13
+    assert weight.grad[7:14].abs().min() > 0
+    assert not weight.grad[:7].any() and not weight.grad[14:].any()
 
 
 @pytest.mark.parametrize(
@@ -262,7 +321,8 @@ def test_pieces_are_as_large_as_fits_and_hold_each_token_once(monkeypatch, eleme
 def test_nothing_to_score_is_an_empty_answer(case):
     _, weight, _ = case
     empty = head.Predicted(torch.zeros(0, 8, dtype=torch.float64), weight, torch.zeros(50, dtype=torch.float64))
-    assert head.entropies(empty, 1.0).shape == (0,)
+    found = head.scores(empty, torch.zeros(0, dtype=torch.int64), 1.0, entropy=True, anchor=empty)
+    assert [values.shape for values in found] == [(0,)] * 3
 
 
 def test_the_bias_is_not_rounded_under_autocast():

@@ -40,7 +40,7 @@ def left(row, top_k, top_p):
     ],
 )
 def test_what_is_left_by_hand(row, top_k, top_p, kept):
-    tokens, scores = truncated(torch.tensor([row], dtype=torch.float64).log(), top_k, top_p)
+    tokens, scores = truncated(torch.tensor([row], dtype=torch.float64), top_k, top_p)
     found = {int(token): float(score.exp()) for token, score in zip(tokens[0], scores[0], strict=True) if score > -1e9}
     mass = sum(row[i] for i in kept)
     assert found == pytest.approx({i: row[i] / mass for i in kept})
@@ -48,8 +48,21 @@ def test_what_is_left_by_hand(row, top_k, top_p, kept):
 
 def test_top_p_alone_leaves_no_more_than_can_be_written_down(monkeypatch):
     monkeypatch.setattr(module, "MOST", 3)
-    tokens, scores = truncated(torch.full((2, 9), 1 / 9).log(), 0, 0.99)
+    tokens, scores = truncated(torch.full((2, 9), 1 / 9), 0, 0.99)
     assert tokens.shape == (2, 3) and scores.exp().tolist() == [pytest.approx([1 / 3] * 3)] * 2
+
+
+def test_rows_that_need_many_tokens_find_them_beside_rows_that_need_few():
+    logits = torch.randn(40, 500, generator=torch.Generator().manual_seed(1)) * torch.linspace(0.2, 8, 40)[:, None]
+    probabilities = logits.softmax(dim=-1)
+    tokens, scores = truncated(probabilities, 0, 0.9)
+    counts = scores.isfinite().sum(dim=-1)
+    assert counts.min() < module._FEW < counts.max()
+    for row, ids, found in zip(probabilities.tolist(), tokens.tolist(), scores.exp().tolist(), strict=True):
+        wanted = left(row, module.MOST, 0.9)
+        assert {i: p for i, p in zip(ids, found, strict=True) if p} == pytest.approx(
+            {i: p for i, p in enumerate(wanted) if p}, rel=1e-4
+        )
 
 
 @pytest.mark.parametrize("temperature", [0.7, 1.0, 1.3])

@@ -7,8 +7,8 @@ a block at a time, which stays in the processor's cache, and are exact.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn.functional import linear
@@ -24,6 +24,9 @@ _KEPT_BYTES = 256 * 2**20
 _KEPT_SHARE = 0.75
 """Memory for what one loss keeps of its forward pass: so many bytes, in which a small vocabulary fits whole, or so much
 of what the weight's gradient takes anyway."""
+
+_LEAST = -1e30
+"""Stands for the logarithm of 0 where it is multiplied by 0."""
 
 
 def _pieces(tokens: int, vocabulary: int) -> list[slice]:
@@ -51,11 +54,6 @@ def _inside(labels: torch.Tensor, part: slice) -> tuple[torch.Tensor, torch.Tens
     """Rows whose label lies in a block, and its column there."""
     rows = ((labels >= part.start) & (labels < part.stop)).nonzero().squeeze(1)
     return rows, labels[rows] - part.start
-
-
-def _divided(values: torch.Tensor, temperature: float) -> torch.Tensor:
-    """values / temperature in single precision, in place where that is what they have."""
-    return values.float() if temperature == 1 else values.float().div_(temperature)
 
 
 def biased(
@@ -90,16 +88,64 @@ def _uncap(slope: torch.Tensor, capped: torch.Tensor, softcap: float | None) -> 
     return slope if softcap is None else slope.mul_(1 - (capped / softcap) ** 2)
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What is wanted of a distribution beside the label's log-probability, and what it is made of."""
+
+    temperature: float
+    softcap: float | None = None
+    uniform: bool = False
+    entropy: bool = False
+    anchor: Predicted | None = None
+    limited: tuple[Limits, torch.Tensor] | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether a sum over the vocabulary is wanted that weighs by probability."""
+        return self.entropy or self.anchor is not None
+
+    def divided(self, values: torch.Tensor, part: slice) -> torch.Tensor:
+        """A block of logits in single precision, over the temperature, minus infinity for what cannot be drawn."""
+        if self.limited is not None:
+            values = self.limited[0].applied(values, self.limited[1], part.start)
+        return values.float() if self.temperature == 1 else values.float().div_(self.temperature)
+
+    def gap(self, values: torch.Tensor, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        """How far a block of logits is above the anchor's, and those; both end at `_LEAST` below."""
+        assert self.anchor is not None
+        others = biased(self.anchor.hidden, self.anchor.head[part], self.anchor.bias[part], self.anchor.softcap)
+        others = self.divided(others, part).clamp_(min=_LEAST)
+        return values.clamp(min=_LEAST).sub_(others), others
+
+
 @dataclass
 class _Block:
-    """What is kept of a block of columns: exp(logit - top), [N, columns], and the largest logit of each row, [N, 1]."""
+    """What is kept of a block of columns: exp(logit - top), [N, columns], and the largest logit of each row, [N, 1];
+    how far its logits are above an anchor's."""
 
     scaled: torch.Tensor
     top: torch.Tensor
+    gap: torch.Tensor | None
+
+    @property
+    def nbytes(self) -> int:
+        return self.scaled.nbytes + (0 if self.gap is None else self.gap.nbytes)
 
 
-class _LabelLogprobs(torch.autograd.Function):
-    """Log-probability of each label, and the mean log-probability over the vocabulary, [N] each.
+def _top(values: torch.Tensor) -> torch.Tensor:
+    """The largest value of each row, [N, 1]."""
+    # A block of tokens that can never be has no finite logit to subtract.
+    return values.amax(dim=-1, keepdim=True).clamp_(min=torch.finfo(values.dtype).min)
+
+
+def _summed(total: torch.Tensor, sums: torch.Tensor, top: torch.Tensor) -> torch.Tensor:
+    """log(exp(total) + sums * exp(top)), [N]."""
+    return torch.logaddexp(total, sums.log() + top.squeeze(1))
+
+
+class _BlockScores(torch.autograd.Function):
+    """Log-probability of each label, the mean log-probability over the vocabulary, the distribution's entropy and its
+    divergence from an anchor's, [N] each; None what is not asked for.
 
     Goes through blocks of the vocabulary, so that each row of the weight is read once and its gradient written once.
     Backward needs each block again: some are kept (`_room`), the others are made again, which is one more matrix
@@ -108,69 +154,107 @@ class _LabelLogprobs(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        hidden: torch.Tensor,
-        head: torch.Tensor,
-        bias: torch.Tensor,
-        labels: torch.Tensor,
-        temperature: float,
-        softcap: float | None,
-        uniform: bool,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+        ctx: Any, hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor, asked: _Asked
+    ) -> tuple[torch.Tensor | None, ...]:
+        ctx.set_materialize_grads(False)
         picked = hidden.new_zeros(len(labels), dtype=torch.float32)
         summed, total = torch.zeros_like(picked), torch.full_like(picked, float("-inf"))
+        other = total
         kept: dict[int, _Block] = {}
-        room = 0 if softcap is not None else _room(head, *ctx.needs_input_grad[:2])
+        tops, sums, weighted, crossed = [], [], [], []
+        room = 0 if asked.softcap is not None else _room(head, *ctx.needs_input_grad[:2])
         for number, part in enumerate(_columns(len(labels), len(head))):
-            values = _divided(biased(hidden, head[part], bias[part], softcap), temperature)
+            values = asked.divided(biased(hidden, head[part], bias[part], asked.softcap), part)
             rows, columns = _inside(labels, part)
             picked[rows] = values[rows, columns]
-            if uniform:
+            if asked.uniform:
                 summed += values.sum(dim=-1)
-            # A block of tokens that can never be has no finite logit to subtract.
-            top = values.amax(dim=-1, keepdim=True).clamp_(min=torch.finfo(values.dtype).min)
-            scaled = values.sub_(top).exp_()
-            total = torch.logaddexp(total, scaled.sum(dim=-1).log_() + top.squeeze(1))
-            room -= scaled.nbytes
+            gap = None
+            if asked.anchor is not None:
+                gap, others = asked.gap(values, part)
+                highest = _top(others)
+                other = _summed(other, others.sub_(highest).exp_().sum(dim=-1), highest)
+            top = _top(values)
+            values.sub_(top)
+            if asked.entropy:
+                scaled = values.exp()
+                weighted.append(values.clamp_(min=_LEAST).mul_(scaled).sum(dim=-1))  # 0 * -inf is not a number
+            else:
+                scaled = values.exp_()
+            if gap is not None:
+                crossed.append((gap * scaled).sum(dim=-1))
+            sums.append(scaled.sum(dim=-1))
+            tops.append(top)
+            total = _summed(total, sums[-1], top)
+            block = _Block(scaled, top, gap)
+            room -= block.nbytes
             if room >= 0:
-                kept[number] = _Block(scaled, top)
-        ctx.save_for_backward(hidden, head, bias, labels, total)
-        ctx.temperature, ctx.softcap, ctx.kept = temperature, softcap, kept
-        return picked - total, summed / len(head) - total
+                kept[number] = block
+        # Each block's sums in units of the whole.
+        behind = [top.squeeze(1) - total for top in tops] if asked.measured else []
+        entropy = divergence = None
+        if asked.entropy:
+            entropy = torch.zeros_like(picked)
+            for below, share, inner in zip(behind, sums, weighted, strict=True):
+                entropy -= below.exp() * (inner + below * share)
+        if asked.anchor is not None:
+            divergence = other - total
+            for below, inner in zip(behind, crossed, strict=True):
+                divergence += below.exp() * inner
+        ctx.save_for_backward(hidden, head, bias, labels, total, other - total, entropy, divergence)
+        ctx.asked, ctx.kept = asked, kept
+        return picked - total, summed / len(head) - total if asked.uniform else None, entropy, divergence
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        hidden, head, bias, labels, total = ctx.saved_tensors
+    def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        hidden, head, bias, labels, total, apart, entropy, divergence = ctx.saved_tensors
+        asked: _Asked = ctx.asked
         wants_hidden, wants_head = ctx.needs_input_grad[:2]
-        by_label, everywhere = (grad / ctx.temperature for grad in grads)
-        sloped = -(by_label + everywhere)[:, None]
+        by_label, everywhere, by_entropy, by_divergence = (
+            None if grad is None else (grad / asked.temperature)[:, None] for grad in grads
+        )
+        sloped = -sum((grad for grad in (by_label, everywhere) if grad is not None), torch.zeros_like(total)[:, None])
         # Sums over blocks are made in single precision at least, whatever the model's own.
         grad_hidden = torch.zeros_like(hidden, dtype=torch.promote_types(hidden.dtype, torch.float32))
         grad_head = torch.empty_like(head) if wants_head else None
         for number, part in enumerate(_columns(len(labels), len(head))):
             block, capped = ctx.kept.pop(number, None), None
             if block is not None:
-                slope = block.scaled.mul_((block.top - total[:, None]).exp_().mul_(sloped))
+                scaled, gap, below = block.scaled, block.gap, block.top - total[:, None]
             else:
-                if ctx.softcap is None:
+                if asked.softcap is None:
                     values = biased(hidden, head[part], bias[part])
                 else:
-                    capped = product(hidden, head[part], ctx.softcap)
+                    capped = product(hidden, head[part], asked.softcap)
                     values = capped + bias[part]
-                slope = _divided(values, ctx.temperature).sub_(total[:, None]).exp_().mul_(sloped)
-            # d log p(y) / d logit = [y] - p, and 1 / V - p for the mean, times the incoming gradients.
-            if everywhere.any():
-                slope += everywhere[:, None] / len(head)
-            rows, columns = _inside(labels, part)
-            slope[rows, columns] += by_label[rows]
+                values = asked.divided(values, part)
+                gap = None if by_divergence is None else asked.gap(values, part)[0]
+                below = _top(values)
+                scaled = values.sub_(below).exp_()
+                below = below - total[:, None]
+            # By each logit, with p the distribution, l its logarithm and o the anchor's: [y] - p for log p(y),
+            # 1 / V - p for the mean, -p (l + H) for the entropy H, p (l - o - D) for the divergence D.
+            factor = sloped
+            if by_entropy is not None:
+                surprise = scaled.log().add_(below).clamp_(min=_LEAST).add_(entropy[:, None])
+                factor = surprise.mul_(-by_entropy).add_(factor)
+            if by_divergence is not None:
+                assert gap is not None
+                factor = gap.add_((apart - divergence)[:, None]).mul_(by_divergence).add_(factor)
+            slope = scaled.mul_(below.exp_()).mul_(factor)
+            if everywhere is not None:
+                slope += everywhere / len(head)
+            if by_label is not None:
+                rows, columns = _inside(labels, part)
+                slope[rows, columns] += by_label[rows, 0]
             if capped is not None:
-                slope = _uncap(slope, capped, ctx.softcap)
+                slope = _uncap(slope, capped, asked.softcap)
             slope = slope.to(head.dtype)
             if wants_hidden:
                 grad_hidden += slope @ head[part]
             if grad_head is not None:
                 torch.mm(slope.T, hidden, out=grad_head[part])
-        return grad_hidden.to(hidden.dtype) if wants_hidden else None, grad_head, *([None] * 5)
+        return grad_hidden.to(hidden.dtype) if wants_hidden else None, grad_head, None, None, None
 
 
 def token_logprobs(
@@ -191,9 +275,7 @@ def token_logprobs(
     Returns:
         float32 [N].
     """
-    result: tuple[torch.Tensor, torch.Tensor] = _LabelLogprobs.apply(
-        hidden, head, bias, labels, temperature, softcap, False
-    )
+    result: tuple[torch.Tensor, ...] = _BlockScores.apply(hidden, head, bias, labels, _Asked(temperature, softcap))
     return result[0]
 
 
@@ -210,7 +292,8 @@ def smoothed_cross_entropy(
     Label smoothing as in Szegedy et al. 2016, section 7: the target is (1 - s) on the label plus s / V everywhere.
     Shapes as in `token_logprobs`; `bias` is finite.
     """
-    picked, mean = _LabelLogprobs.apply(hidden, head, bias, labels, 1.0, softcap, smoothing > 0)
+    asked = _Asked(1.0, softcap, uniform=smoothing > 0)
+    picked, mean, *_ = _BlockScores.apply(hidden, head, bias, labels, asked)
     plain = -picked.sum()
     loss = (1 - smoothing) * plain - smoothing * mean.sum() if smoothing else plain
     return loss, plain.detach()
@@ -239,6 +322,10 @@ class Predicted:
         """What `log_distribution` takes, of all positions."""
         return (self.hidden,) if self.limited is None else (self.hidden, self.limited[1])
 
+    def over(self, words: torch.Tensor) -> Predicted:
+        """The same of these words of the vocabulary alone, int64 [W]; what is limited keeps its ids."""
+        return replace(self, head=self.head.index_select(0, words), bias=self.bias[words])
+
     def logits(self, hidden: torch.Tensor, room: Room | None = None) -> torch.Tensor:
         """[n, V] at some of the positions, in `room` where they can be made there."""
         values = biased(hidden, self.head, self.bias, self.softcap, room)
@@ -252,26 +339,65 @@ class Predicted:
         return torch.log_softmax(logits / temperature, dim=-1)
 
 
-def logprobs(of: Predicted, labels: torch.Tensor, temperature: float) -> torch.Tensor:
-    """log p(label) at each position, float32 [N], with gradient; labels int64 [N]."""
-    if of.shift is None and of.limited is None:
-        return token_logprobs(of.hidden, of.head, of.bias, labels, temperature, of.softcap)
+class Scores(NamedTuple):
+    """Of N positions, float32 [N] each, with gradient.
 
-    def picked(wanted: torch.Tensor, *rows: torch.Tensor) -> torch.Tensor:
-        return of.log_distribution(rows, temperature).gather(1, wanted[:, None]).squeeze(1)
+    Args:
+        logprobs: log p(label).
+        entropy: -sum_v p log p, in nats; None: not asked for.
+        divergence: KL(p || p_0) = sum_v p (log p - log p_0) from an anchor's p_0, in nats; None: there is none.
+    """
 
-    return in_pieces(picked, len(of.head), labels, *of.rows)
+    logprobs: torch.Tensor
+    entropy: torch.Tensor | None = None
+    divergence: torch.Tensor | None = None
 
 
-def entropies(of: Predicted, temperature: float) -> torch.Tensor:
-    """-sum_v p log p at each position, in nats, [N], with gradient."""
+def scores(
+    of: Predicted, labels: torch.Tensor, temperature: float, *, entropy: bool = False, anchor: Predicted | None = None
+) -> Scores:
+    """What the distributions say of labels int64 [N] and of themselves.
 
-    def entropy(*rows: torch.Tensor) -> torch.Tensor:
-        logs = of.log_distribution(rows, temperature)
+    Args:
+        anchor: predicts over the same vocabulary, limited alike, and gets no gradient; a token that it can never say
+            must be one that `of` cannot either.
+    """
+    if of.shift is not None or (anchor is not None and anchor.shift is not None):
+        return _shifted_scores(of, labels, temperature, entropy, anchor)
+    limited = of.limited
+    if limited is not None and limited[0].only:
+        # No other words have a part in it: of a large vocabulary they are few.
+        limits, ids = limited
+        words = torch.cat([ids.flatten().to(labels.dtype), labels]).unique()
+        words = words[words >= 0]
+        of, anchor = of.over(words), None if anchor is None else anchor.over(words)
+        labels = torch.searchsorted(words, labels)
+        limited = limits, torch.where(ids < 0, -1, torch.searchsorted(words, ids.to(words.dtype)))
+    asked = _Asked(temperature, of.softcap, entropy=entropy, anchor=anchor, limited=limited)
+    logprobs, _, *rest = _BlockScores.apply(of.hidden, of.head, of.bias, labels, asked)
+    return Scores(logprobs, *rest)
+
+
+def _shifted_scores(
+    of: Predicted, labels: torch.Tensor, temperature: float, entropy: bool, anchor: Predicted | None
+) -> Scores:
+    """`scores` where something is added to the logits that has a gradient of its own."""
+
+    def found(wanted: torch.Tensor, *rows: torch.Tensor) -> torch.Tensor:
+        logs = of.log_distribution(rows[: len(of.rows)], temperature)
+        columns = [logs.gather(1, wanted[:, None]).squeeze(1)]
         # p log p is 0 where p is 0, but 0 * -inf is not a number.
-        return -(logs.exp() * logs.masked_fill(logs.isneginf(), 0.0)).sum(dim=-1)
+        if entropy:
+            columns.append(-(logs.exp() * logs.masked_fill(logs.isneginf(), 0.0)).sum(dim=-1))
+        if anchor is not None:
+            with torch.no_grad():
+                fixed = anchor.log_distribution(rows[len(of.rows) :], temperature)
+            columns.append((logs.exp() * (logs - fixed).masked_fill(logs.isneginf(), 0.0)).sum(dim=-1))
+        return torch.stack(columns, dim=-1)
 
-    return in_pieces(entropy, len(of.head), *of.rows)
+    others = () if anchor is None else anchor.rows
+    logprobs, *rest = in_pieces(found, len(of.head), labels, *of.rows, *others).unbind(dim=-1)
+    return Scores(logprobs, rest[0] if entropy else None, rest[-1] if anchor is not None else None)
 
 
 @torch.no_grad()
@@ -283,23 +409,6 @@ def label_ranks(of: Predicted, labels: torch.Tensor) -> torch.Tensor:
         return 1 + (logits > logits.gather(1, wanted[:, None])).sum(dim=-1).float()
 
     return in_pieces(rank, len(of.head), of.hidden, labels)
-
-
-def divergences(of: Predicted, anchor: Predicted, temperature: float) -> torch.Tensor:
-    """KL(p || p_0) = sum_v p (log p - log p_0) at each position, in nats, [N], with gradient with respect to p alone.
-
-    Args:
-        anchor: predicts over the same vocabulary; a token that it can never say must be one that `of` cannot either.
-    """
-
-    def divergence(*rows: torch.Tensor) -> torch.Tensor:
-        own, others = rows[: len(of.rows)], rows[len(of.rows) :]
-        logs = of.log_distribution(own, temperature)
-        with torch.no_grad():
-            fixed = anchor.log_distribution(others, temperature)
-        return (logs.exp() * (logs - fixed).masked_fill(logs.isneginf(), 0.0)).sum(dim=-1)
-
-    return in_pieces(divergence, len(of.head), *of.rows, *anchor.rows)
 
 
 def in_pieces(function: Callable[..., torch.Tensor], vocabulary: int, *rows: torch.Tensor) -> torch.Tensor:

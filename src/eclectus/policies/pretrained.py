@@ -20,7 +20,7 @@ from eclectus.policies.base import TokenScores
 from eclectus.policies.compat import OLD, save_model, save_tokenizer, set_attention
 from eclectus.policies.distinct import Distinct
 from eclectus.policies.guide import Guide, added_to_output
-from eclectus.policies.head import Predicted, divergences, entropies, label_ranks, logprobs, smoothed_cross_entropy
+from eclectus.policies.head import Predicted, label_ranks, scores, smoothed_cross_entropy
 from eclectus.policies.packed import GRID, PackedLinear, pack_layers, packs
 from eclectus.policies.padding import pad_rows
 from eclectus.policies.precision import computing_in, rounded_copy
@@ -168,15 +168,15 @@ class PretrainedPolicy(AdaptedPolicy):
         limited = None if limits is None else (limits, samples.chosen(limits.ids)[wanted])
         hidden = self.states(sources, samples.tokens, samples.owners)
         own = self.predicted(hidden[wanted], limited)
-        divergence = None
+        other = None
         if anchor is not None:
             with torch.no_grad():
                 other = anchor.predicted(anchor.states(sources, samples.tokens, samples.owners)[wanted], limited)
-            divergence = spread(divergences(own, other, temperature))
+        found = scores(own, labels, temperature, entropy=entropy, anchor=other)
         return TokenScores(
-            spread(logprobs(own, labels, temperature)),
-            spread(entropies(own, temperature)) if entropy else None,
-            divergence,
+            spread(found.logprobs),
+            None if found.entropy is None else spread(found.entropy),
+            None if found.divergence is None else spread(found.divergence),
             samples.spread(_within(wanted, hidden), mask.shape) if states else None,
             spread(label_ranks(own, labels)) if ranks else None,
         )

@@ -51,8 +51,8 @@ class Choice:
         self.entropy = torch.zeros(shape, device=device)
         self.floor = torch.zeros(shape, device=device) if sampling.epsilon and not greedy else None
         self.forced = None if given is None else torch.zeros(shape, dtype=torch.bool, device=device)
-        self._plain = self.floor is None and given is None and not with_entropy
-        if self._cuts and not self._plain:
+        self._plain = given is None and not with_entropy
+        if self._cuts and not (self._plain and self.floor is None):
             raise ValueError("top_k and top_p go neither with epsilon nor with prefixes, whose tokens may be cut off")
         self._left: torch.Tensor | None = None
         self._converted, self._normalised = Room(), Room()
@@ -75,10 +75,13 @@ class Choice:
             return self._by_scores(logits, going, row, position, drawn)
         if self._cuts:
             return self._among_the_likeliest(logits, going, row, position, drawn)
-        temperature = self.sampling.temperature
-        scaled = logits if temperature == 1 else logits.div_(temperature)
-        probabilities = torch.softmax(scaled, dim=-1, out=self._normalised.take(logits.shape, logits))
+        probabilities = self._probabilities(logits)
+        if self.floor is not None:
+            added = exploration(logits, self.sampling)
+            probabilities.mul_(1 - self.sampling.epsilon).add_(added)
         chosen = inverse_cdf(probabilities, row, drawn)
+        if self.floor is not None:
+            self.floor[going, position] = added[row, chosen]
         return chosen, probabilities[row, chosen].log()
 
     def forget_behind(self, mask: torch.Tensor) -> None:
@@ -102,11 +105,16 @@ class Choice:
         barred = torch.where(early[:, None], self._end, -1).to(torch.int32)
         return Limits(barred.expand(len(self.entropy), *barred.shape), only=False)
 
+    def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """The policy's, [N, V], good until the next token; the logits are divided in place."""
+        temperature = self.sampling.temperature
+        scaled = logits if temperature == 1 else logits.div_(temperature)
+        return torch.softmax(scaled, dim=-1, out=self._normalised.take(logits.shape, logits))
+
     def _among_the_likeliest(
         self, logits: torch.Tensor, going: torch.Tensor, row: torch.Tensor, position: int, drawn: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        scores = torch.log_softmax(logits / self.sampling.temperature, dim=-1)
-        tokens, scores = truncated(scores, self.sampling.top_k, self.sampling.top_p)
+        tokens, scores = truncated(self._probabilities(logits), self.sampling.top_k, self.sampling.top_p)
         if self._left is None:
             shape = len(self.entropy), self.sampling.max_length, tokens.shape[1]
             self._left = torch.full(shape, -1, dtype=torch.int32, device=tokens.device)
@@ -155,13 +163,19 @@ def _single(logits: torch.Tensor, room: Room) -> torch.Tensor:
     return room.take(logits.shape, torch.empty(0, device=logits.device)).copy_(logits)
 
 
-def exploration(logprobs: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """Probability [N, V] that exploration adds: epsilon / k on each of the k likeliest tokens that can be said."""
-    vocabulary = logprobs.shape[-1]
-    values, places = logprobs.topk(min(sampling.explore_k or vocabulary, vocabulary), dim=-1)
+def exploration(scores: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Probability [N, V] that exploration adds: epsilon / k on each of the k likeliest tokens that can be said.
+
+    Args:
+        scores: [N, V], logits or log-probabilities, minus infinity for what cannot be said.
+    """
+    if not 0 < sampling.explore_k < scores.shape[-1]:
+        possible = scores.isfinite()
+        return possible * (sampling.epsilon / possible.sum(dim=-1, keepdim=True))
+    values, places = scores.topk(sampling.explore_k, dim=-1)
     possible = values.isfinite()
     share = sampling.epsilon * possible / possible.sum(dim=-1, keepdim=True)
-    return torch.zeros_like(logprobs).scatter_(1, places, share)
+    return torch.zeros_like(scores).scatter_(1, places, share)
 
 
 def inverse_cdf(probabilities: torch.Tensor, row: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
