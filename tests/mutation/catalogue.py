@@ -588,7 +588,11 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "biased: `not torch.is_grad_enabled()` without its sign": "no room is given where there is a gradient",
         "in_pieces: `torch.zeros(0, device=rows[0].device)` with ones": "there is nothing in it",
         "_BlockScores.forward: 0 becomes 1": "a block is larger than one byte, so none is kept",
+        "_BlockScores.forward: `ctx.set_materialize_grads(False)` is left out": "gradients of zero add nothing, slowly",
+        "_BlockScores.forward: False becomes True": "gradients of zero add nothing, slowly",
+        "scores: 1 becomes 2": "any negative id is none",
         "smoothed_cross_entropy: `smoothing > 0` with >=": "the mean that is then made as well is not looked at",
+        "_shifted_scores: 0.0 becomes 1.0 (2)": "it replaces an infinity that is multiplied by a probability of 0",
         "_shifted_scores: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
     },
     "policies/guide.py": {

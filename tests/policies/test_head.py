@@ -197,16 +197,18 @@ def test_nothing_is_kept_where_nothing_wants_a_gradient(case, monkeypatch):
 def test_what_is_added_to_the_logits_counts(case, temperature):
     hidden, weight, labels = case
     bias, more = torch.randn(50, dtype=torch.float64), torch.randn(8, 50, dtype=torch.float64)
+    bias[:2] = float("-inf")
     of = head.Predicted(hidden, weight, bias, 2.0, lambda states: states.sin() @ more)
     plain = torch.log_softmax((capped(hidden @ weight.T, 2.0) + bias + hidden.sin() @ more) / temperature, dim=-1)
     other_hidden, other_head = (torch.randn(n, 8, dtype=torch.float64, requires_grad=True) for n in (333, 50))
     anchor = head.Predicted(other_hidden, other_head, bias)
     fixed = torch.log_softmax((other_hidden @ other_head.T + bias) / temperature, dim=-1).detach()
     found = head.scores(of, labels, temperature, entropy=True, anchor=anchor)
+    said, fixed = plain[:, 2:], fixed[:, 2:]
     pairs = [
         (found.logprobs, plain[range(333), labels]),
-        (found.entropy, -(plain.exp() * plain).sum(dim=-1)),
-        (found.divergence, (plain.exp() * (plain - fixed)).sum(dim=-1)),
+        (found.entropy, -(said.exp() * said).sum(dim=-1)),
+        (found.divergence, (said.exp() * (said - fixed)).sum(dim=-1)),
     ]
     for ours, wanted in pairs:
         assert torch.allclose(ours.double(), wanted, atol=1e-4)
@@ -220,8 +222,9 @@ def test_what_is_added_to_the_logits_counts(case, temperature):
     assert head.scores(of, labels, temperature)[1:] == (None, None)
 
 
+@pytest.mark.parametrize("softcap", [None, 2.0])
 @pytest.mark.parametrize("only", [True, False])
-def test_what_could_not_be_drawn_has_no_part_in_value_or_gradient(case, only, monkeypatch):
+def test_what_could_not_be_drawn_has_no_part_in_value_or_gradient(case, only, softcap, monkeypatch):
     monkeypatch.setattr(head, "_PIECE_ELEMENTS", 5000)
     hidden, weight, labels = case
     bias = torch.randn(50, dtype=torch.float64)
@@ -235,12 +238,13 @@ def test_what_could_not_be_drawn_has_no_part_in_value_or_gradient(case, only, mo
     limited = (Limits(ids, only), ids)
     mask = torch.zeros(333, 51, dtype=torch.bool).scatter_(1, ids.to(torch.int64) % 51, True)[:, :50]
     out = ~mask if only else mask
-    of = head.Predicted(hidden, weight, bias, limited=limited)
-    logs = torch.log_softmax((hidden @ weight.T + bias).masked_fill(out, float("-inf")) / 0.7, dim=-1)
+    of = head.Predicted(hidden, weight, bias, softcap, limited=limited)
+    logs = torch.log_softmax((capped(hidden @ weight.T, softcap) + bias).masked_fill(out, float("-inf")) / 0.7, dim=-1)
     finite = logs.masked_fill(out, 0.0)
     other_hidden, other_head = (torch.randn(n, 8, dtype=torch.float64) for n in (333, 50))
-    anchor = head.Predicted(other_hidden, other_head, bias, limited=limited)
-    fixed = torch.log_softmax((other_hidden @ other_head.T + bias).masked_fill(out, float("-inf")) / 0.7, dim=-1)
+    anchor = head.Predicted(other_hidden, other_head, bias, softcap, limited=limited)
+    others = capped(other_hidden @ other_head.T, softcap) + bias
+    fixed = torch.log_softmax(others.masked_fill(out, float("-inf")) / 0.7, dim=-1)
     found = head.scores(of, labels, 0.7, entropy=True, anchor=anchor)
     pairs = [
         (found.logprobs, logs[range(333), labels]),

@@ -99,11 +99,6 @@ class _Asked:
     anchor: Predicted | None = None
     limited: tuple[Limits, torch.Tensor] | None = None
 
-    @property
-    def measured(self) -> bool:
-        """Whether a sum over the vocabulary is wanted that weighs by probability."""
-        return self.entropy or self.anchor is not None
-
     def divided(self, values: torch.Tensor, part: slice) -> torch.Tensor:
         """A block of logits in single precision, over the temperature, minus infinity for what cannot be drawn."""
         if self.limited is not None:
@@ -159,7 +154,7 @@ class _BlockScores(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         picked = hidden.new_zeros(len(labels), dtype=torch.float32)
         summed, total = torch.zeros_like(picked), torch.full_like(picked, float("-inf"))
-        other = total
+        anchored = total  # the anchor's, where there is one
         kept: dict[int, _Block] = {}
         tops, sums, weighted, crossed = [], [], [], []
         room = 0 if asked.softcap is not None else _room(head, *ctx.needs_input_grad[:2])
@@ -173,7 +168,7 @@ class _BlockScores(torch.autograd.Function):
             if asked.anchor is not None:
                 gap, others = asked.gap(values, part)
                 highest = _top(others)
-                other = _summed(other, others.sub_(highest).exp_().sum(dim=-1), highest)
+                anchored = _summed(anchored, others.sub_(highest).exp_().sum(dim=-1), highest)
             top = _top(values)
             values.sub_(top)
             if asked.entropy:
@@ -190,18 +185,18 @@ class _BlockScores(torch.autograd.Function):
             room -= block.nbytes
             if room >= 0:
                 kept[number] = block
-        # Each block's sums in units of the whole.
-        behind = [top.squeeze(1) - total for top in tops] if asked.measured else []
-        entropy = divergence = None
+        below = [top.squeeze(1) - total for top in tops]
+        entropy = divergence = apart = None
         if asked.entropy:
             entropy = torch.zeros_like(picked)
-            for below, share, inner in zip(behind, sums, weighted, strict=True):
-                entropy -= below.exp() * (inner + below * share)
+            for down, share, inner in zip(below, sums, weighted, strict=True):
+                entropy -= down.exp() * (inner + down * share)
         if asked.anchor is not None:
-            divergence = other - total
-            for below, inner in zip(behind, crossed, strict=True):
-                divergence += below.exp() * inner
-        ctx.save_for_backward(hidden, head, bias, labels, total, other - total, entropy, divergence)
+            apart = anchored - total
+            divergence = apart.clone()
+            for down, inner in zip(below, crossed, strict=True):
+                divergence += down.exp() * inner
+        ctx.save_for_backward(hidden, head, bias, labels, total, apart, entropy, divergence)
         ctx.asked, ctx.kept = asked, kept
         return picked - total, summed / len(head) - total if asked.uniform else None, entropy, divergence
 
@@ -220,7 +215,7 @@ class _BlockScores(torch.autograd.Function):
         for number, part in enumerate(_columns(len(labels), len(head))):
             block, capped = ctx.kept.pop(number, None), None
             if block is not None:
-                scaled, gap, below = block.scaled, block.gap, block.top - total[:, None]
+                scaled, gap, top = block.scaled, block.gap, block.top
             else:
                 if asked.softcap is None:
                     values = biased(hidden, head[part], bias[part])
@@ -229,9 +224,9 @@ class _BlockScores(torch.autograd.Function):
                     values = capped + bias[part]
                 values = asked.divided(values, part)
                 gap = None if by_divergence is None else asked.gap(values, part)[0]
-                below = _top(values)
-                scaled = values.sub_(below).exp_()
-                below = below - total[:, None]
+                top = _top(values)
+                scaled = values.sub_(top).exp_()
+            below = top - total[:, None]
             # By each logit, with p the distribution, l its logarithm and o the anchor's: [y] - p for log p(y),
             # 1 / V - p for the mean, -p (l + H) for the entropy H, p (l - o - D) for the divergence D.
             factor = sloped
