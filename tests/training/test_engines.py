@@ -8,7 +8,7 @@ import torch
 from eclectus.algorithms.advantages import leave_one_out
 from eclectus.errors import ConfigError
 from eclectus.rollouts.engine import Engine
-from eclectus.training import run, sampling
+from eclectus.training import run, sampling, updater
 from eclectus.training.tracking import Tracker
 from tests.rollouts.test_cuda_graphs import recorded
 from tests.toy import learn, mean, reinforcer, repeats, steps_of
@@ -79,13 +79,22 @@ def test_samples_of_an_engine_are_scored_by_the_policy_and_weighted(tmp_path, mo
     assert row["engine_ess"] == pytest.approx(float(known.sum() ** 2 / len(known) / (known**2).sum()), rel=1e-3)
 
 
+def gradients(optimizer):
+    """All of them in a row."""
+    return torch.cat(
+        [p.grad.flatten() for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    )
+
+
 @pytest.mark.parametrize("algorithm", ["rloo", "grpo", "ppo", "a2c", "self_critical"])
 @pytest.mark.parametrize("level", ["sequence", "token"])
 def test_a_single_update_weights_its_samples_in_its_own_pass(tmp_path, monkeypatch, algorithm, level):
     passes = []
     scored = sampling.passes.logprobs
     monkeypatch.setattr(sampling.passes, "logprobs", lambda *a: (passes.append(1), scored(*a))[1])
-    weights, rows = {}, {}
+    made, plain = [], updater.update
+    monkeypatch.setattr(updater, "update", lambda *a, **k: (made.append(gradients(a[0])), plain(*a, **k))[1])
+    rows = {}
     for way in ("own pass", "pass before"):
         changes = {"engine": OFF, "correction": {"level": level, "cap": 1.5}, "steps": 1, "temperature": 1.3}
         trainer = reinforcer(tmp_path / way, "copy", algorithm, **changes)
@@ -93,11 +102,11 @@ def test_a_single_update_weights_its_samples_in_its_own_pass(tmp_path, monkeypat
         if way == "pass before":
             trainer.corrects, trainer.sampler.scores = False, True
         trainer.train()
-        weights[way] = [p.detach() for p in trainer.policy.model.parameters()]
         (rows[way],) = steps_of(tmp_path / way)
         assert len(passes) == (way == "pass before")
-    for one, two in zip(*weights.values(), strict=True):
-        assert torch.allclose(one, two, atol=1e-6)
+    # The gradients and not the weights: a first step of Adam is as long where a gradient is nothing but rounding.
+    one, two = made
+    assert (one - two).abs().max() < 1e-5 * one.abs().max()
     for name in ("loss", "grad_norm"):
         assert rows["own pass"][name] == pytest.approx(rows["pass before"][name], rel=1e-3, abs=1e-5), name
     # Of the samples that are learnt from, and of all.
