@@ -88,8 +88,9 @@ TARGETS = [
     Target("rollouts/base.py", ("tests/rollouts/test_native.py", GRADIENT)),
     Target("rollouts/native.py", ("tests/rollouts/test_native.py",)),
     Target("rollouts/choice.py", ("tests/rollouts/test_native.py", "tests/rollouts/test_limits.py")),
-    Target("rollouts/limits.py", ("tests/rollouts/test_limits.py", "tests/policies/test_head.py")),
-    Target("policies/head.py", ("tests/policies/test_head.py",)),
+    Target("rollouts/limits.py", ("tests/rollouts/test_limits.py", "tests/policies/test_predicted.py")),
+    Target("policies/head.py", ("tests/policies/test_head.py", "tests/policies/test_predicted.py")),
+    Target("policies/predicted.py", ("tests/policies/test_predicted.py",)),
     Target("policies/guide.py", ("tests/policies/test_guide.py", VALUES_LOOP)),
     *_all(
         "exploration", STRATEGIES, "annealing", "base", "boltzmann", "count_bonus", "entropy", "entropy_target",
@@ -491,18 +492,20 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
     ],
     "policies/head.py": [
         ("the bias is added before the cap", "values = linear(hidden, head)", "values = linear(hidden, head) + 0.1"),
-        ("the anchor gets gradient", "with torch.no_grad():", "with torch.enable_grad():"),
-        (
-            "the divergence is the other one",
-            "columns.append((logs.exp() * (logs - fixed).masked_fill",
-            "columns.append((fixed.exp() * (fixed - logs).masked_fill",
-        ),
         ("the entropy's gradient leaves out the entropy", ".add_(entropy[:, None])", ""),
         ("the divergence's gradient leaves out the divergence", "(apart - divergence)[:, None]", "apart[:, None]"),
         (
             "the block's logits are limited as the first block's are",
             ", self.limited[1], part.start)",
             ", self.limited[1])",
+        ),
+    ],
+    "policies/predicted.py": [
+        ("the anchor gets gradient", "with torch.no_grad():", "with torch.enable_grad():"),
+        (
+            "the divergence is the other one",
+            "columns.append((logs.exp() * (logs - fixed).masked_fill",
+            "columns.append((fixed.exp() * (fixed - logs).masked_fill",
         ),
     ],
     "exploration/entropy_target.py": [
@@ -590,8 +593,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "_BlockScores.forward: 0 becomes 1": "a block is larger than one byte, so none is kept",
         "_BlockScores.forward: `ctx.set_materialize_grads(False)` is left out": "gradients of zero add nothing, slowly",
         "_BlockScores.forward: False becomes True": "gradients of zero add nothing, slowly",
+        "smoothed_cross_entropy: `smoothing > 0` with >=": "the mean that is then made as well counts for nothing",
+    },
+    "policies/predicted.py": {
         "scores: 1 becomes 2": "any negative id is none",
-        "smoothed_cross_entropy: `smoothing > 0` with >=": "the mean that is then made as well is not looked at",
         "_shifted_scores: 0.0 becomes 1.0 (2)": "it replaces an infinity that is multiplied by a probability of 0",
         "_shifted_scores: 0.0 becomes 1.0": "it replaces an infinity that is multiplied by a probability of 0",
     },

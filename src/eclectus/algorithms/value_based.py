@@ -24,8 +24,9 @@ from eclectus.config import ReinforceConfig
 from eclectus.errors import ConfigError
 from eclectus.policies.base import Policy
 from eclectus.policies.guide import Guide, GuideShape
-from eclectus.policies.head import Predicted, in_pieces
+from eclectus.policies.head import in_pieces
 from eclectus.policies.padding import pad_rows, within_budget
+from eclectus.policies.predicted import Predicted
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Sampling

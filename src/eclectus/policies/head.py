@@ -6,8 +6,8 @@ a block at a time, which stays in the processor's cache, and are exact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -88,15 +88,36 @@ def _uncap(slope: torch.Tensor, capped: torch.Tensor, softcap: float | None) -> 
     return slope if softcap is None else slope.mul_(1 - (capped / softcap) ** 2)
 
 
+class Anchor(NamedTuple):
+    """What the logits of another distribution over the same words are made of; it gets no gradient.
+
+    Args:
+        hidden: [N, d]; head: [V, d]; bias: [V]; softcap: see `product`.
+    """
+
+    hidden: torch.Tensor
+    head: torch.Tensor
+    bias: torch.Tensor
+    softcap: float | None
+
+
 @dataclass(frozen=True)
-class _Asked:
-    """What is wanted of a distribution beside the label's log-probability, and what it is made of."""
+class Asked:
+    """What is wanted of a distribution beside the label's log-probability, and what it is made of.
+
+    Args:
+        softcap: see `product`.
+        uniform: the mean log-probability over the vocabulary.
+        entropy: its entropy.
+        anchor: its divergence from this one.
+        limited: what can be drawn at all, with the ids [N, K] at these positions; None: every token.
+    """
 
     temperature: float
     softcap: float | None = None
     uniform: bool = False
     entropy: bool = False
-    anchor: Predicted | None = None
+    anchor: Anchor | None = None
     limited: tuple[Limits, torch.Tensor] | None = None
 
     def divided(self, values: torch.Tensor, part: slice) -> torch.Tensor:
@@ -149,7 +170,7 @@ class _BlockScores(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor, asked: _Asked
+        ctx: Any, hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor, asked: Asked
     ) -> tuple[torch.Tensor | None, ...]:
         ctx.set_materialize_grads(False)
         picked = hidden.new_zeros(len(labels), dtype=torch.float32)
@@ -203,7 +224,7 @@ class _BlockScores(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
         hidden, head, bias, labels, total, apart, entropy, divergence = ctx.saved_tensors
-        asked: _Asked = ctx.asked
+        asked: Asked = ctx.asked
         wants_hidden, wants_head = ctx.needs_input_grad[:2]
         by_label, everywhere, by_entropy, by_divergence = (
             None if grad is None else (grad / asked.temperature)[:, None] for grad in grads
@@ -252,6 +273,17 @@ class _BlockScores(torch.autograd.Function):
         return grad_hidden.to(hidden.dtype) if wants_hidden else None, grad_head, None, None, None
 
 
+def block_scores(
+    hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor, asked: Asked
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
+    """Log-probability of each label, the mean over the vocabulary, the distribution's entropy and its divergence from
+    the anchor's, float32 [N] each, with gradient; None what is not asked for. Shapes as in `token_logprobs`."""
+    found: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None] = _BlockScores.apply(
+        hidden, head, bias, labels, asked
+    )
+    return found
+
+
 def token_logprobs(
     hidden: torch.Tensor,
     head: torch.Tensor,
@@ -270,8 +302,7 @@ def token_logprobs(
     Returns:
         float32 [N].
     """
-    result: tuple[torch.Tensor, ...] = _BlockScores.apply(hidden, head, bias, labels, _Asked(temperature, softcap))
-    return result[0]
+    return block_scores(hidden, head, bias, labels, Asked(temperature, softcap))[0]
 
 
 def smoothed_cross_entropy(
@@ -287,123 +318,11 @@ def smoothed_cross_entropy(
     Label smoothing as in Szegedy et al. 2016, section 7: the target is (1 - s) on the label plus s / V everywhere.
     Shapes as in `token_logprobs`; `bias` is finite.
     """
-    asked = _Asked(1.0, softcap, uniform=smoothing > 0)
-    picked, mean, *_ = _BlockScores.apply(hidden, head, bias, labels, asked)
+    asked = Asked(1.0, softcap, uniform=smoothing > 0)
+    picked, mean, *_ = block_scores(hidden, head, bias, labels, asked)
     plain = -picked.sum()
-    loss = (1 - smoothing) * plain - smoothing * mean.sum() if smoothing else plain
+    loss = plain if mean is None else (1 - smoothing) * plain - smoothing * mean.sum()
     return loss, plain.detach()
-
-
-@dataclass(frozen=True)
-class Predicted:
-    """A distribution over the vocabulary at each of N positions, not yet made: softmax((product + bias + shift) / T).
-
-    Args:
-        hidden: [N, d]; head: [V, d]; bias: [V], -inf for tokens that can never be.
-        softcap: see `product`.
-        shift: from hidden [n, d] to what is added to the logits [n, V]; None: nothing.
-        limited: what can be drawn at all, with the ids [N, K] at these positions; None: every token.
-    """
-
-    hidden: torch.Tensor
-    head: torch.Tensor
-    bias: torch.Tensor
-    softcap: float | None = None
-    shift: Callable[[torch.Tensor], torch.Tensor] | None = None
-    limited: tuple[Limits, torch.Tensor] | None = None
-
-    @property
-    def rows(self) -> tuple[torch.Tensor, ...]:
-        """What `log_distribution` takes, of all positions."""
-        return (self.hidden,) if self.limited is None else (self.hidden, self.limited[1])
-
-    def over(self, words: torch.Tensor) -> Predicted:
-        """The same of these words of the vocabulary alone, int64 [W]; what is limited keeps its ids."""
-        return replace(self, head=self.head.index_select(0, words), bias=self.bias[words])
-
-    def logits(self, hidden: torch.Tensor, room: Room | None = None) -> torch.Tensor:
-        """[n, V] at some of the positions, in `room` where they can be made there."""
-        values = biased(hidden, self.head, self.bias, self.softcap, room)
-        return values if self.shift is None else values + self.shift(hidden)
-
-    def log_distribution(self, rows: Sequence[torch.Tensor], temperature: float) -> torch.Tensor:
-        """Log-probabilities, float32 [n, V], at some of the positions, whose part of `rows` is given."""
-        logits = self.logits(rows[0]).float()
-        if self.limited is not None:
-            logits = self.limited[0].applied(logits, rows[1])
-        return torch.log_softmax(logits / temperature, dim=-1)
-
-
-class Scores(NamedTuple):
-    """Of N positions, float32 [N] each, with gradient.
-
-    Args:
-        logprobs: log p(label).
-        entropy: -sum_v p log p, in nats; None: not asked for.
-        divergence: KL(p || p_0) = sum_v p (log p - log p_0) from an anchor's p_0, in nats; None: there is none.
-    """
-
-    logprobs: torch.Tensor
-    entropy: torch.Tensor | None = None
-    divergence: torch.Tensor | None = None
-
-
-def scores(
-    of: Predicted, labels: torch.Tensor, temperature: float, *, entropy: bool = False, anchor: Predicted | None = None
-) -> Scores:
-    """What the distributions say of labels int64 [N] and of themselves.
-
-    Args:
-        anchor: predicts over the same vocabulary, limited alike, and gets no gradient; a token that it can never say
-            must be one that `of` cannot either.
-    """
-    if of.shift is not None or (anchor is not None and anchor.shift is not None):
-        return _shifted_scores(of, labels, temperature, entropy, anchor)
-    limited = of.limited
-    if limited is not None and limited[0].only:
-        # No other words have a part in it: of a large vocabulary they are few.
-        limits, ids = limited
-        words = torch.cat([ids.flatten().to(labels.dtype), labels]).unique()
-        words = words[words >= 0]
-        of, anchor = of.over(words), None if anchor is None else anchor.over(words)
-        labels = torch.searchsorted(words, labels)
-        limited = limits, torch.where(ids < 0, -1, torch.searchsorted(words, ids.to(words.dtype)))
-    asked = _Asked(temperature, of.softcap, entropy=entropy, anchor=anchor, limited=limited)
-    logprobs, _, *rest = _BlockScores.apply(of.hidden, of.head, of.bias, labels, asked)
-    return Scores(logprobs, *rest)
-
-
-def _shifted_scores(
-    of: Predicted, labels: torch.Tensor, temperature: float, entropy: bool, anchor: Predicted | None
-) -> Scores:
-    """`scores` where something is added to the logits that has a gradient of its own."""
-
-    def found(wanted: torch.Tensor, *rows: torch.Tensor) -> torch.Tensor:
-        logs = of.log_distribution(rows[: len(of.rows)], temperature)
-        columns = [logs.gather(1, wanted[:, None]).squeeze(1)]
-        # p log p is 0 where p is 0, but 0 * -inf is not a number.
-        if entropy:
-            columns.append(-(logs.exp() * logs.masked_fill(logs.isneginf(), 0.0)).sum(dim=-1))
-        if anchor is not None:
-            with torch.no_grad():
-                fixed = anchor.log_distribution(rows[len(of.rows) :], temperature)
-            columns.append((logs.exp() * (logs - fixed).masked_fill(logs.isneginf(), 0.0)).sum(dim=-1))
-        return torch.stack(columns, dim=-1)
-
-    others = () if anchor is None else anchor.rows
-    logprobs, *rest = in_pieces(found, len(of.head), labels, *of.rows, *others).unbind(dim=-1)
-    return Scores(logprobs, rest[0] if entropy else None, rest[-1] if anchor is not None else None)
-
-
-@torch.no_grad()
-def label_ranks(of: Predicted, labels: torch.Tensor) -> torch.Tensor:
-    """1 + the number of tokens that are likelier than the label at each position, float32 [N]; labels int64 [N]."""
-
-    def rank(hidden: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        logits = of.logits(hidden)
-        return 1 + (logits > logits.gather(1, wanted[:, None])).sum(dim=-1).float()
-
-    return in_pieces(rank, len(of.head), of.hidden, labels)
 
 
 def in_pieces(function: Callable[..., torch.Tensor], vocabulary: int, *rows: torch.Tensor) -> torch.Tensor:

@@ -20,10 +20,11 @@ from eclectus.policies.base import TokenScores
 from eclectus.policies.compat import OLD, save_model, save_tokenizer, set_attention
 from eclectus.policies.distinct import Distinct
 from eclectus.policies.guide import Guide, added_to_output
-from eclectus.policies.head import Predicted, label_ranks, scores, smoothed_cross_entropy
+from eclectus.policies.head import smoothed_cross_entropy
 from eclectus.policies.packed import GRID, PackedLinear, pack_layers, packs
 from eclectus.policies.padding import pad_rows
 from eclectus.policies.precision import computing_in, rounded_copy
+from eclectus.policies.predicted import Predicted, label_ranks, scores
 from eclectus.policies.recompute import recomputed
 from eclectus.policies.source import Source
 from eclectus.policies.texts import Texts
