@@ -37,7 +37,7 @@ PLAIN = {
 LEARNT = {"name": "old", "directions": ["en-es"], "references": True, "reward": {"terms": [{"type": "chrf"}]}}
 SHOWN = [
     {"name": "new", "directions": ["es-fr"], "mle": 0.5, "mle_of": "pivot", "reward": {"terms": [{"type": "pivot"}]}},
-    LEARNT | {"back_translated": 9, "mle": 0.5},
+    LEARNT | {"back_translated": 9, "back_translated_refresh": 2, "mle": 0.5},
 ]
 RENEWED = {"name": "new", "directions": ["es-fr"], "reward": {"terms": [{"type": "round_trip", "refresh": 2}]}}
 RUNS = {

@@ -3,15 +3,17 @@
 import json
 
 import pytest
+import torch
 
 from eclectus.config import BackTranslationConfig, DataConfig, TaskConfig
 from eclectus.corpora.dataset import Dataset, prepare
 from eclectus.errors import ConfigError, DataError
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.segment import Segment
-from eclectus.training import run, stages
+from eclectus.training import controls, run, stages
 from eclectus.training.batches import PairBatches
 from eclectus.training.prompts import PromptStream
+from eclectus.training.supervised import Trained
 from eclectus.training.synthetic import back_prompts, back_translated, distilled, synthesise
 from eclectus.training.tracking import Tracker
 from tests.training.test_run import corpus, lines, same_weights, settings  # noqa: F401, corpus is a fixture
@@ -152,6 +154,43 @@ def test_a_start_with_back_translations_and_the_control(corpus, tmp_path, traine
     }
     assert (folder / "beam" / "report.html").stat().st_size > 0
     assert "ranked first" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_each_round_of_the_control_learns_from_what_the_last_one_left(corpus, tmp_path, monkeypatch):  # noqa: F811
+    folder, translate, translated_by, rounds = tmp_path / "run", Seq2SeqPolicy.translate, [], []
+
+    def size(policy):
+        return sum(p.detach().double().abs().sum().item() for p in policy.model.parameters())
+
+    def spy(self, segments, *args):
+        if segments[0].direction == "fr-es":
+            translated_by.append(size(self))
+        return translate(self, segments, *args)
+
+    def train(policy, config, pairs, dev, *, stage, seconds, **_):
+        assert set(pairs) == {"en-es", "es-fr back-translated"}
+        began = size(policy)
+        with torch.no_grad():
+            for parameter in policy.model.parameters():
+                parameter.mul_(1.5)
+        rounds.append((stage, began, size(policy), seconds))
+        return Trained(steps=len(rounds), best_step=1, score=0.0, seconds=2.0, complete=True, reason="")
+
+    monkeypatch.setattr(Seq2SeqPolicy, "translate", spy)
+    monkeypatch.setattr(controls, "train_supervised", train)
+    monkeypatch.setattr(controls._Control, "seconds", property(lambda self: 100.0, lambda *_: None), raising=False)
+    run.start(settings(corpus, controls=["iterative_back_translation"]), folder)
+    names, began, ended, seconds = zip(*rounds, strict=True)
+    assert list(names) == [f"iterative_back_translation-{number}" for number in (1, 2, 3, 4)]
+    assert began[1:] == ended[:-1] and len(set(began)) == 4
+    assert list(dict.fromkeys(translated_by)) == list(began)
+    making = [json.loads((folder / "synthetic" / f"{name}.json").read_text(encoding="utf-8")) for name in names]
+    assert all(part["pairs"]["es-fr back-translated"] for part in making)
+    assert seconds == pytest.approx([25 - part["seconds"] for part in making])
+    results = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    (system,) = (s for s in results["systems"] if s["name"] == "iterative_back_translation")
+    assert system["steps"] == 1 + 2 + 3 + 4
+    assert system["seconds"] == pytest.approx(8 + sum(part["seconds"] for part in making), abs=0.06)
 
 
 def test_stopped_in_the_back_translation_stage_and_resumed(corpus, tmp_path, monkeypatch):  # noqa: F811

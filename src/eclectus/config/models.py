@@ -105,6 +105,12 @@ class TaskConfig(Model):
         description="also work on back-translations: so many texts of a direction's target language that none of its"
         " pairs has, each the reference of the start's own translation of it",
     )
+    back_translated_refresh: int = Field(
+        0,
+        ge=0,
+        description="make the sources of back-translations again by a copy of the policy that is renewed every so many"
+        " steps; 0: the start's stay",
+    )
     share: float = Field(1.0, gt=0, description="share of the prompts in each step, relative to the other tasks")
     joint: bool = Field(
         False,
@@ -134,6 +140,11 @@ class TaskConfig(Model):
             wrong, right = ("joint: true", "joint: false") if self.joint else ("references: false", "references: true")
             raise ValueError(
                 f"task '{self.name}' has back_translated > 0 but {wrong}; set {right} or back_translated: 0"
+            )
+        if self.back_translated_refresh and not self.back_translated:
+            raise ValueError(
+                f"task '{self.name}' has back_translated_refresh > 0 but back_translated: 0; set back_translated, or"
+                " back_translated_refresh: 0"
             )
         return self
 
@@ -291,7 +302,9 @@ class EvaluationConfig(Model):
     resamples: int = Field(1000, ge=100, description="paired bootstrap resamples")
 
 
-Control = Literal["constant_reward", "supervised", "distillation", "back_translation", "best_of_n"]
+Control = Literal[
+    "constant_reward", "supervised", "distillation", "back_translation", "iterative_back_translation", "best_of_n"
+]
 
 
 class RunConfig(Model):

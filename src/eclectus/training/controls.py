@@ -1,8 +1,9 @@
 """Controls: what the same time buys without the reward. A result of reinforcement learning stands beside them.
 
 Constant reward shows what the loop does by itself; supervised training continued, supervised training on the pivot's
-translations (distillation, Kim and Rush 2016) and on back-translations (Sennrich et al. 2016) use the same data for the
-same time; best-of-n picks from the starting policy's samples by the same reward, without any training.
+translations (distillation, Kim and Rush 2016) and on back-translations (Sennrich et al. 2016), made once or in rounds
+(Hoang et al. 2018), use the same data for the same time; best-of-n picks from the starting policy's samples by the same
+reward, without any training.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ _CONTINUED = SupervisedConfig(learning_rate=3e-4, warmup=50, evaluate_every=100,
 
 _MAKING = 0.25
 """Share of the time after which no more synthetic pairs are made."""
+
+_ROUNDS = 4
+"""Times that iterative back-translation makes its pairs, each in a like part of the time."""
 
 _BEST_OF = 8
 
@@ -116,7 +120,8 @@ class _Control:
             distilled(self.pivot_translations),
         )
 
-    def back_translation(self) -> System | None:
+    def _back_prompts(self) -> dict[str, list[Segment]]:
+        """What controls translate back; says so where there is nothing."""
         # Where references are withheld, the others are there not to be lost.
         tasks = [task for task in self.tasks if not task.config.references] or self.tasks
         names = list(dict.fromkeys(name for task in tasks for name in task.directions))
@@ -124,6 +129,11 @@ class _Control:
         prompts = back_prompts(self.run.dataset, directions, self.known_pairs())
         if not prompts:
             self.run.tracker.say("all target-side text stands in pairs: the back-translation control has nothing to do")
+        return prompts
+
+    def back_translation(self) -> System | None:
+        prompts = self._back_prompts()
+        if not prompts:
             return None
         return self._train_on(
             "back_translation",
@@ -132,6 +142,35 @@ class _Control:
             " sentence pairs, for the same time, making the translations included",
             prompts,
             back_translated(self.run.translate),
+        )
+
+    def iterative_back_translation(self) -> System | None:
+        prompts = self._back_prompts()
+        if not prompts:
+            return None
+        run, name, policy = self.run, "iterative_back_translation", self.base.copy(trainable=True)
+        share, rounds, making = self.seconds / _ROUNDS, [], 0.0
+        for number in range(1, _ROUNDS + 1):
+            made = synthesise(
+                prompts,
+                back_translated(lambda segments: policy.translate(segments, run.config.evaluation.max_length)),
+                run.folder / "synthetic" / f"{name}-{number}.json",
+                seed=derive(run.config.seed, name, number),
+                seconds=_MAKING * share,
+                resume=run.resume,
+            )
+            making += made.seconds
+            pairs = self.known_pairs() | made.pairs
+            rounds.append(self._continue(policy, f"{name}-{number}", pairs, max(1.0, share - made.seconds)))
+        self.bench.add(name, policy)
+        return System(
+            name=name,
+            label="iterative back-translation",
+            role="control",
+            description=f"back-translation in {_ROUNDS} rounds, each with pairs that the model makes as the last round"
+            " left it, for the same time, making the translations included",
+            seconds=round(making + sum(trained.seconds for trained in rounds), 1),
+            steps=sum(trained.steps for trained in rounds),
         )
 
     def best_of_n(self) -> System | None:
@@ -191,6 +230,13 @@ class _Control:
         self, name: str, label: str, description: str, pairs: dict[str, list[Segment]], seconds: float
     ) -> System:
         policy = self.base.copy(trainable=True)
+        trained = self._continue(policy, name, pairs, seconds)
+        self.bench.add(name, policy)
+        told = f"{description}; {trained.outcome}"
+        return System(name=name, label=label, role="control", description=told, **cost(trained))
+
+    def _continue(self, policy: Policy, stage: str, pairs: dict[str, list[Segment]], seconds: float) -> Trained:
+        """Train a policy on pairs for so many seconds; it is left as dev liked it best."""
         run = self.run
         wanted = [name for task in self.tasks for name in task.directions]
         dev = run.dev(expand_directions(list(dict.fromkeys(wanted)), run.languages))
@@ -201,10 +247,10 @@ class _Control:
                 _CONTINUED,
                 pairs,
                 dev,
-                seed=derive(run.config.seed, name),
+                seed=derive(run.config.seed, stage),
                 folder=folder,
                 tracker=run.tracker,
-                stage=name,
+                stage=stage,
                 max_length=run.config.evaluation.max_length,
                 groups={task.name: task.directions for task in self.tasks},
                 seconds=seconds,
@@ -212,10 +258,7 @@ class _Control:
                 resume=run.resume,
             )
 
-        trained = run.stage(name, policy, train)
-        self.bench.add(name, policy)
-        told = f"{description}; {trained.outcome}"
-        return System(name=name, label=label, role="control", description=told, **cost(trained))
+        return run.stage(stage, policy, train)
 
 
 def run_controls(run: Run, tasks: Sequence[Task], bench: TestBench, trained: Trained) -> list[System]:

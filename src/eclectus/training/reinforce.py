@@ -20,6 +20,7 @@ from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import passes
+from eclectus.training.back_translator import BackTranslator
 from eclectus.training.guard import Guard
 from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
 from eclectus.training.optimizer import expected_steps
@@ -49,7 +50,8 @@ class Reinforcer:
         dev: dev segments with references of every direction of the tasks.
         languages: the run's languages, for off-target counts.
         folder: where checkpoints go.
-        renewed: copies of the policy that the tasks' rewards translate with; None: they ask for none.
+        renewed: copies of the policy that the tasks' rewards translate with; None: they ask for none, and what the run
+            itself asks of copies is asked of its own.
     """
 
     def __init__(
@@ -81,13 +83,13 @@ class Reinforcer:
         self.prompts = PromptWindows(stream, shown, self.tasks, config.steps)
         self.guard = Guard(config.stop_fall)
         self.watch = PartWatch(self.tasks)
-        self.renewed = renewed
+        self.renewed = renewed or RenewedPolicies(lambda: reference, dev_max_length)
+        self.renewed.model = policy
+        self.back_translator = BackTranslator(self.tasks, self.renewed)
         # The pass of a single update says what the policy thinks of an engine's samples; before that nobody asks.
         once = config.updates == config.minibatches == 1 and not algorithm.needs_reference_logprobs
         self.sampler = Sampler(policy, config, scores=not once)
         self.corrects = once and self.sampler.engine is not None
-        if renewed is not None:
-            renewed.model = policy
         self.step, self.seconds, self.tokens = 0, 0.0, 0
         self.best, self.best_step = float("-inf"), 0
 
@@ -105,8 +107,7 @@ class Reinforcer:
                 self.step += 1
                 with self.algorithm.acting(self.step):
                     counts = self._advance()
-                if self.renewed is not None:
-                    self.renewed.renew(self.step, self.updater.weights["optimizer"].whole_mean)
+                self.renewed.renew(self.step, self.updater.weights["optimizer"].whole_mean)
                 done, gamed = self.step == self.config.steps, None
                 last = done or (limit is not None and self.seconds + parallel.now() - started >= limit)
                 self._watch(counts, last)
@@ -137,7 +138,7 @@ class Reinforcer:
     def _advance(self) -> dict[Part, PartCounts]:
         """One step; returns what the parts of the rewards said."""
         started = time.monotonic()
-        batch, further = self.prompts.next(self.step)
+        batch, further = (self.back_translator(prompts, self.step) for prompts in self.prompts.next(self.step))
         prepared = time.monotonic()
         owners = [task for task, _ in batch]
         segments = [segment for _, segment in batch]
@@ -343,9 +344,7 @@ class Reinforcer:
             "parts": self.watch.state_dict(),
             "updater": self.updater.state_dict(),
         }
-        tensors = self.updater.tensors()
-        if self.renewed is not None:
-            tensors |= self.renewed.tensors()
+        tensors = self.updater.tensors() | self.renewed.tensors()
         ckpt.save(self.folder, self.step, ckpt.Checkpoint(tensors, state))
 
     def _load(self) -> None:
@@ -363,6 +362,5 @@ class Reinforcer:
         self.watch.load_state_dict(state["parts"])
         for task in self.tasks:
             task.scaling.load_state_dict(state["scalings"][task.name])
-        if self.renewed is not None:
-            self.renewed.load(found.tensors)
+        self.renewed.load(found.tensors)
         self.tracker.forget_after(self.stage, self.step)

@@ -12,7 +12,7 @@ from eclectus.languages import expand_directions
 from eclectus.policies.base import Policy
 from eclectus.segment import Segment
 from eclectus.training.supervised import Trained, train_supervised
-from eclectus.training.synthetic import back_prompts, back_translated, synthesise
+from eclectus.training.synthetic import as_back_translated, back_prompts, back_translated, synthesise
 
 if TYPE_CHECKING:
     from eclectus.training.run import Run
@@ -124,7 +124,7 @@ def add_back_translations(run: Run, tasks: Sequence[Task], texts: Sequence[Mappi
         seconds += made.seconds
         for rows in made.pairs.values():
             for name in {row.direction for row in rows}:
-                task.prompts[name] = [*task.prompts[name], *rows]
+                task.prompts[name] = [*task.prompts[name], *map(as_back_translated, rows)]
         for name, rows in task.prompts.items():
             if not rows:
                 raise DataError(

@@ -18,8 +18,21 @@ Pairs = dict[str, list[Segment]]
 Make = Callable[[Sequence[Segment]], list[Segment]]
 """From prompts to pairs; prompts that come to nothing are left out."""
 
+_BACK_TRANSLATED = {"corpus": "back-translated"}
+"""What pairs whose source is a translation by the policy have for attributes."""
+
 _CHUNK = 256
 """Prompts that are translated between two looks at the clock."""
+
+
+def as_back_translated(pair: Segment) -> Segment:
+    """Mark a pair as one whose source the policy wrote."""
+    return replace(pair, attributes=_BACK_TRANSLATED)
+
+
+def is_back_translated(segment: Segment) -> bool:
+    """Whether the source of a pair is a translation by the policy, see `as_back_translated`."""
+    return segment.attributes == _BACK_TRANSLATED
 
 
 @dataclass(frozen=True)
