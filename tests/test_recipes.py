@@ -187,6 +187,30 @@ def test_algorithms_for_the_same_time(name, tmp_path):
     assert ("supervised_continued" in {system.name for system in results.systems}) == (name == "rloo")
 
 
+EMBEDDED = loaded("low-resource-embedded").compare.chosen
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_low_resource_on_the_embedded_text(name, tmp_path):
+    changes = ["threads=1", "device=cpu", "data.max_pairs={gl: 30, cy: 30, ga: 30, is: 30}", "data.test=16"]
+    changes += ["data.corpora.0.phrases=200", "supervised.steps=2", "supervised.evaluate_every=2", "reinforce.steps=3"]
+    changes += [
+        "reinforce.segments=8",
+        "reinforce.samples=2",
+        "reinforce.evaluate_every=3",
+        "evaluation.dev_segments=1",
+    ]
+    changes += ["evaluation.resamples=100", "controls=[]", "evaluation.max_length=8", "reinforce.max_length=8"]
+    if name == "back-translated":
+        for number in (0, 1):
+            changes += [f"reinforce.tasks.{number}.back_translated=20"]
+            changes += [f"reinforce.tasks.{number}.back_translated_refresh=2"]
+    results = run.start(loaded("low-resource-embedded", *EMBEDDED[name], *changes), tmp_path / "run")
+    assert len(results.scores) == 8 and results.system("rl").steps == 3
+    made = (tmp_path / "run" / "synthetic").exists()
+    assert made == (name == "back-translated")
+
+
 @pytest.mark.parametrize("name", ["base", "scratch"])
 def test_a_new_language_on_the_base_and_from_scratch(name, tmp_path):
     changes = ["threads=1", "device=cpu", "data.max_pairs={nl: 40}", "data.test=20", "data.corpora.0.phrases=200"]
