@@ -175,3 +175,4 @@ def test_nothing_to_score_is_an_empty_answer(case):
     empty = Predicted(torch.zeros(0, 8, dtype=torch.float64), weight, torch.zeros(50, dtype=torch.float64))
     found = scores(empty, torch.zeros(0, dtype=torch.int64), 1.0, entropy=True, anchor=empty)
     assert [values.shape for values in found] == [(0,)] * 3
+    assert label_ranks(empty, torch.zeros(0, dtype=torch.int64)).shape == (0,)
