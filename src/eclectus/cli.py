@@ -110,7 +110,9 @@ def quickstart(
     output: Annotated[Path, typer.Option(help="Folder for the results; numbered where it exists.")] = Path(
         "runs/quickstart"
     ),
-    controls: Annotated[bool, typer.Option("--controls", help="Also run the controls (about 25 minutes).")] = False,
+    controls: Annotated[
+        bool, typer.Option("--controls", help="Also run the controls (three to four times as long).")
+    ] = False,
     from_scratch: Annotated[
         bool, typer.Option("--from-scratch", help="Train the base model first instead of using the shipped one.")
     ] = False,

@@ -17,7 +17,7 @@ from eclectus.training.optimizer import build_optimizer, update
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import build
 from tests.tiny import segments, tiny_policy
-from tests.training.test_run import corpus, lines, run, same_weights, settings
+from tests.training.test_run import corpus, lines, run, same_weights, settings, stopped
 from tests.training.test_update import make_work
 
 __all__ = ["corpus"]
@@ -129,16 +129,7 @@ def test_a_run_under_autocast_resumes_to_the_same_weights(corpus, tmp_path, monk
     values["reinforce"] |= {"steps": 3, "checkpoint_every": 1}
     config = RunConfig(**values)
     run.start(config, tmp_path / "whole")
-    advance = run.Tracker.advance
-
-    def interrupt(self, at, note):
-        advance(self, at, note)
-        self.stop_requested = not note.startswith("loss")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run.Tracker, "advance", interrupt)
-        with pytest.raises(run.InterruptedRunError):
-            run.start(config, tmp_path / "stopped")
+    stopped(config, tmp_path / "stopped", monkeypatch, lambda at, note: not note.startswith("loss"))
     run.resume(tmp_path / "stopped")
     assert same_weights(tmp_path / "whole", tmp_path / "stopped")
     apart = [row["logprob_mismatch"] for row in lines(tmp_path / "whole") if "logprob_mismatch" in row]

@@ -10,8 +10,7 @@ from eclectus.training import run
 from eclectus.training.back_translator import BackTranslator
 from eclectus.training.reinforce import Reinforcer
 from eclectus.training.synthetic import as_back_translated
-from eclectus.training.tracking import Tracker
-from tests.training.test_run import corpus, same_weights, settings  # noqa: F401, corpus is a fixture
+from tests.training.test_run import corpus, same_weights, settings, stopped  # noqa: F401, corpus is a fixture
 from tests.training.test_synthetic import TASK, upper
 
 
@@ -102,14 +101,6 @@ def test_sources_are_those_of_the_policy_after_the_last_renewal(corpus, tmp_path
             changed.add(stage)
     assert changed == {"reinforce", "constant_reward"}  # each follows itself
 
-    def interrupt(self, at, note):
-        advance_bar(self, at, note)
-        self.stop_requested = note.startswith("reward") and at == 5
-
-    advance_bar = Tracker.advance
-    with monkeypatch.context() as patch:
-        patch.setattr(Tracker, "advance", interrupt)
-        with pytest.raises(run.InterruptedRunError):
-            run.start(config, tmp_path / "stopped")
+    stopped(config, tmp_path / "stopped", monkeypatch, lambda at, note: note.startswith("reward") and at == 5)
     run.resume(tmp_path / "stopped")
     assert same_weights(tmp_path / "whole", tmp_path / "stopped")

@@ -9,10 +9,9 @@ from eclectus.algorithms.advantages import leave_one_out
 from eclectus.errors import ConfigError
 from eclectus.rollouts.engine import Engine
 from eclectus.training import run, sampling, updater
-from eclectus.training.tracking import Tracker
 from tests.rollouts.test_cuda_graphs import recorded
 from tests.toy import learn, mean, reinforcer, repeats, steps_of
-from tests.training.test_run import corpus, lines, same_weights, settings
+from tests.training.test_run import corpus, lines, same_weights, settings, stopped
 
 __all__ = ["corpus", "recorded"]
 CTRANSLATE2 = {"type": "ctranslate2"}
@@ -176,16 +175,7 @@ def test_a_whole_run_by_ctranslate2_resumes_to_the_same_weights_and_translations
     pytest.importorskip("ctranslate2", reason="needs the extra ctranslate2")
     config = settings(corpus, reinforce__engine=CTRANSLATE2, evaluation__engine=CTRANSLATE2)
     run.start(config, tmp_path / "run")
-    advance = Tracker.advance
-
-    def interrupt(self, at, note):
-        advance(self, at, note)
-        self.stop_requested = not note.startswith("loss") and at >= 3
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Tracker, "advance", interrupt)
-        with pytest.raises(run.InterruptedRunError):
-            run.start(config, tmp_path / "stopped")
+    stopped(config, tmp_path / "stopped", monkeypatch, lambda at, note: not note.startswith("loss") and at >= 3)
     run.resume(tmp_path / "stopped")
     assert same_weights(tmp_path / "run", tmp_path / "stopped")
     steps = [row for row in lines(tmp_path / "run") if row["kind"] == "step"]

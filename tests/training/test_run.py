@@ -82,6 +82,20 @@ def same_weights(one, two):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
+def stopped(config, folder, monkeypatch, when, told=None):
+    """Start a run and have the user stop it where `when(at, note)` of a step's bar first says so."""
+    advance = Tracker.advance
+
+    def interrupt(self, at, note):
+        advance(self, at, note)
+        self.stop_requested = when(at, note)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracker, "advance", interrupt)
+        with pytest.raises(run.InterruptedRunError, match=told):
+            run.start(config, folder)
+
+
 def lines(folder, name="metrics.jsonl"):
     return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
 
@@ -135,17 +149,11 @@ def test_samples_that_are_not_merged_teach_the_same(corpus, finished, tmp_path, 
 @pytest.mark.parametrize(("kind", "step"), [("supervised", 5), ("reinforce", 3), ("reinforce", 4)])
 def test_interrupted_and_resumed_equals_uninterrupted(corpus, finished, tmp_path, monkeypatch, kind, step):
     folder = tmp_path / "stopped"
-    advance = Tracker.advance
 
-    def interrupt(self, at, note):
-        advance(self, at, note)
-        if (kind == "supervised") == note.startswith("loss") and at >= step:
-            self.stop_requested = True
+    def when(at, note):
+        return (kind == "supervised") == note.startswith("loss") and at >= step
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Tracker, "advance", interrupt)
-        with pytest.raises(run.InterruptedRunError, match="--resume"):
-            run.start(settings(corpus), folder)
+    stopped(settings(corpus), folder, monkeypatch, when, "--resume")
     assert not (folder / "model").exists()
     run.resume(folder)
     assert same_weights(finished, folder)

@@ -15,8 +15,7 @@ from eclectus.training.batches import PairBatches
 from eclectus.training.prompts import PromptStream
 from eclectus.training.supervised import Trained
 from eclectus.training.synthetic import back_prompts, back_translated, distilled, synthesise
-from eclectus.training.tracking import Tracker
-from tests.training.test_run import corpus, lines, same_weights, settings  # noqa: F401, corpus is a fixture
+from tests.training.test_run import corpus, lines, same_weights, settings, stopped  # noqa: F401, corpus is a fixture
 
 
 def upper(segments):
@@ -198,16 +197,8 @@ def test_stopped_in_the_back_translation_stage_and_resumed(corpus, tmp_path, mon
     run.start(config, tmp_path / "whole")
     results = json.loads((tmp_path / "whole" / "evaluation.json").read_text(encoding="utf-8"))
     assert [s["name"] for s in results["systems"]] == ["before", "supervised"]
-    advance = Tracker.advance
-
-    def interrupt(self, at, note):
-        advance(self, at, note)
-        self.stop_requested = (tmp_path / "stopped" / "stages" / "supervised.json").exists()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Tracker, "advance", interrupt)
-        with pytest.raises(run.InterruptedRunError, match="'supervised_back_translation'"):
-            run.start(config, tmp_path / "stopped")
+    record = tmp_path / "stopped" / "stages" / "supervised.json"
+    stopped(config, tmp_path / "stopped", monkeypatch, lambda *_: record.exists(), "'supervised_back_translation'")
     run.resume(tmp_path / "stopped")
     assert same_weights(tmp_path / "whole", tmp_path / "stopped")
 
@@ -256,16 +247,7 @@ def test_a_task_works_on_back_translations_too(corpus, tmp_path, monkeypatch):  
     trained = json.loads((tmp_path / "whole" / "stages" / "reinforce.json").read_text(encoding="utf-8"))
     assert results.system("rl").seconds == round(trained["seconds"] + written["seconds"], 1)
 
-    advance = Tracker.advance
-
-    def interrupt(self, at, note):
-        advance(self, at, note)
-        self.stop_requested = note.startswith("reward") and at == 4
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Tracker, "advance", interrupt)
-        with pytest.raises(run.InterruptedRunError):
-            run.start(config, tmp_path / "stopped")
+    stopped(config, tmp_path / "stopped", monkeypatch, lambda at, note: note.startswith("reward") and at == 4)
     run.resume(tmp_path / "stopped")
     assert given[2] == given[3] == rl
     assert same_weights(tmp_path / "whole", tmp_path / "stopped")
