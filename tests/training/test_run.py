@@ -22,6 +22,7 @@ from eclectus.segment import Segment
 from eclectus.training import run
 from eclectus.training.batches import PairBatches
 from eclectus.training.tracking import Tracker
+from eclectus.training.validation import DevSet
 
 NUMBERS = {
     "en": ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
@@ -175,6 +176,16 @@ def test_a_training_that_only_harms_keeps_the_loaded_model(corpus, finished, tmp
     results = json.loads((tmp_path / "harmed" / "evaluation.json").read_text(encoding="utf-8"))
     assert [(s["name"], s["role"]) for s in results["systems"]] == [("loaded", "base"), ("supervised", "system")]
     assert all(scores["loaded"] == scores["supervised"] for scores in results["scores"].values())
+
+
+def test_chosen_directions_choose_the_supervised_checkpoint(corpus, tmp_path):
+    config = settings(corpus, supervised__dev_directions=["*-fr"], reinforce=None)
+    run.start(config, tmp_path / "run")
+    policy, _ = load_policy(str(tmp_path / "run" / "model"))
+    dataset = prepare(config.data, config.data.split_seed)
+    dev = DevSet({f"{s}-fr": dataset.pairs("dev", s, "fr")[:6] for s in ("en", "es")}, dataset.languages)
+    best = max(row["score"] for row in lines(tmp_path / "run") if row["kind"] == "dev")
+    assert dev.score(dev.translate(policy, 8)).chrf == pytest.approx(best, abs=1e-5) and best > 0
 
 
 def test_dev_records_count_the_tokens_that_were_trained_on(corpus, tmp_path):
@@ -366,6 +377,7 @@ def test_a_second_run_holds_out_what_the_first_model_saw(corpus, finished, tmp_p
         ({"reinforce__algorithm": {"type": "mixer"}}, ConfigError, "learns from references, which the task 'new'"),
         ({"device": "cuda:99"}, RunError, "device: 'cuda:99' cannot be used"),
         ({"evaluation__directions": ["es-it"]}, ConfigError, "'it', which is not among the run's languages"),
+        ({"supervised__dev_directions": ["en-it"]}, ConfigError, "'it', which is not among the run's languages"),
         ({"policy": {"path": "/nothing/here"}, "supervised": None}, EclectusError, "cannot load '/nothing/here'"),
     ],
 )

@@ -81,6 +81,9 @@ class SupervisedConfig(Model):
     )
     evaluate_every: int = Field(200, ge=1)
     patience: int = Field(10, ge=1, description="evaluations without improvement before the training ends")
+    dev_directions: list[str] | None = Field(
+        None, min_length=1, description="directions whose dev chrF++ chooses the checkpoint; null: all of `directions`"
+    )
     denoising: DenoisingConfig | None = Field(None, description="also learn from monolingual text")
 
 

@@ -104,10 +104,11 @@ def _loaded(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
 def _directions(config: RunConfig) -> list[Direction]:
     """Every direction that the run trains or scores."""
     patterns = list(config.evaluation.directions)
-    if config.supervised is not None:
-        patterns += config.supervised.directions
+    for part in (config.supervised, config.back_translation):
+        if part is not None:
+            patterns += part.directions + (part.dev_directions or [])
     if config.back_translation is not None:
-        patterns += config.back_translation.directions + config.back_translation.synthetic
+        patterns += config.back_translation.synthetic
         patterns += [
             direction(t, s) for s, t in expand_directions(config.back_translation.synthetic, config.data.languages)
         ]

@@ -27,7 +27,8 @@ def supervised(
     more: Callable[[], Mapping[str, Sequence[Segment]]] = dict,
 ) -> Trained:
     """Train on the real pairs, and on `more` of them that are made when the training begins."""
-    pairs, dev = run.pairs(config.directions), run.dev(expand_directions(config.directions, run.languages))
+    pairs = run.pairs(config.directions)
+    dev = run.dev(expand_directions(config.dev_directions or config.directions, run.languages))
 
     def train(folder: Path) -> Trained:
         return train_supervised(
