@@ -157,15 +157,15 @@ def test_it_learns_from_samples_of_ctranslate2(tmp_path, monkeypatch, name, chan
     scored = [row for row in rows if "engine_mismatch" in row]  # where no group has signal, no sample is scored
     assert len(scored) > 140
     apart = [row["engine_mismatch"] for row in scored]
-    # In int8 under 0.2 with VNNI, 0.6 to 1.7 on processors without it, which add products up in 16 bits.
-    if kind != "float32" and max(apart) > 1.0:
+    # In int8 under 0.2 with VNNI. A processor with AVX2 alone adds products up in 16 bits, which was 0.6 to 1.7 off; no
+    # other is excused, or a mistake of ours in int8 would be too.
+    if kind == "int8" and torch.backends.cpu.get_cpu_capability() == "AVX2" and max(apart) > 1.0:
         assert "take a finer compute_type" in " ".join(said)
         pytest.skip("int8 of this processor is too far from the policy to learn from, as the run says")
     assert not any("reinforce.engine" in text for text in said)
     assert mean(rows[-10:]) > 0.75
-    rows = scored
     assert max(apart) < 1e-4 if kind == "float32" else 1e-3 < max(apart) < 1.0
-    assert min(row["engine_ess"] for row in rows) > (0.8 if kind == "float32" else 0.6)
+    assert min(row["engine_ess"] for row in scored) > (0.8 if kind == "float32" else 0.6)
 
 
 def test_it_learns_from_rounded_samples(tmp_path):

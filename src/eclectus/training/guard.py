@@ -1,10 +1,13 @@
-"""The stop rule: a run ends when its reward rises while a metric that is not rewarded falls."""
+"""What a run watches of itself: a reward that is gamed, which ends it, and an engine too far from the policy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+
+_FAR = 1.0
+"""Mean |log pi - log mu| of a token, nats, above which a toy task was learnt badly or not at all."""
 
 
 @dataclass
@@ -46,3 +49,24 @@ class Guard:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._best = {task: _Best(**best) for task, best in state.items()}
+
+
+class EngineGuard:
+    """Says once that an engine's samples are too far from the policy to learn from."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def check(self, apart: float) -> str | None:
+        """Return what is wrong, the first time that it is.
+
+        Args:
+            apart: a step's mean of |log pi - log mu| over tokens, nats.
+        """
+        if apart <= _FAR or self._said:
+            return None
+        self._said = True
+        return (
+            "'reinforce.engine' draws from another model than the policy: log-probabilities of a token differ by"
+            f" {apart:.1f} nats on average, too much for the correction; take a finer compute_type, such as float32"
+        )

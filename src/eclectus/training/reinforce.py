@@ -21,7 +21,7 @@ from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import passes
 from eclectus.training.back_translator import BackTranslator
-from eclectus.training.guard import Guard
+from eclectus.training.guard import EngineGuard, Guard
 from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
 from eclectus.training.optimizer import expected_steps
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
@@ -38,9 +38,6 @@ from eclectus.training.values import updater_of
 
 _KL_EVERY = 10
 """Steps between two measurements of KL on tasks that have no KL term; it costs a pass of the starting policy."""
-
-_FAR = 1.0
-"""Mean |log pi - log mu| of a token, nats, above which a toy task was learnt badly or not at all."""
 
 
 class Reinforcer:
@@ -84,7 +81,7 @@ class Reinforcer:
         )
         shown = PromptStream(self.tasks, None, config.direction_temperature, derive(seed, "shown"))
         self.prompts = PromptWindows(stream, shown, self.tasks, config.steps)
-        self.guard = Guard(config.stop_fall)
+        self.guard, self.engine_guard = Guard(config.stop_fall), EngineGuard()
         self.watch = PartWatch(self.tasks)
         self.renewed = renewed or RenewedPolicies(lambda: reference, dev_max_length)
         self.renewed.model = policy
@@ -93,7 +90,6 @@ class Reinforcer:
         once = config.updates == config.minibatches == 1 and not algorithm.needs_reference_logprobs
         self.sampler = Sampler(policy, config, scores=not once)
         self.corrects = once and self.sampler.engine is not None
-        self._far = False
         self.step, self.seconds, self.tokens = 0, 0.0, 0
         self.best, self.best_step = float("-inf"), 0
 
@@ -220,7 +216,9 @@ class Reinforcer:
         if self.algorithm.needs_greedy and others is not None:
             values["greedy_unjudged"] = float((~judged(others)).float().mean())
         self.tracker.log("step", self.stage, self.step, values)
-        self._watch_engine(values.get("engine_mismatch", 0.0))
+        far = self.engine_guard.check(values.get("engine_mismatch", 0.0))
+        if far is not None:
+            self.tracker.say(f"[yellow]step {self.step}: {far}")
         self.tracker.advance(
             self._progress,
             f"reward {values['reward']:.3f}  dev {max(self.best, 0):.1f}  off-target {values['off_target']:.1%}"
@@ -243,16 +241,6 @@ class Reinforcer:
             Demonstration(every[row], target, self.tasks[owners[row]].config.mle, row if row < own else None)
             for row, target in zip(rows, targets, strict=True)
         ]
-
-    def _watch_engine(self, apart: float) -> None:
-        """Say once that an engine's samples are too far from the policy to learn from."""
-        if apart > _FAR and not self._far:
-            self._far = True
-            self.tracker.say(
-                f"[yellow]step {self.step}: 'reinforce.engine' draws from another model than the policy:"
-                f" log-probabilities of a token differ by {apart:.1f} nats on average, too much for the correction;"
-                " take a finer compute_type, such as float32"
-            )
 
     def _watch(self, counts: Mapping[Part, PartCounts], last: bool) -> None:
         """Look for parts of the rewards that no longer tell hypotheses apart."""
