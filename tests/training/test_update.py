@@ -262,6 +262,19 @@ def test_the_exact_divergence_does_not_depend_on_what_is_measured(policy):
     assert torch.allclose(found[0], found[1], atol=1e-7)
 
 
+@pytest.mark.parametrize("estimator", ["exact", "k1", "k3"])
+def test_the_anchor_reads_only_what_is_held_to_it(policy, monkeypatch, estimator):
+    reference, read = tiny_policy(seed=2).copy(), []
+    states = reference.states
+    monkeypatch.setattr(reference, "states", lambda sources, *rest: read.extend(sources) or states(sources, *rest))
+    work = make_work(policy, kl=KlConfig(estimator=estimator), kl_weights=[0.1, 0.0, 0.0, 0.3, *[0.0] * 4])
+    work = replace(work, entropy_weight=1e-9)  # skips no source
+    for measured, wanted in ((False, [work.sources[0], work.sources[3]]), (True, work.sources)):
+        read.clear()
+        accumulate(policy, reference, algorithm("rloo"), replace(work, measure_kl=measured), 100_000)
+        assert sorted(map(repr, read)) == sorted(map(repr, wanted))
+
+
 def test_the_mismatch_is_the_mean_distance_of_drawn_tokens(policy):
     """Old log-probabilities are moved by +0.3 or -0.1, and to nonsense where nothing was drawn."""
     work = make_work(policy)

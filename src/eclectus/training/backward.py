@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -78,11 +78,12 @@ def accumulate(
     scaler = scaler or torch.amp.GradScaler(enabled=False)
     sums = {"loss": 0.0}
     means = _Means()
-    exact = work.kl.estimator == "exact" and work.anchored
+    exact = work.kl.estimator == "exact"
     wanted = [row for row, learnable in enumerate(work.learnable()) if learnable]
-    own = micro_batches(work.rollouts, _fair_share(work.rollouts, wanted), micro_batch_tokens)
+    own = _cut(work, _fair_share(work.rollouts, wanted), micro_batch_tokens)
     for rows, counted in in_step(policy, own, wanted[:1]):
         part = _part(work, rows)
+        anchored = counted and work.asks_anchor(rows[0])
         with torch.set_grad_enabled(work.policy_learns):
             scores = policy.token_scores(
                 part.sources,
@@ -90,7 +91,7 @@ def accumulate(
                 part.mask,
                 work.sampling.temperature,
                 entropy=work.entropy_weight > 0,
-                anchor=reference if exact else None,
+                anchor=reference if exact and anchored else None,
                 states=algorithm.needs_states,
                 limits=part.limits,
             )
@@ -104,9 +105,8 @@ def accumulate(
         if not work.reused and work.correction is None:
             apart = (inputs.logprobs.detach() - inputs.old_logprobs).abs() * inputs.mask
             means.add("logprob_mismatch", float(apart.sum()), float(inputs.mask.sum()))
-        measured = torch.tensor([work.measure_kl or work.kl_weights[row] > 0 for row in rows], device=loss.device)
-        if measured.any():
-            loss = loss + _kl_term(reference, work, part, scores.logprobs, scores.divergence, measured, means)
+        if anchored:
+            loss = loss + _kl_term(reference, work, part, scores, means)
         if scores.entropy is not None:
             entropy = (scores.entropy * part.actions).sum()
             loss = loss - work.entropy_weight * entropy / work.size.drawn
@@ -128,6 +128,12 @@ def _fair_share(rollouts: Rollouts, rows: Sequence[int]) -> Sequence[int]:
     """This process's part of the rows, with as many long samples as the others have."""
     lengths = rollouts.mask.sum(dim=(1, 2)).tolist()
     return parallel.share(sorted(rows, key=lambda row: (lengths[row], row)))
+
+
+def _cut(work: Update, rows: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Micro-batches of the rows; those that ask the anchor are apart, so that it reads no others."""
+    for asked in (True, False):
+        yield from micro_batches(work.rollouts, [row for row in rows if work.asks_anchor(row) is asked], budget)
 
 
 def _added(sums: Mapping[str, float]) -> dict[str, float]:
@@ -194,43 +200,28 @@ def _corrected(inputs: LossInputs, correction: CorrectionConfig, means: _Means) 
     return replace(inputs, old_logprobs=own, advantages=weighted(inputs.advantages, weights))
 
 
-def _kl_term(
-    reference: Policy,
-    work: Update,
-    part: _Part,
-    logprobs: torch.Tensor,
-    exact: torch.Tensor | None,
-    measured: torch.Tensor,
-    means: _Means,
-) -> torch.Tensor:
-    """Sum of weighted KL terms of the measured sources of a micro-batch, over all sequences of the step."""
-    wanted = measured.nonzero().squeeze(1)
-    mask = part.actions[wanted].flatten(0, 1)
-    if exact is not None:
-        values = terms = (exact[wanted].flatten(0, 1) * mask).sum(dim=1)
+def _kl_term(reference: Policy, work: Update, part: _Part, scores: TokenScores, means: _Means) -> torch.Tensor:
+    """Sum of the weighted KL terms of a micro-batch, over all sequences of the step."""
+    mask = part.actions.flatten(0, 1)
+    if scores.divergence is not None:
+        values = terms = (scores.divergence.flatten(0, 1) * mask).sum(dim=1)
     else:
         with torch.no_grad():
-            rows = wanted.tolist()
             anchor = reference.token_logprobs(
-                [part.sources[row] for row in rows],
-                part.tokens[wanted],
-                part.mask[wanted],
-                work.sampling.temperature,
-                None if part.limits is None else part.limits.of(rows),
+                part.sources, part.tokens, part.mask, work.sampling.temperature, part.limits
             ).flatten(0, 1)
-        own = logprobs[wanted].flatten(0, 1)
+        own = scores.logprobs.flatten(0, 1)
         if work.kl.estimator == "k1":
             values, terms = divergence.k1(own, anchor, mask), divergence.k1_surrogate(own, anchor, mask, part.samples)
         else:
             values = terms = divergence.k3(own, anchor, mask)
-    rows = [part.rows[i] for i in wanted.tolist()]
-    by_source = values.detach().view(len(rows), -1).sum(dim=1).tolist()
-    lengths = mask.view(len(rows), -1).sum(dim=1).tolist()
-    for row, value, length in zip(rows, by_source, lengths, strict=True):
+    by_source = values.detach().view(len(part.rows), -1).sum(dim=1).tolist()
+    lengths = mask.view(len(part.rows), -1).sum(dim=1).tolist()
+    for row, value, length in zip(part.rows, by_source, lengths, strict=True):
         means.add("kl", value, length)
         means.add(f"kl/{work.owners[row]}", value, length)
-    weights = torch.tensor([work.kl_weights[row] for row in rows], device=terms.device)
-    return (terms.view(len(rows), -1) * weights[:, None]).sum() / work.size.drawn
+    weights = torch.tensor([work.kl_weights[row] for row in part.rows], device=terms.device)
+    return (terms.view(len(part.rows), -1) * weights[:, None]).sum() / work.size.drawn
 
 
 def _likelihood(policy: Policy, work: Update, budget: int, scaler: torch.amp.GradScaler) -> float | None:

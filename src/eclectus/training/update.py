@@ -77,7 +77,11 @@ class Update:
     @property
     def anchored(self) -> bool:
         """Whether the update asks the reference."""
-        return self.measure_kl or any(self.kl_weights)
+        return any(map(self.asks_anchor, range(len(self.sources))))
+
+    def asks_anchor(self, row: int) -> bool:
+        """Whether it asks the reference about this source's samples."""
+        return self.measure_kl or self.kl_weights[row] > 0
 
     def only(self, rows: Sequence[int]) -> Update:
         """A part of the step as a step of its own, with its own divisors."""
