@@ -409,8 +409,8 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ),
         (
             "the reference's temperature is forgotten",
-            "part.mask[wanted],\n                work.sampling.temperature,",
-            "part.mask[wanted],\n                1.0,",
+            "part.mask, work.sampling.temperature, part.limits",
+            "part.mask, 1.0, part.limits",
         ),
         (
             "old log-probabilities are shifted by one token",
