@@ -562,6 +562,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "accumulate: `inputs.logprobs.detach()` forgets detach": "`float` takes no gradient along either",
         "accumulate: `entropy.detach()` forgets detach": "`float` takes no gradient along either",
         "accumulate: `loss.detach()` forgets detach": "`float` takes no gradient along either",
+        "_cut: `work.asks_anchor(row) is asked` with is not": "the two kinds come in the other order",
         "_kl_term: `values.detach()` forgets detach": "`tolist` takes no gradient along either",
         "_likelihood: `logprobs.detach()` forgets detach": "`float` takes no gradient along either",
     },
@@ -624,6 +625,7 @@ SURVIVORS: dict[str, dict[str, str]] = {
     },
     "training/update.py": {
         "Update._shown_with: `apart + 1` with -": "they are shared out as evenly, in another order",
+        "Update.anchored: `any(map(self.asks_anchor, range(len(self.sources))))` with all": "split layers alone ask it",
     },
     "training/backward.py": {
         "accumulate: False becomes True": "torch turns this scaler off where there is no CUDA device, as in the tests",
