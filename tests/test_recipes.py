@@ -92,7 +92,8 @@ def test_miniature_from_end_to_end(name, captions, tmp_path):
 
 def test_the_pivot_is_also_shown(captions, tmp_path):
     changes = [*loaded("zero-shot").compare.chosen["shown"], *MINIATURE, f"data.root={captions}", "controls=[]"]
-    run.start(loaded("zero-shot", *changes, "reinforce.tasks.0.mle_segments=3"), tmp_path / "run")
+    changes += ["reinforce.tasks.0.mle_segments=3", "reinforce.tasks.1.mle=0"]  # what is left is the pivot's
+    run.start(loaded("zero-shot", *changes), tmp_path / "run")
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
     steps = [row for row in records if row["kind"] == "step" and row["stage"] == "reinforce"]
     assert len(steps) == 2 and all(row["mle_loss"] > 0 for row in steps)
