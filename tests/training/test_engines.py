@@ -161,7 +161,7 @@ def test_it_learns_from_samples_of_ctranslate2(tmp_path, monkeypatch, name, chan
     # other is excused, or a mistake of ours in int8 would be too.
     if kind == "int8" and torch.backends.cpu.get_cpu_capability() == "AVX2" and max(apart) > 1.0:
         assert "take a finer compute_type" in " ".join(said)
-        assert max(apart) < 2.5  # more was never seen: what is farther off draws from no rounded copy of the policy
+        assert max(apart) < 2.5  # rounding did no more; our own part is that of float32, which nothing excuses
         pytest.skip("int8 of this processor is too far from the policy to learn from, as the run says")
     assert not any("reinforce.engine" in text for text in said)
     assert mean(rows[-10:]) > 0.75
