@@ -99,21 +99,10 @@ def compare(
         if not values or len(set(values)) < len(values):
             raise ConfigError(f"compare: give at least one {what}, each once; got {', '.join(values) or 'none'}")
     cells = _sized(variants, pairs, cfg.parse(text, name=name).data.languages) if pairs else list(variants)
-    configs = {
-        (cell.name, seed): cfg.parse(
-            text, [*cell.overrides, "compare=null", f"seed={seed}"], name=f"{name}, {cell.name}"
-        )
-        for seed in seeds
-        for cell in cells
-    }
-    for (variant_name, _), run_config in configs.items():
+    configs = {(cell.name, seed): _config(text, cell, seed, name) for seed in seeds for cell in cells}
+    for run_config in configs.values():
         if run_config.reinforce is None:
             raise ConfigError(f"compare: '{name}' has no 'reinforce' part, so its variants cannot be compared")
-        try:
-            build_algorithm(run_config.reinforce)
-            check_sampling(run_config.reinforce.direction_sampling)
-        except ConfigError as error:
-            raise ConfigError(f"compare: variant '{variant_name}': {error}") from error
         if pairs:
             _check_curve(run_config, name)
     _claim(folder, configs)
@@ -155,6 +144,22 @@ def compare(
             # What has begun is let come to its end, or has been interrupted too.
             pool.shutdown(cancel_futures=True)
     return folder / (efficiency.PAGE if pairs else comparison.PAGE)
+
+
+def _config(text: str, variant: Variant, seed: int, name: str) -> RunConfig:
+    """The configuration of one run.
+
+    Raises:
+        ConfigError: with the variant's name, which may be of another configuration than the one that it does not fit.
+    """
+    try:
+        config = cfg.parse(text, [*variant.overrides, "compare=null", f"seed={seed}"], name=name)
+        if config.reinforce is not None:
+            build_algorithm(config.reinforce)
+            check_sampling(config.reinforce.direction_sampling)
+    except ConfigError as error:
+        raise ConfigError(f"compare: variant '{variant.name}': {error}") from error
+    return config
 
 
 def _sized(variants: Sequence[Variant], pairs: Sequence[int], languages: Sequence[str]) -> list[Variant]:
