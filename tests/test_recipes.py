@@ -42,6 +42,8 @@ MINIATURE = [
     "evaluation.max_length=8",
     "evaluation.resamples=100",
 ]
+FEW = ["data.corpora.1.last=60", "data.corpora.2.first=61", "data.max_pairs.fr=20"]
+"""The same of the low-resource experiments' data."""
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def small(name):
 def test_miniature_from_end_to_end(name, captions, tmp_path):
     changes = [*MINIATURE, f"data.root={captions}"]
     if name.startswith("low"):
-        changes += ["data.corpora.1.last=60", "data.corpora.2.first=61", "data.max_pairs.fr=20"]
+        changes += FEW
     config = loaded(name, *changes)
     results = run.start(config, tmp_path / "run")
     assert {"base", "rl", *config.controls} - {"supervised"} <= {system.name for system in results.systems}
@@ -90,13 +92,22 @@ def test_miniature_from_end_to_end(name, captions, tmp_path):
     assert (tmp_path / "run" / "beam").exists() == (name == "converged")
 
 
-def test_the_pivot_is_also_shown(captions, tmp_path):
-    changes = [*loaded("zero-shot").compare.chosen["shown"], *MINIATURE, f"data.root={captions}", "controls=[]"]
-    changes += ["reinforce.tasks.0.mle_segments=3", "reinforce.tasks.1.mle=0"]  # what is left is the pivot's
-    run.start(loaded("zero-shot", *changes), tmp_path / "run")
+@pytest.mark.parametrize(
+    ("name", "variant", "further"),
+    [
+        ("zero-shot", "shown", []),
+        ("low-resource-references", "back-translated", [*FEW, "reinforce.tasks.0.back_translated_refresh=1"]),
+    ],
+)
+def test_a_variant_shows_what_it_says(name, variant, further, captions, tmp_path):
+    changes = [*loaded(name).compare.chosen[variant], *MINIATURE, f"data.root={captions}", "controls=[]", *further]
+    # What is left is the pivot's translation, or the text whose translation the policy writes.
+    changes += ["reinforce.tasks.0.mle_segments=3", "reinforce.tasks.1.mle=0"]
+    run.start(loaded(name, *changes), tmp_path / "run")
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
     steps = [row for row in records if row["kind"] == "step" and row["stage"] == "reinforce"]
     assert len(steps) == 2 and all(row["mle_loss"] > 0 for row in steps)
+    assert (tmp_path / "run" / "synthetic" / "task-0.json").exists() == (variant == "back-translated")
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
