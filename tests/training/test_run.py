@@ -19,8 +19,9 @@ from eclectus.rewards.base import Reward
 from eclectus.rewards.fluency import Fluency
 from eclectus.seeds import derive
 from eclectus.segment import Segment
-from eclectus.training import run
+from eclectus.training import controls, run
 from eclectus.training.batches import PairBatches
+from eclectus.training.supervised import train_supervised
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
 
@@ -242,8 +243,8 @@ def test_resuming_a_finished_run_changes_nothing(finished):
 
 
 def test_controls_stand_beside_the_result(corpus, tmp_path):
-    controls = ["constant_reward", "supervised", "distillation", "best_of_n"]
-    run.start(settings(corpus, controls=controls), tmp_path / "run")
+    asked = ["constant_reward", "supervised", "distillation", "best_of_n"]
+    run.start(settings(corpus, controls=asked), tmp_path / "run")
     results = json.loads((tmp_path / "run" / "evaluation.json").read_text(encoding="utf-8"))
     names = ["base", "rl", "pivot", "constant_reward", "supervised_continued", "distillation", "best_of_n"]
     assert [s["name"] for s in results["systems"]] == names
@@ -255,6 +256,27 @@ def test_controls_stand_beside_the_result(corpus, tmp_path):
         step = json.loads((tmp_path / "run" / "stages" / f"{stage}.json").read_text(encoding="utf-8"))["best_step"]
         kept = f"the weights of step {step} were kept" if step else "than the start, which was kept"
         assert told[name].endswith(kept), name
+
+
+@pytest.mark.parametrize(("own", "peak"), [(None, 1e-3), (0.02, 0.02)])
+def test_controls_that_train_on_pairs_have_their_own_rate(corpus, tmp_path, monkeypatch, own, peak):
+    used = []
+
+    def watched(policy, config, *rest, **options):
+        used.append(config.learning_rate)
+        return train_supervised(policy, config, *rest, **options)
+
+    monkeypatch.setattr(controls, "train_supervised", watched)
+    changes = {
+        "supervised__learning_rate": 3e-3,
+        "control_learning_rate": own,
+        "controls": ["supervised", "distillation"],
+    }
+    config = settings(corpus, **changes)
+    run.start(config, tmp_path / "run")
+    assert used == [pytest.approx(peak)] * 2
+    loaded = config.model_copy(update={"supervised": None})
+    assert controls.continued(loaded).learning_rate == (own or 3e-4)
 
 
 def test_a_run_that_kept_its_start_says_so(corpus, tmp_path):

@@ -326,6 +326,12 @@ class RunConfig(Model):
     reinforce: ReinforceConfig | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
     controls: list[Control] = Field(default_factory=list)
+    control_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="peak learning rate of the controls that train on pairs; null: a third of supervised.learning_rate,"
+        " or 3e-4 where the run has no such part",
+    )
     compare: CompareConfig | None = Field(None, description="what `eclectus compare` varies; `train` takes no notice")
 
     @model_validator(mode="after")

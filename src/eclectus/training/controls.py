@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from eclectus.config import SupervisedConfig
+from eclectus.config import RunConfig, SupervisedConfig
 from eclectus.evaluation.results import System
 from eclectus.languages import expand_directions
 from eclectus.policies.base import Policy
@@ -28,9 +28,6 @@ from eclectus.training.synthetic import Make, back_prompts, back_translated, dis
 from eclectus.training.tasks import Task, constant_tasks
 from eclectus.training.testbench import TestBench
 
-_CONTINUED = SupervisedConfig(learning_rate=3e-4, warmup=50, evaluate_every=100, patience=1_000_000, steps=1_000_000)
-"""Continued training: a third of the usual peak rate; its end is set by the clock."""
-
 _MAKING = 0.25
 """Share of the time after which no more synthetic pairs are made."""
 
@@ -38,6 +35,14 @@ _ROUNDS = 4
 """Times that iterative back-translation makes its pairs, each in a like part of the time."""
 
 _BEST_OF = 8
+
+
+def continued(config: RunConfig) -> SupervisedConfig:
+    """How the controls go on training a start; the clock sets their end."""
+    rate = config.control_learning_rate
+    if rate is None:  # a peak as high as the first one would undo what has been learnt since
+        rate = config.supervised.learning_rate / 3 if config.supervised else 3e-4
+    return SupervisedConfig(learning_rate=rate, warmup=50, evaluate_every=100, patience=1_000_000, steps=1_000_000)
 
 
 @dataclass
@@ -244,7 +249,7 @@ class _Control:
         def train(folder: Path) -> Trained:
             return train_supervised(
                 policy,
-                _CONTINUED,
+                continued(run.config),
                 pairs,
                 dev,
                 seed=derive(run.config.seed, stage),
