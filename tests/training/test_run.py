@@ -276,7 +276,7 @@ def test_controls_that_train_on_pairs_have_their_own_rate(corpus, tmp_path, monk
     run.start(config, tmp_path / "run")
     assert used == [pytest.approx(peak)] * 2
     loaded = config.model_copy(update={"supervised": None})
-    assert controls.continued(loaded).learning_rate == (own or 3e-4)
+    assert controls.continued(loaded).learning_rate == (own or loaded.reinforce.learning_rate)
 
 
 def test_a_run_that_kept_its_start_says_so(corpus, tmp_path):

@@ -330,7 +330,7 @@ class RunConfig(Model):
         None,
         gt=0,
         description="peak learning rate of the controls that train on pairs; null: a third of supervised.learning_rate,"
-        " or 3e-4 where the run has no such part",
+        " or reinforce.learning_rate where the run has no such part",
     )
     compare: CompareConfig | None = Field(None, description="what `eclectus compare` varies; `train` takes no notice")
 

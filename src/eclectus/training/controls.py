@@ -39,9 +39,10 @@ _BEST_OF = 8
 
 def continued(config: RunConfig) -> SupervisedConfig:
     """How the controls go on training a start; the clock sets their end."""
+    assert config.reinforce is not None  # controls stand beside it
     rate = config.control_learning_rate
     if rate is None:  # a peak as high as the first one would undo what has been learnt since
-        rate = config.supervised.learning_rate / 3 if config.supervised else 3e-4
+        rate = config.supervised.learning_rate / 3 if config.supervised else config.reinforce.learning_rate
     return SupervisedConfig(learning_rate=rate, warmup=50, evaluate_every=100, patience=1_000_000, steps=1_000_000)
 
 
