@@ -50,8 +50,8 @@ def rows_of(policy):
     return [row for row in ROWS if not policy.languages or policy.has_language(row.target_lang)] or segments("en", "es")
 
 
-def drawn(policy, temperature=SHARP):
-    return policy.sample(rows_of(policy), 6, Sampling(temperature, 9), torch.Generator().manual_seed(5))
+def drawn(policy, temperature=SHARP, length=9):
+    return policy.sample(rows_of(policy), 6, Sampling(temperature, length), torch.Generator().manual_seed(5))
 
 
 @pytest.mark.parametrize("temperature", [SHARP, 1.0])
@@ -87,9 +87,10 @@ def test_nothing_to_tokenise_is_nothing(original):
 def test_a_device_that_is_seldom_waited_for_draws_the_same(policies, monkeypatch):
     """As on a GPU: no merging, and a look at which rows have ended at every eighth token alone."""
     _, policy = policies
-    often = drawn(policy, 1.0)
+    often = drawn(policy, 1.0, 20)
     monkeypatch.setattr(type(policy), "stride", 8)
-    seldom = drawn(policy, 1.0)
+    seldom = drawn(policy, 1.0, 20)
+    assert often.mask[..., 9:].any()  # with rows beside that had ended at the first look
     assert torch.equal(often.tokens, seldom.tokens) and torch.equal(often.mask, seldom.mask)
     assert torch.allclose(often.logprobs, seldom.logprobs, atol=1e-5)
     assert often.texts == seldom.texts and torch.equal(often.finished, seldom.finished)

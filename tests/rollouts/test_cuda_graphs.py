@@ -49,6 +49,7 @@ def same(one, other, atol=2e-5):
 @pytest.mark.parametrize("name", [*SEQ2SEQ, *CAUSAL])
 def test_every_family_says_the_same_without_its_code(name, tmp_path, recorded, monkeypatch):
     policy = (CausalPolicy if name in CAUSAL else Seq2SeqPolicy)(*build(name, tmp_path))
+    monkeypatch.setattr(type(policy), "stride", 2)  # as on a GPU: of rows that have ended it hears late
     drawing = engine(policy)
     rows = segments("en", "es")
     batches = [rows, rows[::-1], rows[1:] + rows[:1]]

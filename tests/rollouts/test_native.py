@@ -540,3 +540,34 @@ def test_rows_that_are_looked_at_seldom_give_the_same_samples(options, stride):
     assert often.limits is None or torch.equal(often.limits.ids, seldom.limits.ids)
     assert all(now == before for at, (before, now) in enumerate(pairwise(seen), 1) if at % stride)
     assert sum(seen) >= sum(each)
+
+
+class Long(Told):
+    """Its rows end seldom, one here and one there."""
+
+    @staticmethod
+    def logits(text):
+        seed = sum((n + 2) * 7**i for i, n in enumerate(text)) % 2**63
+        logits = torch.rand(6, generator=torch.Generator().manual_seed(seed))
+        return logits.index_fill(0, torch.tensor([PAD]), float("-inf")).index_add(
+            0, torch.tensor([END]), torch.tensor([-2.0])
+        )
+
+
+@pytest.mark.parametrize("grid", [1, 4, 1000])
+@pytest.mark.parametrize("stride", [2, 8])
+def test_rows_too_few_to_leave_stay_until_the_next_look_and_beyond(stride, grid):
+    """Fewer than an eighth have ended at a look, or none may leave: the decoder has more rows than there are samples."""
+
+    def drawn(stride, grid):
+        stepper = Long(4 * 9)
+        return draw(
+            stepper, 4, 9, Sampling(1.0, 40), stride=stride, grid=grid, start=[7, 8, 7, 9], ends=[END], pad=PAD,
+            generator=torch.Generator().manual_seed(3),
+        ), stepper.seen  # fmt: skip
+
+    (often, _), (seldom, seen) = drawn(1, 1), drawn(stride, grid)
+    assert torch.equal(often.tokens, seldom.tokens) and torch.equal(often.mask, seldom.mask)
+    assert torch.equal(often.logprobs, seldom.logprobs)
+    assert seldom.mask[:, :, 32].any() and not seldom.mask[:, :, 4].all()
+    assert (seen[-1] < seen[0]) == (grid < 1000)

@@ -120,7 +120,8 @@ def draw(
         alive = alive & ~ended
         done[going] = ~alive
         if used % stride and used < length and not merged:
-            last = chosen.where(alive, pad)
+            last = torch.full_like(last, pad)  # also rows that nobody goes on from, until enough of them may leave
+            last[row] = chosen.where(alive, pad)
             continue
         others = alive.nonzero().squeeze(1)
         if not len(others):
