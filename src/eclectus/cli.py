@@ -391,5 +391,5 @@ def _finish(results: Results, folder: Path) -> None:
         return
     console = _console(False)
     tables.show(results, console)
-    console.print(f"model:  {folder / 'model'}")
-    console.print(f"report: {folder / 'report.html'}", style="bold")
+    console.print(f"model:  {folder / 'model'}", markup=False)
+    console.print(f"report: {folder / 'report.html'}", style="bold", markup=False)

@@ -121,7 +121,7 @@ def compare(
             raise _stopped(folder)
         if failed.is_set():
             return
-        console.print(f"run {number} of {len(configs)}: {variant_name}, seed {seed}", style="bold")
+        console.print(f"run {number} of {len(configs)}: {variant_name}, seed {seed}", style="bold", markup=False)
         try:
             _run(folder / variant_name / f"seed-{seed}", folder, jobs, children)
         except EclectusError:

@@ -122,7 +122,7 @@ class Reinforcer:
                     break
                 if gamed:
                     reason = gamed
-                    self.tracker.say(f"[yellow]stopped early: {gamed}")
+                    self.tracker.warn(f"stopped early: {gamed}")
                     break
                 if last and not done:
                     reason = "time used up"
@@ -187,8 +187,8 @@ class Reinforcer:
         sums = self.updater(work, self.step, steps)
         # In float16 a loss that was scaled too far is how its scale is found.
         if self.updater.skipped > skipped == 0 and not self.updater.scaler.is_enabled():
-            self.tracker.say(
-                f"[yellow]step {self.step}: the gradient is not finite, so this update was not made (counted as"
+            self.tracker.warn(
+                f"step {self.step}: the gradient is not finite, so this update was not made (counted as"
                 " skipped_updates); if it happens often, lower reinforce.learning_rate"
             )
         ended = time.monotonic()
@@ -218,7 +218,7 @@ class Reinforcer:
         self.tracker.log("step", self.stage, self.step, values)
         far = self.engine_guard.check(values.get("engine_mismatch", 0.0))
         if far is not None:
-            self.tracker.say(f"[yellow]step {self.step}: {far}")
+            self.tracker.warn(f"step {self.step}: {far}")
         self.tracker.advance(
             self._progress,
             f"reward {values['reward']:.3f}  dev {max(self.best, 0):.1f}  off-target {values['off_target']:.1%}"
@@ -248,7 +248,7 @@ class Reinforcer:
         if record is not None:
             self.tracker.log("parts", self.stage, self.step, record)
             for sentence in self.watch.warnings(record):
-                self.tracker.say(f"[yellow]steps {record['first']} to {self.step}, {sentence}")
+                self.tracker.warn(f"steps {record['first']} to {self.step}, {sentence}")
 
     def _signals(
         self,

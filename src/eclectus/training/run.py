@@ -129,7 +129,7 @@ class Run:
                 f" `eclectus train --resume {self.folder}`"
             )
         if trained.best_step == 0:
-            self.tracker.say(f"[yellow]{name}: no step did better on dev than the start, which was kept")
+            self.tracker.warn(f"{name}: no step did better on dev than the start, which was kept")
         record.parent.mkdir(exist_ok=True)
         ckpt.write_atomic(record, json.dumps(asdict(trained)))
         return trained

@@ -20,7 +20,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
+from eclectus.evaluation import logs
 from eclectus.launch import on_signals
 from eclectus.training.checkpoint import write_atomic
 
@@ -50,8 +52,7 @@ class Tracker:
         for name in ("metrics.jsonl", "samples.jsonl"):
             path = self.folder / name
             if path.exists():
-                rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
-                kept = [row for row in rows if row["stage"] != stage or row["step"] <= step]
+                kept = [row for row in logs.read(path) if row.get("stage") != stage or row["step"] <= step]
                 write_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
 
     def samples(self, stage: str, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -64,14 +65,19 @@ class Tracker:
         table.add_column("reward", justify="right")
         for row in list(rows)[:3]:
             ranked = sorted((s for s in row["samples"] if s["reward"] is not None), key=lambda s: -s["reward"])
-            table.add_row(row["direction"], row["source"], "", style="bold")
+            # As `Text`, because a text with brackets is no markup.
+            table.add_row(row["direction"], Text(row["source"]), "", style="bold")
             for sample in [*ranked[:1], *ranked[1:][-1:]]:
-                table.add_row("", sample["text"] or "(empty)", f"{sample['reward']:.2f}")
+                table.add_row("", Text(sample["text"] or "(empty)"), f"{sample['reward']:.2f}")
         self.console.print(table)
 
     def say(self, text: str) -> None:
         """One line to the reader."""
-        self.console.print(text)
+        self.console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """One line to the reader that should not be overlooked."""
+        self.console.print(text, markup=False, style="yellow")
 
     @contextmanager
     def progress(self, label: str, total: int, done: int = 0) -> Iterator[None]:
@@ -108,7 +114,7 @@ class Tracker:
     def _ask_to_stop(self, number: int, _: Any) -> None:
         if not self.stop_requested:
             self.stop_requested = True
-            self.say("[yellow]stopping: this step is finished and saved first (press Ctrl-C again to stop at once)")
+            self.warn("stopping: this step is finished and saved first (press Ctrl-C again to stop at once)")
         elif number == signal.SIGINT:  # a launcher may send SIGTERM after the terminal's interrupt
             raise KeyboardInterrupt
 
