@@ -43,6 +43,17 @@ def test_direction_divides_the_total():
     assert found == [[pytest.approx(0.5), pytest.approx(2.5)]]  # the deviation of 0.1 and 0.5 is 0.2
 
 
+@pytest.mark.parametrize("normalise", ["direction", "terms"])
+def test_all_sources_of_a_step_are_on_one_scale(normalise):
+    """Also in the first step, within which a direction comes to the number of values that its own deviation needs."""
+    scale, reward = scaling(normalise)
+    parts = {name: [[0.1, 0.5]] * 60 for name in ("chrf", "bleu")}
+    given = CompositeScores(reward.combine(parts, [2] * 60), parts)
+    found = scale([SPANISH, FRENCH] * 20 + [SPANISH] * 20, given)  # 80 values of Spanish, 40 of French
+    assert found.totals == [[pytest.approx(0.5), pytest.approx(2.5)]] * 60  # the deviation of 0.1 and 0.5 is 0.2
+    assert all(divisor == pytest.approx(0.2) for row in found.divisors for divisor in row.values())
+
+
 def test_terms_are_divided_each_by_its_own_deviation():
     scale, reward = scaling("terms")
     for _ in range(40):

@@ -68,14 +68,12 @@ class Scaling:
         if self._kind == "source":
             return Scaled([standardise(row) for row in scores.total], self._alike([*map(spread, scores.total)]))
         if self._kind == "terms":
-            divisors = [
-                {name: self._deviation(name, segment, scores.parts[name][b]) for name in self._normalisers}
-                for b, segment in enumerate(segments)
-            ]
+            by_term = {name: self._deviations(name, segments, scores.parts[name]) for name in self._normalisers}
+            divisors = [{name: found[b] for name, found in by_term.items()} for b in range(len(segments))]
             sizes = [len(row) for row in scores.total]
             totals = self._reward.combine(scores.parts, sizes, step=step, finished=finished, divisors=divisors)
             return Scaled(totals, divisors)
-        deviations = [self._deviation(_TOTAL, s, row) for s, row in zip(segments, scores.total, strict=True)]
+        deviations = self._deviations(_TOTAL, segments, scores.total)
         table = [
             [None if value is None else value / divisor for value in row]
             for divisor, row in zip(deviations, scores.total, strict=True)
@@ -100,7 +98,9 @@ class Scaling:
     def _alike(self, divisors: Sequence[float]) -> list[dict[str, float]]:
         return [dict.fromkeys(self._reward.terms, divisor) for divisor in divisors]
 
-    def _deviation(self, name: str, segment: Segment, values: Sequence[float | None]) -> float:
+    def _deviations(self, name: str, segments: Sequence[Segment], values: Table) -> list[float]:
+        """Those of the segments' directions once all values are taken in: within a step there is one scale."""
         normaliser = self._normalisers[name]
-        normaliser.update(segment.direction, values)
-        return normaliser.deviation(segment.direction)
+        for segment, row in zip(segments, values, strict=True):
+            normaliser.update(segment.direction, row)
+        return [normaliser.deviation(segment.direction) for segment in segments]
