@@ -1,6 +1,7 @@
 """Whole runs on a tiny model: they end, resume to the same weights, and refuse what cannot work."""
 
 import io
+import itertools
 import json
 
 import pytest
@@ -10,6 +11,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from eclectus import config as cfg
+from eclectus import parallel
 from eclectus.corpora.dataset import prepare
 from eclectus.errors import ConfigError, DataError, EclectusError, RunError
 from eclectus.languages import direction, expand_directions
@@ -19,7 +21,7 @@ from eclectus.rewards.base import Reward
 from eclectus.rewards.fluency import Fluency
 from eclectus.seeds import derive
 from eclectus.segment import Segment
-from eclectus.training import controls, run
+from eclectus.training import controls, run, supervised
 from eclectus.training.batches import PairBatches
 from eclectus.training.supervised import train_supervised
 from eclectus.training.tracking import Tracker
@@ -277,6 +279,44 @@ def test_controls_that_train_on_pairs_have_their_own_rate(corpus, tmp_path, monk
     assert used == [pytest.approx(peak)] * 2
     loaded = config.model_copy(update={"supervised": None})
     assert controls.continued(loaded).learning_rate == (own or loaded.reinforce.learning_rate)
+
+
+def test_controls_that_train_on_pairs_go_on_as_the_run_trains(corpus):
+    changes = {"supervised__label_smoothing": 0.05, "supervised__denoising": {"languages": ["es"]}}
+    config = settings(corpus, reinforce__optimizer="adamw_8bit", **changes)
+    found = controls.continued(config)
+    assert (found.batch_tokens, found.label_smoothing, found.optimizer) == (200, 0.05, "adamw")
+    assert found.denoising is None  # they are given pairs alone
+    assert controls.continued(config.model_copy(update={"supervised": None})).optimizer == "adamw_8bit"
+
+
+def test_controls_are_judged_as_often_as_reinforcement_learning_and_warm_up_in_a_tenth_of_their_time(
+    corpus, tmp_path, monkeypatch
+):
+    ticks, rates = itertools.count(), []
+
+    def scheduled(peak, step, steps, warmup, floor):
+        if steps != 12:  # the run's own supervised part
+            rates.append((step, steps, warmup))
+        return peak
+
+    monkeypatch.setattr(parallel, "now", lambda: next(ticks) * 0.01)
+    monkeypatch.setattr(supervised, "scheduled", scheduled)
+    monkeypatch.setattr(controls, "_ROUNDS", 2)
+    changes = {"controls": ["supervised", "iterative_back_translation"]}
+    config = settings(corpus, reinforce__steps=60, reinforce__evaluate_every=15, **changes)
+    run.start(config, tmp_path / "run")
+    judged = {}
+    for row in lines(tmp_path / "run"):
+        if row["kind"] == "dev" and row["step"]:
+            judged.setdefault(row["stage"], []).append(row["seconds"])
+    whole = judged["supervised_continued"]
+    assert len(judged["reinforce"]) == len(whole) == 4
+    assert [at / whole[-1] for at in whole] == [pytest.approx(part, abs=0.06) for part in (0.25, 0.5, 0.75, 1)]
+    assert [len(judged[f"iterative_back_translation-{number}"]) for number in (1, 2)] == [2, 2]
+    # Its pace is known once a step is done.
+    assert all(warmup == min(50, steps // 10) for step, steps, warmup in rates if step > 1)
+    assert max(warmup for step, _, warmup in rates if step > 3) < 25
 
 
 def test_a_run_that_kept_its_start_says_so(corpus, tmp_path):

@@ -38,12 +38,14 @@ _BEST_OF = 8
 
 
 def continued(config: RunConfig) -> SupervisedConfig:
-    """How the controls go on training a start; the clock sets their end."""
+    """How the controls go on training a start: as the run's own supervised part does, but for what the clock sets."""
     assert config.reinforce is not None  # controls stand beside it
+    first = config.supervised or SupervisedConfig(optimizer=config.reinforce.optimizer)
     rate = config.control_learning_rate
     if rate is None:  # a peak as high as the first one would undo what has been learnt since
         rate = config.supervised.learning_rate / 3 if config.supervised else config.reinforce.learning_rate
-    return SupervisedConfig(learning_rate=rate, warmup=50, evaluate_every=100, patience=1_000_000, steps=1_000_000)
+    changes = {"learning_rate": rate, "warmup": 50, "steps": 1_000_000, "patience": 1_000_000, "denoising": None}
+    return first.model_copy(update=changes)
 
 
 @dataclass
@@ -52,7 +54,18 @@ class _Control:
     base: Policy
     tasks: Sequence[Task]
     bench: TestBench
-    seconds: float
+    trained: Trained
+
+    @property
+    def seconds(self) -> float:
+        return self.trained.seconds
+
+    @property
+    def evaluations(self) -> int:
+        """How often dev judged the reinforcement learning: a control's best checkpoint is one of as many."""
+        config = self.run.config.reinforce
+        assert config is not None
+        return max(1, self.trained.steps // config.evaluate_every)
 
     @property
     def pivot(self) -> str:
@@ -167,7 +180,8 @@ class _Control:
             )
             making += made.seconds
             pairs = self.known_pairs() | made.pairs
-            rounds.append(self._continue(policy, f"{name}-{number}", pairs, max(1.0, share - made.seconds)))
+            left, judged = max(1.0, share - made.seconds), max(1, self.evaluations // _ROUNDS)
+            rounds.append(self._continue(policy, f"{name}-{number}", pairs, left, judged))
         self.bench.add(name, policy)
         return System(
             name=name,
@@ -236,13 +250,15 @@ class _Control:
         self, name: str, label: str, description: str, pairs: dict[str, list[Segment]], seconds: float
     ) -> System:
         policy = self.base.copy(trainable=True)
-        trained = self._continue(policy, name, pairs, seconds)
+        trained = self._continue(policy, name, pairs, seconds, self.evaluations)
         self.bench.add(name, policy)
         told = f"{description}; {trained.outcome}"
         return System(name=name, label=label, role="control", description=told, **cost(trained))
 
-    def _continue(self, policy: Policy, stage: str, pairs: dict[str, list[Segment]], seconds: float) -> Trained:
-        """Train a policy on pairs for so many seconds; it is left as dev liked it best."""
+    def _continue(
+        self, policy: Policy, stage: str, pairs: dict[str, list[Segment]], seconds: float, evaluations: int
+    ) -> Trained:
+        """Train a policy on pairs for so many seconds; it is left as dev, asked so often, liked it best."""
         run = self.run
         wanted = [name for task in self.tasks for name in task.directions]
         dev = run.dev(expand_directions(list(dict.fromkeys(wanted)), run.languages))
@@ -260,6 +276,7 @@ class _Control:
                 max_length=run.config.evaluation.max_length,
                 groups={task.name: task.directions for task in self.tasks},
                 seconds=seconds,
+                evaluations=evaluations,
                 judge_start=True,  # as reinforcement learning does, which is never left worse on dev than it began
                 resume=run.resume,
             )
@@ -270,7 +287,7 @@ class _Control:
 def run_controls(run: Run, tasks: Sequence[Task], bench: TestBench, trained: Trained) -> list[System]:
     """Run the pivot oracle and the controls that the config names; returns the systems in table order."""
     assert run.base is not None
-    control = _Control(run, run.base, tasks, bench, trained.seconds)
+    control = _Control(run, run.base, tasks, bench, trained)
     systems: list[System | None] = []
     new = [name for name in control.new_directions() if name in bench.segments]
     if new:

@@ -124,6 +124,7 @@ def train_supervised(
     texts: Mapping[str, Sequence[str]] | None = None,
     groups: Mapping[str, Sequence[str]] | None = None,
     seconds: float | None = None,
+    evaluations: int = 1,
     keep_best: bool = True,
     judge_start: bool = False,
     resume: bool = False,
@@ -137,7 +138,10 @@ def train_supervised(
         texts: monolingual training text by language, for `config.denoising`.
         groups: directions by name, whose dev scores are logged apart; all together by default.
         seconds: stop after this much training time instead of `config.steps` (for controls of equal time; such a
-            training is not repeatable to the bit, because machines differ in speed).
+            training is not repeatable to the bit, because machines differ in speed). Its warm-up is at most a tenth of
+            the steps that it can be expected to have.
+        evaluations: with `seconds`, how often dev is asked, at equal distances of time, instead of every
+            `config.evaluate_every` steps.
         keep_best: False keeps the last weights.
         judge_start: also score the weights that the training starts from, which are kept where nothing is better.
         resume: continue from the checkpoint in `folder`, to the same result as an uninterrupted run.
@@ -189,6 +193,7 @@ def train_supervised(
     if judge_start and found is None:
         tracker.forget_after(stage, -1)
         tracker.log("dev", stage, 0, {**best.judge(0), "seconds": 0.0, "tokens": 0})
+    judged = 0 if seconds is None else int(spent / seconds * evaluations)
     tokens, loss_sum, window = 0, 0.0, parallel.now()
     # The bar counts steps, or seconds where the clock sets the end.
     with tracker.progress(stage, config.steps if seconds is None else round(seconds), step):
@@ -204,7 +209,8 @@ def train_supervised(
             parallel.add_gradients(model.parameters())
             # A training of given time does not know its number of steps: its learning rate follows the clock.
             total = expected_steps(step, config.steps, spent, seconds)
-            rate = scheduled(config.learning_rate, step, total, config.warmup, floor=0.05)
+            warmup = config.warmup if seconds is None else min(config.warmup, total // 10)
+            rate = scheduled(config.learning_rate, step, total, warmup, floor=0.05)
             (norm,) = update(optimizer, rate, config.max_grad_norm, scaler)
             model.eval()
             tokens += count
@@ -229,7 +235,11 @@ def train_supervised(
                     f"loss {loss_sum / tokens:.3f}  dev {max(best.score, 0):.1f}  {speed:.0f} tok/s",
                 )
                 tokens, loss_sum, window = 0, 0.0, parallel.now()
-            evaluated = step % config.evaluate_every == 0 or last
+            if seconds is None:
+                evaluated = step % config.evaluate_every == 0 or last
+            else:
+                due = int((spent + parallel.now() - started) / seconds * evaluations)
+                evaluated, judged = due > judged or last, due
             if evaluated:
                 values = best.judge(step)
                 stale = 0 if values["selected"] else stale + 1
