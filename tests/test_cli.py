@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,8 +16,8 @@ import pytest
 import yaml
 from safetensors import SafetensorError
 
-from eclectus import cli, recipes
-from eclectus.training import checkpoint
+from eclectus import cli, inference, recipes
+from eclectus.training import checkpoint, run
 from eclectus.training.tracking import Tracker
 
 NUMBERS = {
@@ -419,6 +420,8 @@ def test_resume_and_report_of_what_is_no_run(tmp_path):
         ("a.tsv", b"en\tes\n", [], "a header and no text"),
         ("a.tsv", b"one\tuno\n", [], "the first line of .* has no column 'en'; .*--columns en,es"),
         ("a.tsv", b"one\tuno\n", ["--columns", "en,fr"], "--columns has no column 'es'"),
+        ("a.tsv", b"en\tes\none\tuno\n", ["--columns", "en,es"], "names the columns .* or leave --columns out"),
+        ("a.jsonl", b'{"en": "one", "es": "uno"}\n', ["--columns", "en,es"], "by keys; leave --columns out"),
         ("a.tsv", b"one\tuno\n", ["--columns", "en,es,fr"], "line 1 has 2 columns instead of 3"),
         ("a.tsv", b"en\tes\none\t\n", [], "holds no pair of en and es"),
         ("a.jsonl", b"{}\n", [], "has text under any of the keys"),
@@ -438,6 +441,7 @@ def test_evaluate_on_a_broken_file(tmp_path, finished, name, data, options, mess
         (["--from", "en", "--to", "it", "one"], "model: it has no language 'it'; known: en, es"),
         (["--from", "en", "--to", "spa", "one"], "write 'es' \\(Spanish\\) instead of 'spa'"),
         (["--from", "en", "--to", "qqqq", "one"], "unknown language 'qqqq'"),
+        (["--from", "en", "--to", "es", "--input", "latin.txt", "one"], "got texts and --input"),
         (["--from", "en", "--to", "es", "--input", "none.txt"], "cannot read 'none.txt'"),
         (["--from", "en", "--to", "es", "--input", "."], "cannot read '.'"),
         (["--from", "en", "--to", "es", "--input", "empty.txt"], "'empty.txt' is empty"),
@@ -461,6 +465,63 @@ def test_a_model_that_is_not_there_is_not_looked_for_on_the_network(tmp_path, mo
     monkeypatch.chdir(tmp_path)
     Path("runs").mkdir()
     assert f"cannot load '{name}' (no such folder)" in refused("translate", name, "--from", "en", "--to", "es", "one")
+
+
+def test_a_folder_that_cannot_be_written_in_is_found_before_the_work(tmp_path, monkeypatch, finished):
+    (tmp_path / "a.tsv").write_text("en\tes\none\tuno\n", encoding="utf-8")
+    asked = ["--from", "en", "--to", "es"]
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    for words in (
+        ("translate", finished, *asked, "--output", tmp_path / "out.txt", "one"),
+        ("evaluate", finished, tmp_path / "a.tsv", *asked, "--save", tmp_path / "out.txt"),
+        ("recipe", "copy", "quickstart", tmp_path / "own.yaml"),
+    ):
+        assert f"nothing can be written in '{tmp_path}'" in refused(*words)
+
+
+def test_ctrl_c_says_what_is_left(tmp_path, monkeypatch, config):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "my run"
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "prepare", stop)
+        first = eclectus("train", config, "--output", folder, "--quiet")
+    assert (first.code, first.err) == (
+        130,
+        "eclectus: stopped before anything was saved; the same command begins again\n",
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "_train_start", stop)
+        second = eclectus("train", config, "--output", folder, "--quiet")
+    assert second.code == 130 and f"`eclectus train --resume '{folder}'`" in second.err
+    with monkeypatch.context() as patch:
+        patch.setattr(inference, "load", stop)
+        third = eclectus("translate", "base", "--from", "en", "--to", "es", "one")
+    assert (third.code, third.err) == (130, "eclectus: stopped\n")
+
+
+def test_text_that_changed_since_a_run_began_does_not_go_on(tmp_path, config, finished):
+    """Its translations of the test set are kept, and would stand beside other references."""
+    path = Path(yaml.safe_load((finished / "config.yaml").read_text())["data"]["corpora"][0]["path"])
+    before = path.read_text(encoding="utf-8")
+    try:
+        path.write_text(before.replace("uno", "una"), encoding="utf-8")
+        assert re.search(
+            r"resume: the text is not what the run began with \(tsv\|path:", refused("train", "--resume", finished)
+        )
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert eclectus("train", "--resume", finished, "--quiet").code == 0
+
+
+def test_a_run_is_a_model_to_begin_with(tmp_path, config, finished):
+    more = ["--set", "policy.new=null", "--set", "supervised=null", "--set", f"policy.path={finished}"]
+    assert eclectus("train", config, "--output", tmp_path / "run", "--quiet", *more).code == 0
+    revision = ["--set", "policy.revision=main"]
+    assert "has no revision 'main'" in refused("train", config, "--output", tmp_path / "two", *more, *revision)
+    shown = ["--set", "policy.prompt.few_shot.k=2"]
+    assert "is told its languages by tags" in refused("train", config, "--output", tmp_path / "two", *more, *shown)
 
 
 def test_a_run_without_a_model_points_to_resume(tmp_path):

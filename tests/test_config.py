@@ -12,6 +12,12 @@ from eclectus.schedule import value_at
 MINIMAL = "data: {languages: [en, es], corpora: [{type: cldr}]}\nsupervised: {steps: 5}\npolicy: {new: {}}"
 
 
+TASK = """
+reinforce:
+  tasks: [{name: pairs, directions: [en-es], references: true, reward: {terms: [{type: chrf}]}}]
+"""
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -27,6 +33,16 @@ MINIMAL = "data: {languages: [en, es], corpora: [{type: cldr}]}\nsupervised: {st
         ("policy: {new: {}}\ndata: {languages: [en, es], corpora: [{type: cldr}]}", "add a 'supervised' part"),
         ("data: {languages: [en, es], corpora: [{type: cldr}]}", "nothing to do"),
         (MINIMAL + "\ncontrols: [best_of_n]", "add a 'reinforce' part"),
+        ("seed: -1\n" + MINIMAL, "'seed': input should be greater than or equal to 0"),
+        (MINIMAL.replace("steps: 5", "directions: []"), "'supervised.directions': list should have at least 1 item"),
+        (MINIMAL + "\nevaluation: {directions: []}", "'evaluation.directions': list should have at least 1 item"),
+        (MINIMAL + "\npolicy: {new: {d_model: 10}}", "d_model 10 cannot be shared among 4 heads"),
+        (MINIMAL + "\npolicy: {new: {}, path: runs/a}", "policy.path names another .'runs/a'., drop one"),
+        (MINIMAL + TASK + "controls: [supervised, supervised]", "a control stands there twice"),
+        (
+            MINIMAL + TASK + "  algorithm: grpo",
+            r"'reinforce.algorithm': a part is named by its type; write {type: grpo}",
+        ),
         ("a: [1, 2", "not valid YAML at line"),
         ("- just\n- a list", "must hold keys and values"),
     ],
@@ -43,10 +59,10 @@ def test_task_with_likelihood_needs_references():
         cfg.parse(MINIMAL, [f"reinforce.tasks=[{task}]"])
 
 
-TASK = """
-reinforce:
-  tasks: [{name: pairs, directions: [en-es], references: true, reward: {terms: [{type: chrf}]}}]
-"""
+def test_two_tasks_of_one_name_are_refused():
+    task = {"name": "a", "directions": ["en-es"], "reward": {"terms": [{"type": "constant"}]}}
+    with pytest.raises(ConfigError, match=r"reinforce.tasks': two tasks have the name 'a', rename one"):
+        cfg.parse(MINIMAL, [f"reinforce.tasks=[{task}, {task}]"])
 
 
 def test_overrides_reach_into_lists_and_make_parts():

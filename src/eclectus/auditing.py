@@ -129,6 +129,8 @@ def _outputs(
         raise ConfigError("audit: --human judges a column 'hypothesis'; write one translation a line, and its system")
     column = human or ("score" if long and "score" in read.columns else None)
     judgements = read.numbers(column) if column else [None] * len(read.rows)
+    if lower_is_better and column is None:
+        raise ConfigError("audit: --lower-is-better is about judgements, of which the file has none; see --human")
     sign = -1.0 if lower_is_better else 1.0
     # A system that gave nothing for a source was that bad there; without the line it would look better than it is.
     said = {name: read.texts(name, nothing="") for name in (*names, *(["hypothesis"] if long else []))}

@@ -63,9 +63,11 @@ def main() -> None:
     except EclectusError as error:
         _complain(str(error))
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print("eclectus: stopped; what was saved before can be continued with --resume", file=sys.stderr)
-        raise SystemExit(130) from None
+    except (KeyboardInterrupt, SystemExit) as error:  # of Ctrl-C typer makes an exit
+        code = error.code if isinstance(error, SystemExit) else InterruptedRunError.exit_code
+        if code == InterruptedRunError.exit_code:
+            _complain("stopped")
+        raise SystemExit(code) from None
     except BrokenPipeError:
         # The reader of our output has gone, as in `eclectus translate … | head`; the interpreter's last flush must not
         # complain either.

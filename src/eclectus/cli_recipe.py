@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from eclectus.errors import ConfigError
-
 app = typer.Typer(help="Packaged configurations.", no_args_is_help=True)
 
 
@@ -54,7 +52,8 @@ def accelerate(
 
 
 def _write(text: str, path: Path) -> Path:
-    if path.exists():
-        raise ConfigError(f"recipe: '{path}' exists; give another file name")
+    from eclectus.corpora.files import check_new
+
+    check_new(path)
     path.write_text(text, encoding="utf-8")
     return path

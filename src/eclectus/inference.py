@@ -12,7 +12,7 @@ from eclectus.corpora import files, jsonl, tsv
 from eclectus.corpora.base import Corpus
 from eclectus.corpora.clean import normalise
 from eclectus.corpora.seen import SeenText
-from eclectus.errors import DataError, ModelError
+from eclectus.errors import DataError
 from eclectus.evaluation import tables
 from eclectus.evaluation.metrics import Scorer
 from eclectus.policies.base import Policy
@@ -28,13 +28,6 @@ def load(model: str) -> tuple[Policy, SeenText | None]:
     Raises:
         ModelError: there is none, or it cannot be loaded.
     """
-    path = Path(model)
-    if (path / "config.yaml").exists():
-        if not (path / "model").is_dir():
-            raise ModelError(
-                f"model: the run '{model}' has no model yet; continue it with `eclectus train --resume {model}`"
-            )
-        model = str(path / "model")
     policy, seen = load_policy(model)
     policy.model.to(resolve_device("auto"))
     return policy, seen
@@ -56,6 +49,8 @@ def translate(
         ModelError: the model cannot be loaded, or lacks a language.
     """
     files.check_new(output)
+    if texts and input_file is not None:
+        raise DataError("translate: got texts and --input; give one of the two")
     tags = languages.check([source, target])
     lines = texts or _lines(input_file)
     policy, _ = load(model)
@@ -103,8 +98,6 @@ def evaluate(
     policy.check_languages(tags)
     policy.check_directions([(source, target)])
     texts = _translate(policy, segments, beams)
-    if save is not None:
-        save.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
     # Any language of the model can be the wrong one, so identification chooses among all of them.
     scorer = Scorer(segments, list(policy.languages) or tags)
     tables.show_scores(
@@ -117,6 +110,8 @@ def evaluate(
             " say little about new text.",
             style="yellow",
         )
+    if save is not None:  # after the scores, which a full disk then does not take away
+        save.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
 
 
 def _translate(policy: Policy, segments: list[Segment], beams: int) -> list[str]:
@@ -129,6 +124,8 @@ def _corpus(file: Path, columns: str | None, tags: list[str]) -> Corpus:
     if not file.is_file():
         raise DataError(f"evaluate: no file '{file}' (looked in {Path.cwd()})")
     if file.suffix == ".jsonl":
+        if columns is not None:
+            raise DataError(f"evaluate: '{file}' names its languages by keys; leave --columns out")
         return jsonl.Jsonl(jsonl.Jsonl.Options(path=file), tags, 0)
     if columns is not None:
         names, place, advice = columns.split(","), "--columns", "name every column of the file there"

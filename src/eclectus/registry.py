@@ -86,6 +86,8 @@ def describe(error: ValidationError, where: str, model: type[BaseModel]) -> str:
         return f"config: unknown key '{place}'{nearest(path[-1], _keys_beside(model, first['loc']))}"
     if first["type"] == "missing":
         return f"config: '{place}' is missing; add it"
+    if first["type"] == "model_type" and first["ctx"]["class_name"] == "Component":
+        return f"config: '{place}': a part is named by its type; write {{type: {first['input']}}}"
     message = first["msg"].removeprefix("Value error, ")
     # A check of several keys together has them all as its input, and says by itself which it means.
     got = "" if isinstance(first["input"], dict) and first["type"] == "value_error" else f" (got {first['input']!r})"

@@ -435,6 +435,18 @@ def settings(**changes):
     return ReinforceConfig(**{"tasks": [task], **changes})
 
 
+def test_a_single_sample_that_is_compared_with_itself_is_refused():
+    """Standardised among the samples of its source it is 0, so that nothing would be learnt."""
+    task = settings().tasks[0].model_dump() | {"reward": {"terms": [{"type": "constant"}], "normalise": "source"}}
+    alone = settings(tasks=[task], samples=1)
+    for name in ("reinforce", "a2c", "ppo"):
+        with pytest.raises(ConfigError, match=r"'toy' has normalise: source.*set samples higher"):
+            algorithm(name).check(alone)
+        algorithm(name).check(settings(tasks=[task], samples=2))
+        algorithm(name).check(settings(samples=1))
+    algorithm("self_critical").check(alone)  # its greedy translation is one more
+
+
 @pytest.mark.parametrize("name", ["a2c", "ppo"])
 def test_kl_that_would_count_twice_is_refused(name):
     chosen = algorithm(name, kl_in_reward=0.05)

@@ -48,6 +48,8 @@ def test_tsv(tmp_path: Path, data: str, options: dict[str, object], expected: li
         ("en\tid\na\t1\n", {"header": True}, "has 'id', which is not in data.languages"),
         ("a\tb\n", {"columns": ["en", "en"]}, "has 'en' twice"),
         ("en\tes\n", {"header": True}, "a header and no text"),
+        ("en \tes\na\tb\n", {"columns": ["en", "es"]}, "line 1 of '.*a.tsv' names the columns .*set header: true"),
+        ("id\tes\n1\tb\n", {"columns": ["-", "es"]}, "line 1 of '.*a.tsv' names the columns"),
         ("ok\nma\xf1ana\n".encode("latin-1"), {"columns": ["es"]}, r"not UTF-8 \(byte 5, line 2\).*LATIN1"),
         ("hola".encode("utf-16"), {"columns": ["es"]}, r"not UTF-8 \(byte 0, line 1\).*UTF-16"),
     ],

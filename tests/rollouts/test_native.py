@@ -557,7 +557,7 @@ class Long(Told):
 @pytest.mark.parametrize("grid", [1, 4, 1000])
 @pytest.mark.parametrize("stride", [2, 8])
 def test_rows_too_few_to_leave_stay_until_the_next_look_and_beyond(stride, grid):
-    """Fewer than an eighth have ended at a look, or none may leave: the decoder has more rows than there are samples."""
+    """Fewer than an eighth have ended at a look, or none may leave: the decoder has more rows than samples."""
 
     def drawn(stride, grid):
         stepper = Long(4 * 9)

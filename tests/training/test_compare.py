@@ -81,6 +81,16 @@ def test_compares_variants_over_seeds_and_goes_on_where_it_ended(text, tmp_path)
     assert page.read_text(encoding="utf-8") == written
     with pytest.raises(RunError, match=r"rloo/seed-1\.yaml' is of another comparison"):
         compare(text.replace("steps: 2\n", "steps: 3\n"), chosen, [1], folder, quiet)
+    with pytest.raises(RunError, match=r"seed-1' is a run; choose another --output"):
+        compare(text, chosen, [1], folder / "rloo" / "seed-1", quiet)
+
+
+def test_a_run_that_has_not_begun_may_be_corrected(text, tmp_path):
+    folder, path = tmp_path / "runs", tmp_path / "runs" / "rloo" / "seed-1.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text("of a command with a mistake", encoding="utf-8")
+    compare(text, [algorithm("rloo")], [1], folder, Console(quiet=True))
+    assert yaml.safe_load(path.read_text(encoding="utf-8"))["seed"] == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows ends a process without asking")
@@ -112,7 +122,17 @@ def test_a_scheduler_that_ends_it_ends_its_runs_which_save(text, jobs, tmp_path)
 @pytest.mark.parametrize(
     ("variants", "seeds", "message"),
     [
-        ([], [1], "at least one variant"),
+        ([], [1], r"at least one variant \(--algorithms, --variant or --like\)"),
+        (
+            [algorithm("rloo"), Variant("bad", ("reinforce.tasks.0.reward.terms.0={type: blue}",))],
+            [1],
+            r"variant 'bad': .*'reinforce.tasks.0.reward.terms.0.type': .*did you mean 'bleu'",
+        ),
+        (
+            [Variant("bad", ("reinforce.tasks.0.reward.gates=[{type: length, low: x}]",))],
+            [1],
+            r"variant 'bad': .*'reinforce.tasks.0.reward.gates.0.low'",
+        ),
         ([algorithm("rloo")], [1, 1], "each once; got 1, 1"),
         ([Variant("a", ("reinforce.stepz=3",))], [1], "stepz"),
         ([Variant("a", ("reinforce=null",))], [1], "no 'reinforce' part"),

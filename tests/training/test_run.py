@@ -17,7 +17,9 @@ from eclectus.errors import ConfigError, DataError, EclectusError, RunError
 from eclectus.languages import direction, expand_directions
 from eclectus.policies.distinct import Distinct
 from eclectus.policies.load import load_policy
+from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rewards.base import Reward
+from eclectus.rewards.combine import CompositeReward, CompositeScores
 from eclectus.rewards.fluency import Fluency
 from eclectus.seeds import derive
 from eclectus.segment import Segment
@@ -279,6 +281,54 @@ def test_controls_that_train_on_pairs_have_their_own_rate(corpus, tmp_path, monk
     assert used == [pytest.approx(peak)] * 2
     loaded = config.model_copy(update={"supervised": None})
     assert controls.continued(loaded).learning_rate == (own or loaded.reinforce.learning_rate)
+
+
+def test_without_pairs_and_translations_controls_have_nothing_to_do(corpus, tmp_path, monkeypatch):
+    said = Console(record=True, width=200, file=io.StringIO())
+    asked = ["distillation", "back_translation", "iterative_back_translation"]
+    task = {"name": "new", "directions": ["es-fr"], "select_by": "reward", "reward": {"terms": [{"type": "constant"}]}}
+    monkeypatch.setattr(run.Run, "translate", lambda self, segments: [""] * len(segments))
+    monkeypatch.setattr(Seq2SeqPolicy, "translate", lambda self, segments, max_length: [""] * len(segments))
+    run.start(settings(corpus, controls=asked, reinforce__tasks=[task]), tmp_path / "run", said)
+    assert said.export_text().count("every translation is empty") == 2 + controls._ROUNDS
+
+
+def test_training_without_any_pair_is_refused_in_a_sentence(corpus, tmp_path):
+    config = settings(corpus, supervised__directions=["en-es"], data__max_pairs={"es": 0}, reinforce=None)
+    with pytest.raises(DataError, match="no sentence pairs to train on in en-es"):
+        run.start(config, tmp_path / "run")
+
+
+def test_best_of_n_judges_all_languages_of_a_joint_task_together(corpus, tmp_path, monkeypatch):
+    asked = []
+
+    def judged(self, segments, hypotheses, **options):
+        asked.append(({s.direction for s in segments}, options.get("finished") is not None))
+        return score_groups(self, segments, hypotheses, **options)
+
+    score_groups = CompositeReward.score_groups
+    monkeypatch.setattr(CompositeReward, "score_groups", judged)
+    reward = {"terms": [{"type": "joint"}]}
+    tasks = [{"name": "all", "directions": ["en-es", "en-fr"], "joint": True, "reward": reward}]
+    config = settings(corpus, controls=["best_of_n"], reinforce__tasks=tasks, evaluation__directions=["en-es", "en-fr"])
+    run.start(config, tmp_path / "run")
+    assert asked[-1] == ({"en-es", "en-fr"}, True)
+
+
+def test_what_nobody_judged_is_not_the_best(corpus, tmp_path, monkeypatch):
+    """Rewards may lie below zero, and a sample without any is chosen only where there is nothing else."""
+    score_groups, third = CompositeReward.score_groups, []
+
+    def judged(self, segments, hypotheses, **options):
+        if len(hypotheses[0]) != controls._BEST_OF:
+            return score_groups(self, segments, hypotheses, **options)
+        third.extend(group[2] for group in hypotheses)
+        return CompositeScores([[None, -5.0, -3.0, *[None] * 5]] * len(segments), {})
+
+    monkeypatch.setattr(CompositeReward, "score_groups", judged)
+    run.start(settings(corpus, controls=["best_of_n"]), tmp_path / "run")
+    outputs = json.loads((tmp_path / "run" / "outputs" / "best_of_n.json").read_text(encoding="utf-8"))
+    assert third and outputs["outputs"]["es-fr"] == third
 
 
 def test_controls_that_train_on_pairs_go_on_as_the_run_trains(corpus):

@@ -181,7 +181,8 @@ class Algorithm(ABC):
         """Refuse at the door what the algorithm cannot work with.
 
         Raises:
-            ConfigError: too few samples of each source, or a task without references where they are needed.
+            ConfigError: too few samples of each source, or a task without references where they are needed, or with
+                rewards that it cannot use.
         """
         if config.samples < self.min_samples:
             raise ConfigError(
@@ -190,6 +191,11 @@ class Algorithm(ABC):
                 " 'reinforce' or 'self_critical'"
             )
         for task in config.tasks:
+            if config.samples == 1 and not self.needs_greedy and task.reward.normalise == "source":
+                raise ConfigError(
+                    f"config: 'reinforce.samples': the task '{task.name}' has normalise: source, which compares the"
+                    " samples of one source and leaves nothing of a single one; set samples higher, or normalise: none"
+                )
             if not self.takes_token_rewards and any(term.dense for term in task.reward.terms):
                 raise ConfigError(
                     f"config: 'reinforce.algorithm': '{self.name}' weighs whole translations and cannot use the dense"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -24,7 +24,7 @@ class DataConfig(Model):
         None, description="folder that relative paths of corpora stand in; null: the one the run is started in"
     )
     corpora: list[Component] = Field(min_length=1)
-    max_pairs: dict[str, int] = Field(
+    max_pairs: dict[str, Annotated[int, Field(ge=0)]] = Field(
         default_factory=dict,
         description="training pairs allowed per language; its monolingual text stays free",
     )
@@ -67,7 +67,7 @@ Optimizer = Literal["adamw", "adamw_8bit"]
 class SupervisedConfig(Model):
     """Maximum-likelihood training with label smoothing; the best checkpoint by dev chrF++ is kept."""
 
-    directions: list[str] = Field(["*-*"], description="patterns such as en-es, en-* or *-en")
+    directions: list[str] = Field(["*-*"], min_length=1, description="patterns such as en-es, en-* or *-en")
     steps: int = Field(2000, ge=1)
     batch_tokens: int = Field(4096, ge=32, description="target tokens in one update")
     learning_rate: float = Field(1e-3, gt=0)
@@ -267,6 +267,15 @@ class ReinforceConfig(Model):
             raise ValueError("a sampling temperature must be above 0; for greedy translations see evaluation.beams")
         return temperature
 
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_have_names_of_their_own(cls, tasks: list[TaskConfig]) -> list[TaskConfig]:
+        names = [task.name for task in tasks]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two tasks have the name '{name}', rename one: metrics and KL weights go by it")
+        return tasks
+
     @model_validator(mode="after")
     def _parts_are_not_empty(self) -> ReinforceConfig:
         if self.minibatches > self.segments:
@@ -281,7 +290,7 @@ class ReinforceConfig(Model):
 class EvaluationConfig(Model):
     """Held-out evaluation: dev for selection, test once at the end."""
 
-    directions: list[str] = Field(["*-*"], description="directions whose test set is scored at the end")
+    directions: list[str] = Field(["*-*"], min_length=1, description="directions whose test set is scored at the end")
     dev_segments: int = Field(40, ge=1, description="dev segments per direction at each evaluation while training")
     beams: int = Field(1, ge=1, description="beam size; 1 is greedy")
     engine: Component = Field(
@@ -314,7 +323,7 @@ class RunConfig(Model):
     """One run, from text to report."""
 
     title: str = "eclectus run"
-    seed: int = 1
+    seed: int = Field(1, ge=0)
     threads: int | None = Field(None, ge=1, description="CPU threads; None: all")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     data: DataConfig
@@ -333,6 +342,13 @@ class RunConfig(Model):
         " or reinforce.learning_rate where the run has no such part",
     )
     compare: CompareConfig | None = Field(None, description="what `eclectus compare` varies; `train` takes no notice")
+
+    @field_validator("controls")
+    @classmethod
+    def _each_control_once(cls, controls: list[Control]) -> list[Control]:
+        if len(set(controls)) < len(controls):
+            raise ValueError("a control stands there twice, name each once")
+        return controls
 
     @model_validator(mode="after")
     def _something_to_do(self) -> RunConfig:

@@ -22,6 +22,12 @@ class NewModelConfig(Model):
     dropout: float = Field(0.1, ge=0, lt=1)
     max_positions: int = Field(256, ge=16)
 
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> NewModelConfig:
+        if self.d_model % self.heads:
+            raise ValueError(f"d_model {self.d_model} cannot be shared among {self.heads} heads, make it a multiple")
+        return self
+
 
 class FewShotConfig(Model):
     """Translations of other sentences that a prompt shows before it asks."""
@@ -140,6 +146,10 @@ class PolicyConfig(Model):
     def _a_new_model_has_all(self) -> PolicyConfig:
         if self.lora is not None and self.new is not None:
             raise ValueError("lora adapts a trained model and policy.new has none, drop one of the two")
+        if self.new is not None and self.path != "base":
+            raise ValueError(
+                f"policy.new makes a model and policy.path names another ('{self.path}'), drop one of the two"
+            )
         if self.new is not None and self.add_languages:
             raise ValueError("policy.new has a tag for every language of the run, drop policy.add_languages")
         if self.lora is not None and self.add_languages:

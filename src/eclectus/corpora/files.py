@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def check_new(path: Path | None) -> None:
     """Refuse to overwrite an output file, and to find out after minutes that there is no such folder.
 
     Raises:
-        DataError: the file exists, or its folder does not.
+        DataError: the file exists, or its folder does not, or nothing can be written there.
     """
     if path is None:
         return
@@ -72,3 +73,5 @@ def check_new(path: Path | None) -> None:
         raise DataError(f"output: '{path}' exists; choose another name")
     if not path.parent.is_dir():
         raise DataError(f"output: no folder '{path.parent}'; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise DataError(f"output: nothing can be written in '{path.parent}'; choose another folder")

@@ -57,9 +57,15 @@ class Tsv(Corpus):
         path, header = self.options.path, self.options.header
         columns = self.options.columns or [name.strip() for name in self._lines[0].split("\t")]
         used = [column for column in columns if column != UNUSED]
-        files.check_languages(self.name, path, used, self.languages, f"name unused columns '{UNUSED}' in 'columns'")
+        files.check_languages(self.name, path, used, self.languages, f"set 'columns', '{UNUSED}' where unused")
         if header and len(self._lines) == 1:
             raise DataError(f"{self.name}: '{path}' holds a header and no text; add lines, or set header: false")
+        first = [cell.strip() for cell in self._lines[0].split("\t")]
+        if not header and used and [cell for c, cell in zip(columns, first, strict=False) if c != UNUSED] == used:
+            raise DataError(
+                f"{self.name}: line 1 of '{path}' names the columns and is no text; set header: true for it, or leave"
+                " --columns out"
+            )
         for number, line in enumerate(self._lines, start=1):
             if not line.strip() or (header and number == 1):
                 continue

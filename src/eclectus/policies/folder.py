@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,22 @@ _NOT_GENERATING = ("Encoder", "Classification", "QuestionAnswering", "MaskedLM",
 """Parts of architecture names of models that write no text from text."""
 
 _TOKENIZER_FILES = ("tokenizer.json", "*.spm", "*.model", "vocab.json", "vocab.txt", "tekken.json")
+
+
+def model_of_run(path: str) -> str:
+    """The model folder of a run folder; anything else stays as it is.
+
+    Raises:
+        ModelError: the run has not written its model yet.
+    """
+    folder = Path(path)
+    if not (folder / "config.yaml").exists() or (folder / "config.json").exists():
+        return path
+    if not (folder / "model").is_dir():
+        raise ModelError(
+            f"model: the run '{path}' has no model yet; continue it with `eclectus train --resume {shlex.quote(path)}`"
+        )
+    return str(folder / "model")
 
 
 def check_folder(folder: Path, known: Collection[str]) -> None:
@@ -28,7 +45,9 @@ def check_folder(folder: Path, known: Collection[str]) -> None:
         raise ModelError(f"model: '{folder}' is a file; give the folder that holds config.json")
     path = folder / "config.json"
     if not path.exists():
-        raise ModelError(f"model: '{folder}' has no config.json; give a folder that `eclectus train` wrote")
+        raise ModelError(
+            f"model: '{folder}' has no config.json; give a folder that `eclectus train` or transformers wrote"
+        )
     check_config(str(folder), _read(path), known)
     _check_weights(folder)
     if not any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES):

@@ -27,7 +27,7 @@ from eclectus.policies.causal import MODEL_TYPES as CAUSAL
 from eclectus.policies.causal import PROMPT_FILE, CausalPolicy
 from eclectus.policies.compat import check_tokenizer, freeze_positions
 from eclectus.policies.families import families
-from eclectus.policies.folder import check_config, check_folder
+from eclectus.policies.folder import check_config, check_folder, model_of_run
 from eclectus.policies.gguf import check_gguf, float_weights, forget_quantisation, is_gguf
 from eclectus.policies.guide import SETTINGS as GUIDE_SETTINGS
 from eclectus.policies.guide import WEIGHTS as GUIDE_WEIGHTS
@@ -56,13 +56,16 @@ def load_policy(
     and nothing else (`weights_only`). Code that a model brings is never run.
 
     Args:
-        path: `base`, a folder (also one of adapters, which names its model), a GGUF file, or a hub id.
+        path: `base`, a folder (also of a run, or of adapters, which names their model), a GGUF file, or a hub id.
         prompt: how a model without language tags is asked; None: as its folder says, or the default.
         revision: branch, tag or commit of a hub id; None: its main branch.
 
     Raises:
         ModelError: it cannot be loaded.
     """
+    path = model_of_run(path)
+    if revision is not None and (path == BASE or Path(path).exists()):
+        raise ModelError(f"model: '{path}' is not of a hub and has no revision '{revision}'; leave policy.revision out")
     base = adapted_base(Path(path))
     if base is None:
         name = str(base_folder()) if path == BASE else path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -255,16 +256,32 @@ class CompositeReward:
         return total
 
 
+def check_parts(config: RewardConfig, where: str = "reward") -> None:
+    """Refuse what can be refused of a reward before there is anything that it needs.
+
+    Raises:
+        ConfigError: as `CompositeReward`.
+    """
+    for list_name, parts in (("terms", config.terms), ("gates", config.gates)):
+        for number, part in enumerate(parts):
+            _found(part, f"{where}.{list_name}.{number}")
+
+
 def _build(part: Component, context: RewardContext, place: str) -> Reward:
+    build, options = _found(part, place)
+    return build(options, context)
+
+
+def _found(part: Component, place: str) -> tuple[Any, Any]:
+    """What builds a part from its options and the context, and the options."""
     function = load_function(part.type)
     if function is not None:
-        settings: Any = parse_options(place, FunctionReward.Options, part.options)
-        return FunctionReward(function, part.type, settings, context)
+        return partial(FunctionReward, function, part.type), parse_options(place, FunctionReward.Options, part.options)
     try:
         kind: Any = find("rewards", part.type, Reward)
     except ConfigError as error:
         raise ConfigError(f"config: '{place}.type': {error}") from error
-    return kind(parse_options(place, kind.Options, part.options), context)
+    return kind, parse_options(place, kind.Options, part.options)
 
 
 def _clipped(value: Score, clip: Sequence[float] | None) -> Score:

@@ -62,6 +62,11 @@ class PairBatches:
                 )
             targets = policy.tokenize_targets([row.source for row in rows])
             self._to_restore += zip(rows, targets, strict=True)
+        if not self._pairs:
+            raise DataError(
+                f"no sentence pairs to train on in {', '.join(sorted(pairs)) or 'any direction'}; add text that has"
+                " them, or train other directions"
+            )
         self._budget = batch_tokens
         self._seed = seed
         total = sum(len(p.target) for rows in self._pairs.values() for p in rows)

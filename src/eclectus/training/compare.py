@@ -23,6 +23,7 @@ from eclectus.errors import ConfigError, EclectusError, InterruptedRunError, Run
 from eclectus.evaluation import comparison, efficiency
 from eclectus.evaluation.results import FILE
 from eclectus.languages import expand_directions
+from eclectus.rewards.combine import check_parts
 from eclectus.training.checkpoint import write_atomic
 from eclectus.training.directions import check_sampling
 from eclectus.training.run import build_algorithm
@@ -97,7 +98,8 @@ def compare(
     """
     for what, values in (("variant", [v.name for v in variants]), ("seed", [str(s) for s in seeds])):
         if not values or len(set(values)) < len(values):
-            raise ConfigError(f"compare: give at least one {what}, each once; got {', '.join(values) or 'none'}")
+            hint = " (--algorithms, --variant or --like)" if what == "variant" else ""
+            raise ConfigError(f"compare: give at least one {what}{hint}, each once; got {', '.join(values) or 'none'}")
     cells = _sized(variants, pairs, cfg.parse(text, name=name).data.languages) if pairs else list(variants)
     configs = {(cell.name, seed): _config(text, cell, seed, name) for seed in seeds for cell in cells}
     for run_config in configs.values():
@@ -157,6 +159,8 @@ def _config(text: str, variant: Variant, seed: int, name: str) -> RunConfig:
         if config.reinforce is not None:
             build_algorithm(config.reinforce)
             check_sampling(config.reinforce.direction_sampling)
+            for number, task in enumerate(config.reinforce.tasks):
+                check_parts(task.reward, f"reinforce.tasks.{number}.reward")
     except ConfigError as error:
         raise ConfigError(f"compare: variant '{variant.name}': {error}") from error
     return config
@@ -190,11 +194,13 @@ def _check_curve(config: RunConfig, name: str) -> None:
 
 
 def _claim(folder: Path, configs: dict[tuple[str, int], RunConfig]) -> None:
-    """Write the configurations, or make sure that the ones already there are the same."""
+    """Write the configurations, or make sure that those of runs that have begun are the same."""
+    if (folder / "config.yaml").exists():
+        raise RunError(f"compare: '{folder}' is a run; choose another --output")
     for (variant, seed), config in configs.items():
         path = folder / variant / f"seed-{seed}.yaml"
-        wanted = cfg.dump(config)
-        if path.exists() and path.read_text(encoding="utf-8") != wanted:
+        wanted, begun = cfg.dump(config), (folder / variant / f"seed-{seed}" / "config.yaml").exists()
+        if begun and path.exists() and path.read_text(encoding="utf-8") != wanted:
             raise RunError(f"compare: '{path}' is of another comparison; choose another --output, or take it away")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, wanted)

@@ -8,6 +8,7 @@ reward, without any training.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -180,6 +181,9 @@ class _Control:
             )
             making += made.seconds
             pairs = self.known_pairs() | made.pairs
+            if not any(pairs.values()):
+                run.tracker.say(f"every translation is empty: round {number} has nothing to learn from")
+                continue
             left, judged = max(1.0, share - made.seconds), max(1, self.evaluations // _ROUNDS)
             rounds.append(self._continue(policy, f"{name}-{number}", pairs, left, judged))
         self.bench.add(name, policy)
@@ -202,10 +206,7 @@ class _Control:
             for task in self.tasks:
                 if task.config.references:
                     continue  # choosing by the reference would be no translation system
-                for name in task.directions:
-                    rows = [replace(s, reference=None) for s in self.bench.segments.get(name, [])]
-                    if rows:
-                        outputs[name] = self._best(task, rows, sampling, name)
+                outputs |= self._best(task, sampling)
             if not outputs:
                 self.run.tracker.say("every task uses references: the best-of-n control has nothing to do")
                 return None
@@ -217,22 +218,29 @@ class _Control:
             description=f"the start's best of {_BEST_OF} samples by the same reward, no training",
         )
 
-    def _best(self, task: Task, rows: list[Segment], sampling: Sampling, name: str) -> list[str]:
-        chosen = []
-        for first in range(0, len(rows), 64):
-            part = rows[first : first + 64]
-            generator = torch.Generator().manual_seed(derive(self.run.config.seed, "best of n", name, first))
-            with self.base.whole():
-                texts = self.base.sample(part, _BEST_OF, sampling, generator).texts
-            totals = task.reward.score_groups(part, texts).total
-            for group, scores in zip(texts, totals, strict=True):
-                known = [-1.0 if score is None else score for score in scores]
-                chosen.append(group[known.index(max(known))])
+    def _best(self, task: Task, sampling: Sampling) -> dict[str, list[str]]:
+        """By direction. All are judged together, as a joint task's translations of a source are judged in training."""
+        rows, texts, finished = [], [], []
+        for name in task.directions:
+            own = [replace(s, reference=None) for s in self.bench.segments.get(name, [])]
+            for first in range(0, len(own), 64):
+                part = own[first : first + 64]
+                generator = torch.Generator().manual_seed(derive(self.run.config.seed, "best of n", name, first))
+                with self.base.whole():
+                    drawn = self.base.sample(part, _BEST_OF, sampling, generator)
+                rows += part
+                texts += drawn.texts
+                finished += drawn.finished.tolist()
+        chosen: dict[str, list[str]] = {}
+        totals = task.reward.score_groups(rows, texts, finished=finished).total
+        for row, group, scores in zip(rows, texts, totals, strict=True):
+            known = [-math.inf if score is None else score for score in scores]
+            chosen.setdefault(row.direction, []).append(group[known.index(max(known))])
         return chosen
 
     def _train_on(
         self, name: str, label: str, description: str, prompts: Mapping[str, Sequence[Segment]], make: Make
-    ) -> System:
+    ) -> System | None:
         """Make pairs of the prompts for a part of the time, and train on these and the real ones for the rest."""
         run = self.run
         made = synthesise(
@@ -244,6 +252,9 @@ class _Control:
             resume=run.resume,
         )
         pairs = self.known_pairs() | made.pairs
+        if not any(pairs.values()):
+            run.tracker.say(f"every translation is empty: the {label} control has nothing to learn from")
+            return None
         return self._train(name, label, description, pairs, max(1.0, self.seconds - made.seconds))
 
     def _train(

@@ -82,6 +82,11 @@ def _loaded(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
         policy, seen = load_policy(
             config.policy.path, None if prompt == PromptConfig() else prompt, config.policy.revision
         )
+        if prompt != PromptConfig() and policy.languages:
+            raise ConfigError(
+                f"config: 'policy.prompt': '{config.policy.path}' is told its languages by tags and is not prompted;"
+                " leave policy.prompt out"
+            )
         if config.policy.add_languages:
             policy = add_languages(policy, config.policy.add_languages)
         few_shot = prompt.few_shot

@@ -112,7 +112,7 @@ class Reinforcer:
                 last = done or (limit is not None and self.seconds + parallel.now() - started >= limit)
                 self._watch(counts, last)
                 if self.step % self.config.evaluate_every == 0 or last:
-                    gamed = self._evaluate()
+                    gamed = self._evaluate(started)
                 self.seconds += parallel.now() - started
                 stopped = any(parallel.gather(self.tracker.stop_requested))
                 if self.step % self.config.checkpoint_every == 0 or last or gamed or stopped:
@@ -305,8 +305,12 @@ class Reinforcer:
             return drawn[0]
         return Sampled(assembled([part.rollouts for part in drawn], parts, self.policy.pad_id))
 
-    def _evaluate(self) -> str | None:
-        """Score the dev set with the mean weights, keep them if they are the best, and ask the stop rule."""
+    def _evaluate(self, started: float | None = None) -> str | None:
+        """Score the dev set with the mean weights, keep them if they are the best, and ask the stop rule.
+
+        Args:
+            started: when the step at hand did, whose time is not in `seconds` yet; None before the first.
+        """
         with self.updater.means_in_place():
             outputs = self.dev.translate(self.policy, self.dev_max_length)
         said = judge(self.dev, self.tasks, outputs)
@@ -322,7 +326,7 @@ class Reinforcer:
                 "score": said.score,
                 **said.values,
                 "selected": selected,
-                "seconds": self.seconds,
+                "seconds": self.seconds + (0.0 if started is None else parallel.now() - started),
                 "tokens": self.tokens,
             },
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -125,8 +126,7 @@ class Run:
         trained = train(folder)
         if not trained.complete:
             raise InterruptedRunError(
-                f"stopped after step {trained.steps} of '{name}', all saved; continue with"
-                f" `eclectus train --resume {self.folder}`"
+                f"stopped after step {trained.steps} of '{name}', all saved; continue with `{_resuming(self.folder)}`"
             )
         if trained.best_step == 0:
             self.tracker.warn(f"{name}: no step did better on dev than the start, which was kept")
@@ -150,7 +150,7 @@ def start(config: RunConfig, folder: Path, console: Console | None = None) -> Re
     except OSError as error:
         raise RunError(f"output: cannot write to '{folder}' ({error}); choose another --output") from error
     with parallel.own_folder(folder, resume=False) as own:
-        return _execute(config, own, console, resume=False)
+        return _interruptible(config, own, console, resume=False)
 
 
 def resume(folder: Path, console: Console | None = None) -> Results:
@@ -165,7 +165,22 @@ def resume(folder: Path, console: Console | None = None) -> Results:
         raise RunError(f"resume: '{folder}' is no run (it has no config.yaml); give the folder of a run")
     config = cfg.load(path)
     with parallel.own_folder(folder, resume=True) as own:
-        return _execute(config, own, console, resume=True)
+        return _interruptible(config, own, console, resume=True)
+
+
+def _interruptible(config: RunConfig, folder: Path, console: Console | None, *, resume: bool) -> Results:
+    """Ctrl-C between two stages, or a second one within a step, says what is left, too."""
+    try:
+        return _execute(config, folder, console, resume=resume)
+    except KeyboardInterrupt as error:
+        if not (folder / "config.yaml").exists():
+            raise InterruptedRunError("stopped before anything was saved; the same command begins again") from error
+        raise InterruptedRunError(f"stopped; continue from what was saved with `{_resuming(folder)}`") from error
+
+
+def _resuming(folder: Path) -> str:
+    """The command that goes on."""
+    return f"eclectus train --resume {shlex.quote(str(folder))}"
 
 
 def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume: bool) -> Results:
@@ -175,6 +190,8 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     tracker = Tracker(folder, console if parallel.leads() else None)
     tracker.say("preparing the text")
     dataset = prepare(config.data, config.data.split_seed)
+    if resume:
+        _check_text(dataset, folder / "data.json")
     run = Run(config, folder, dataset, tracker, resume)
     for part in (config.supervised, config.back_translation, config.reinforce):
         if part is not None:
@@ -224,6 +241,24 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         write_card(folder / "model", config, dataset, results, [task.reward.signature for task in tasks])
         report.write(folder)
     return results
+
+
+def _check_text(dataset: Dataset, path: Path) -> None:
+    """Make sure that the text is what the run began with: its translations of the test set are kept.
+
+    Raises:
+        RunError: it has changed since.
+    """
+    if not path.exists():
+        return
+    before, now = json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(dataset.describe()))
+    if before != now:
+        known = json.dumps(before)
+        changed = [signature for signature in now["signatures"] if json.dumps(signature) not in known]
+        raise RunError(
+            f"resume: the text is not what the run began with ({'; '.join(changed) or 'it is split differently'}); put"
+            " back what was there, or start a new run"
+        )
 
 
 def _train_start(run: Run, policy: Policy, bench: TestBench, prompts: Mapping[str, Sequence[Segment]]) -> list[System]:

@@ -110,6 +110,24 @@ def _learn(
     return weight * float(likelihood)
 
 
+def _warmup(config: SupervisedConfig, steps: int, seconds: float | None) -> int:
+    return config.warmup if seconds is None else min(config.warmup, steps // 10)
+
+
+class _Looks:
+    """When dev is asked: every so many steps, or, in a training of given time, so often at equal distances of it."""
+
+    def __init__(self, every: int, seconds: float | None, times: int, spent: float) -> None:
+        self._every, self._distance = every, None if seconds is None else seconds / times
+        self._passed = 0 if self._distance is None else int(spent / self._distance)
+
+    def due(self, step: int, spent: float) -> bool:
+        if self._distance is None:
+            return step % self._every == 0
+        before, self._passed = self._passed, int(spent / self._distance)
+        return self._passed > before
+
+
 def train_supervised(
     policy: Policy,
     config: SupervisedConfig,
@@ -193,7 +211,7 @@ def train_supervised(
     if judge_start and found is None:
         tracker.forget_after(stage, -1)
         tracker.log("dev", stage, 0, {**best.judge(0), "seconds": 0.0, "tokens": 0})
-    judged = 0 if seconds is None else int(spent / seconds * evaluations)
+    looks = _Looks(config.evaluate_every, seconds, evaluations, spent)
     tokens, loss_sum, window = 0, 0.0, parallel.now()
     # The bar counts steps, or seconds where the clock sets the end.
     with tracker.progress(stage, config.steps if seconds is None else round(seconds), step):
@@ -209,13 +227,13 @@ def train_supervised(
             parallel.add_gradients(model.parameters())
             # A training of given time does not know its number of steps: its learning rate follows the clock.
             total = expected_steps(step, config.steps, spent, seconds)
-            warmup = config.warmup if seconds is None else min(config.warmup, total // 10)
-            rate = scheduled(config.learning_rate, step, total, warmup, floor=0.05)
+            rate = scheduled(config.learning_rate, step, total, _warmup(config, total, seconds), floor=0.05)
             (norm,) = update(optimizer, rate, config.max_grad_norm, scaler)
             model.eval()
             tokens += count
             learned += count + sum(len(pair.source) for pair in batch)
-            last = step == config.steps or (seconds is not None and spent + parallel.now() - started >= seconds)
+            elapsed = spent + parallel.now() - started
+            last = step == config.steps or (seconds is not None and elapsed >= seconds)
             if step % 20 == 0 or last:
                 speed, loss_sum = tokens / (parallel.now() - window), sum(parallel.gather(loss_sum))
                 tracker.log(
@@ -235,11 +253,7 @@ def train_supervised(
                     f"loss {loss_sum / tokens:.3f}  dev {max(best.score, 0):.1f}  {speed:.0f} tok/s",
                 )
                 tokens, loss_sum, window = 0, 0.0, parallel.now()
-            if seconds is None:
-                evaluated = step % config.evaluate_every == 0 or last
-            else:
-                due = int((spent + parallel.now() - started) / seconds * evaluations)
-                evaluated, judged = due > judged or last, due
+            evaluated = looks.due(step, elapsed) or last
             if evaluated:
                 values = best.judge(step)
                 stale = 0 if values["selected"] else stale + 1
