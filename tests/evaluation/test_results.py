@@ -163,6 +163,16 @@ def test_a_control_that_wins_is_named(results: Results) -> None:
     assert "behind supervised continued (−" in results.headline[1]
 
 
+@pytest.mark.parametrize(
+    ("n", "said"), [(1, "1 test segment of a direction is"), (29, "29 test segments of a direction are"), (30, "")]
+)
+def test_few_test_segments_are_said_to_be_few(n: int, said: str) -> None:
+    segments = {"es-en": [Segment(f"x {i}", "es", "en", f"one text more {i}") for i in range(n)]}
+    outputs = {"base": {"es-en": ["one"] * n}, "rl": {"es-en": ["one text more"] * n}}
+    found = build("t", 1, [], segments, outputs, systems=TWO, resamples=100)
+    assert ("Do not build on it" in found.headline[0]) == bool(said) and said in found.headline[0]
+
+
 def test_one_system_alone_has_plain_scores() -> None:
     segments = {"es-en": [Segment("x", "es", "en", r) for r in GOOD]}
     found = build("t", 1, [], segments, {"rl": {"es-en": GOOD}}, systems=TWO[1:], resamples=100)

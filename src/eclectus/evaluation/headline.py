@@ -15,6 +15,8 @@ Verdict = Literal["better", "worse", "same", "mixed", "none"]
 
 LENGTH_SHIFT = 0.10
 RATE_RISE = 0.01
+FEW = 30
+"""Test segments of a direction below which a resampling of them says little about other text."""
 JUDGED = 0.9  # below it, a sentence says how much language identification could judge
 
 
@@ -89,6 +91,12 @@ def _group(results: Results, group: Group) -> str:
         judged = f" ({percent(after.judged)} could be judged)" if after.judged < JUDGED else ""
         parts.append(f"off-target {percent(before.off_target)} → {percent(after.off_target)}{judged}")
     sentences = [f"{opening}: {words}{'; '.join(parts)}."]
+    fewest = min(results.scores[name][main.name].n for name in group.directions)
+    if fewest < FEW:
+        sentences.append(
+            f"Do not build on it: {count(fewest, 'test segment')} of a direction {'are' if fewest > 1 else 'is'} too few"
+            f" for an interval that means anything; have {FEW} at least."
+        )
     sentences += _oracles(results, group, after)
     sentences += _controls(results, group, main)
     if bad := warnings(before, after):
