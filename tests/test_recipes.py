@@ -97,6 +97,16 @@ def test_miniature_from_end_to_end(name, captions, tmp_path):
     [
         ("zero-shot", "shown", []),
         ("low-resource-references", "back-translated", [*FEW, "reinforce.tasks.0.back_translated_refresh=1"]),
+        (
+            "low-resource-references",
+            "both",
+            [
+                *FEW,
+                "reinforce.tasks.0.back_translated_refresh=1",
+                "back_translation.steps=2",
+                "back_translation.texts=9",
+            ],
+        ),
     ],
 )
 def test_a_variant_shows_what_it_says(name, variant, further, captions, tmp_path):
@@ -107,7 +117,8 @@ def test_a_variant_shows_what_it_says(name, variant, further, captions, tmp_path
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
     steps = [row for row in records if row["kind"] == "step" and row["stage"] == "reinforce"]
     assert len(steps) == 2 and all(row["mle_loss"] > 0 for row in steps)
-    assert (tmp_path / "run" / "synthetic" / "task-0.json").exists() == (variant == "back-translated")
+    assert (tmp_path / "run" / "synthetic" / "task-0.json").exists() == (variant in ("back-translated", "both"))
+    assert (tmp_path / "run" / "synthetic" / "start.json").exists() == (variant == "both")
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

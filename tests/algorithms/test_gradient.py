@@ -154,14 +154,21 @@ def test_mrt_over_all_translations_at_alpha_one_is_exact(logits):
 
 
 def test_mrt_gradient_is_its_closed_form(logits):
-    """alpha * sum_i Q_i (r_i - sum_j Q_j r_j) grad log pi(y_i)."""
+    """sum_i Q_i (r_i - sum_j Q_j r_j) grad log pi(y_i)."""
     alpha, group = 0.3, rows(logits)[1:5]
     gradient = torch.autograd.grad(-loss_of(algorithm("mrt", alpha=alpha), group), logits, retain_graph=True)[0]
     scores = torch.stack([row.logprobs.sum() for row in group])
     rewards = torch.tensor([row.reward for row in group], dtype=torch.float64)
     q = torch.softmax(alpha * scores.detach(), dim=0)
-    weights = alpha * q * (rewards - (q * rewards).sum())
+    weights = q * (rewards - (q * rewards).sum())
     assert torch.allclose(gradient, torch.autograd.grad((weights * scores).sum(), logits)[0], atol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "options"), [("rloo", {}), ("grpo", {}), ("mrt", {}), ("mrt", {"alpha": 0.02})])
+def test_updates_are_of_one_size_so_that_a_weight_of_kl_means_the_same_beside_each(logits, name, options):
+    """GRPO's is (G - 1) / G of the exact gradient's; MRT weighs distinct candidates alike, however often they came."""
+    update, exact = expected_update(logits, algorithm(name, **options), 3), exact_gradient(logits)
+    assert 0.6 < float(update.norm() / exact.norm()) < 1.1
 
 
 def test_risk_is_the_mean_over_the_sources():

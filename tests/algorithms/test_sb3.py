@@ -39,7 +39,9 @@ def test_loss_and_gradients_equal_those_of_stable_baselines3(tensors, case):
     if case["normalise"]:
         advantages = returns.normalised(advantages, MASK, epsilon=1e-8)
     logprobs, values = tensors["logprobs"].requires_grad_(), tensors["values"].requires_grad_()
-    chosen = algorithm("ppo", clip=RECORD["clip"], max_ratio=1e9, trunk=1.0, value_clip=case["value_clip"])
+    chosen = algorithm(
+        "ppo", length="token", clip=RECORD["clip"], max_ratio=1e9, trunk=1.0, value_clip=case["value_clip"]
+    )
     chosen.module = torch.nn.Flatten(-2)  # the state is the value
     loss, metrics = chosen.loss(
         inputs(

@@ -178,7 +178,10 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ("the upper clip is the lower one", "Clip(o.clip_low, o.clip_high,", "Clip(o.clip_low, o.clip_low,"),
         ("advantages are never centred", "inputs.compared(group_mean)", "inputs.compared(torch.nan_to_num)"),
     ],
-    "algorithms/mrt.py": [("alpha is ignored", "self.options.alpha", "1.0")],
+    "algorithms/mrt.py": [
+        ("alpha is ignored", "self.options.alpha", "1.0"),
+        ("the gradient grows with alpha", "expected_risk(inputs, alpha) / alpha", "expected_risk(inputs, alpha)"),
+    ],
     "algorithms/mixer.py": [
         ("prefixes are not learnt", "return reward + likelihood,", "return reward,"),
         ("the baseline is dropped", "leave_one_out(inputs.rewards)", "inputs.rewards.nan_to_num()"),

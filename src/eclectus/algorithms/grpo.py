@@ -29,14 +29,16 @@ class Grpo(Algorithm):
 
     class Options(registry.Options):
         """Defaults: advantages not divided by the group's deviation and a constant length (Dr. GRPO, arXiv:2503.20783),
-        because dividing makes a spread of 0.2 chrF weigh as much as one of 20; the higher upper clip is DAPO's
-        (arXiv:2503.14476)."""
+        because dividing makes a spread of 0.2 chrF weigh as much as one of 20; the constant is 1, so that `kl`, `mle`
+        and `entropy` weigh as they do beside `rloo`; the higher upper clip is DAPO's (arXiv:2503.14476)."""
 
         scale: Literal["group", "direction", "batch", "none"] = Field(
             "none", description="whose deviation divides the advantages"
         )
         length: Literal["token", "sequence", "constant"] = "constant"
-        constant_length: float = Field(16.0, gt=0, description="tokens; with length: constant")
+        constant_length: float = Field(
+            1.0, gt=0, description="tokens; with length: constant. 1: each translation's tokens are summed, as in rloo"
+        )
         ratio: Literal["token", "sequence"] = Field(
             "token", description="sequence: one ratio a translation, as in GSPO"
         )

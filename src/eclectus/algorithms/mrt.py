@@ -15,9 +15,11 @@ class Mrt(Algorithm):
     """MRT: the expected reward over the distinct samples of a source, their probabilities raised to alpha and
     renormalised.
 
-    Loss: -1/B sum_x sum_i Q(y_i | x) r_i, Q(y_i | x) = pi(y_i | x)^alpha / sum_j pi(y_j | x)^alpha. Biased: the
-    candidates stand for all translations. It knows no ratio and no clip, because Q is that of the policy at hand also
-    when samples are used for several updates. Mix it with the likelihood of references by the task's `mle`.
+    Loss: -1/(alpha B) sum_x sum_i Q(y_i | x) r_i, Q(y_i | x) = pi(y_i | x)^alpha / sum_j pi(y_j | x)^alpha. The paper's
+    risk divided by alpha, which its gradient grows with: so it is of the size of the other algorithms', and `kl`, `mle`
+    and `entropy` weigh as much beside it. Biased: the candidates stand for all translations. It knows no ratio and no
+    clip, because Q is that of the policy at hand also when samples are used for several updates. Mix it with the
+    likelihood of references by the task's `mle`.
     """
 
     reference = "Shen et al. 2016, Minimum Risk Training for Neural Machine Translation (arXiv:1512.02433)"
@@ -26,9 +28,7 @@ class Mrt(Algorithm):
     class Options(registry.Options):
         """alpha 0.005 is what the paper chose on its development set."""
 
-        alpha: float = Field(
-            0.005, gt=0, description="sharpness of the candidates' distribution; the gradient grows with it"
-        )
+        alpha: float = Field(0.005, gt=0, description="sharpness of the candidates' distribution; 0.005: nearly even")
 
     options: Options
 
@@ -37,4 +37,5 @@ class Mrt(Algorithm):
         return group_mean(inputs.rewards)
 
     def loss(self, inputs: LossInputs) -> tuple[torch.Tensor, dict[str, float]]:
-        return expected_risk(inputs, self.options.alpha), {}
+        alpha = self.options.alpha
+        return expected_risk(inputs, alpha) / alpha, {}

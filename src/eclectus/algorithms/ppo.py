@@ -14,8 +14,9 @@ from eclectus.algorithms.losses import Clip, LossInputs, clipped_surrogate
 class Ppo(ActorCritic):
     """PPO: generalised advantages of each token and a clipped ratio, several updates on the same samples.
 
-    Loss: -mean over tokens of min(ratio * A, clip(ratio, 1 - clip, 1 + clip) * A), plus the critic's squared error by
-    two. `reinforce.updates` are its epochs, `reinforce.minibatches` the parts that each is made in.
+    Loss: -1/N sum_i sum_t min(ratio * A, clip(ratio, 1 - clip, 1 + clip) * A) over the N translations, plus the mean
+    over tokens of the critic's squared error by two. `reinforce.updates` are its epochs, `reinforce.minibatches` the
+    parts that each is made in.
     """
 
     reference = "Schulman et al. 2017, Proximal Policy Optimization Algorithms (arXiv:1707.06347)"
@@ -23,7 +24,7 @@ class Ppo(ActorCritic):
     class Options(CriticOptions):
         """gae_lambda 0.95, clip 0.2 and normalised advantages as in the paper and in Stable-Baselines3; the clip of
         values is off as there, because comparisons found no gain in it (Andrychowicz et al. 2021, arXiv:2006.05990,
-        section 3.2)."""
+        section 3.2). Tokens are summed and not averaged, so that `kl`, `mle` and `entropy` weigh as beside `a2c`."""
 
         gae_lambda: float = Field(
             0.95, ge=0, le=1, description="1: the return as it came, unbiased; less: trust the critic, less noise"
@@ -36,8 +37,10 @@ class Ppo(ActorCritic):
         value_clip: float | None = Field(
             None, gt=0, description="no gain from moving a value further from what it was before the first update"
         )
-        length: Literal["token", "sequence", "constant"] = "token"
-        constant_length: float = Field(16.0, gt=0, description="tokens; with length: constant")
+        length: Literal["token", "sequence", "constant"] = "constant"
+        constant_length: float = Field(
+            1.0, gt=0, description="tokens; with length: constant. 1: each translation's tokens are summed, as in a2c"
+        )
 
     options: Options
 

@@ -93,9 +93,10 @@ def _group(results: Results, group: Group) -> str:
     sentences = [f"{opening}: {words}{'; '.join(parts)}."]
     fewest = min(results.scores[name][main.name].n for name in group.directions)
     if fewest < FEW:
+        verb = "is" if fewest == 1 else "are"
         sentences.append(
-            f"Do not build on it: {count(fewest, 'test segment')} of a direction {'are' if fewest > 1 else 'is'} too few"
-            f" for an interval that means anything; have {FEW} at least."
+            f"Do not build on it: {count(fewest, 'test segment')} of a direction {verb} too few for an interval that"
+            f" means anything; have {FEW} at least."
         )
     sentences += _oracles(results, group, after)
     sentences += _controls(results, group, main)
