@@ -69,7 +69,7 @@ def test_what_tokens_earn_adds_up_to_the_scaled_reward_of_their_sample(tmp_path,
     )
     signals = run.algorithm.signals
     monkeypatch.setattr(run.algorithm, "signals", lambda inputs: (seen.append(inputs), signals(inputs))[1])
-    run._evaluate = lambda: None
+    run._evaluate = lambda *_: None
     run.train()
     assert len(seen) == 2
     assert not all(inputs.mask.all() for inputs in seen)
@@ -86,7 +86,7 @@ def test_without_dense_terms_nothing_is_said_of_tokens(tmp_path, monkeypatch):
     run, seen = reinforcer(tmp_path, "copy", "rloo", steps=1, segments=4), []
     signals = run.algorithm.signals
     monkeypatch.setattr(run.algorithm, "signals", lambda inputs: (seen.append(inputs), signals(inputs))[1])
-    run._evaluate = lambda: None
+    run._evaluate = lambda *_: None
     run.train()
     assert seen[0].token_rewards is None and "dense" not in steps_of(tmp_path)[0]
 
@@ -97,7 +97,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path, name):
 
     def run(folder, until=None, resume=False):
         made = reinforcer(tmp_path / folder, "copy", name, **settings)
-        made._evaluate = lambda: None
+        made._evaluate = lambda *_: None
         if until is not None:
             made.config = made.config.model_copy(update={"checkpoint_every": until})
             stop_after(made, until)

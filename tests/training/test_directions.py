@@ -125,14 +125,14 @@ def test_mistakes_are_found_at_the_door(kind, message):
 def test_a_resumed_run_chooses_the_same_directions(tmp_path, kind):
     settings = {"steps": 8, "segments": 4, "samples": 2, "evaluate_every": 100}
     whole = trainer(tmp_path / "whole", kind, **settings)
-    whole._evaluate = lambda: None
+    whole._evaluate = lambda *_: None
     whole.train()
     stopped = trainer(tmp_path / "cut", kind, **settings)
-    stopped._evaluate = lambda: None
+    stopped._evaluate = lambda *_: None
     stop_after(stopped, 3)
     assert not stopped.train().complete
     resumed = trainer(tmp_path / "cut", kind, **settings)
-    resumed._evaluate = lambda: None
+    resumed._evaluate = lambda *_: None
     resumed.train(resume=True)
     one, two = last_weights(whole), last_weights(resumed)
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -166,7 +166,7 @@ def test_more_is_learnt_with_a_bandit_than_with_directions_in_turn(tmp_path, kin
         folders = [tmp_path / f"{chosen.type}-{seed}" for seed in range(1, 6)]
         runs = [trainer(f, chosen, seed=n, steps=60, samples=8, learning_rate=1e-3) for n, f in enumerate(folders, 1)]
         for run in runs:
-            run._evaluate = lambda: None
+            run._evaluate = lambda *_: None
             run.train()
         learnt_by[chosen.type] = sum(map(learnt, runs)) / 5
         share_of[chosen.type] = sum(shares(steps_of(folder)[-1])["en-es"] for folder in folders) / 5

@@ -124,13 +124,13 @@ def test_a_single_update_weights_its_samples_in_its_own_pass(tmp_path, monkeypat
 
 def test_a_run_says_once_that_its_engine_is_too_far_from_the_policy(tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(Tracker, "say", lambda self, text: said.append(text))
+    monkeypatch.setattr(Tracker, "warn", lambda self, text: said.append(text))
     rows = learn(tmp_path / "near", engine=OFF, steps=3)
     assert max(row["engine_mismatch"] for row in rows) < 1.0 and not said
     rows = learn(tmp_path / "far", engine={"type": "tests.training.test_engines:Farther"}, steps=3)
     far = [row["step"] for row in rows if row["engine_mismatch"] > 1.0]
     assert len(far) > 1 and len(said) == 1
-    assert said[0].startswith(f"[yellow]step {far[0]}: 'reinforce.engine' draws from another model")
+    assert said[0].startswith(f"step {far[0]}: 'reinforce.engine' draws from another model")
 
 
 def test_the_own_sampler_needs_no_weights(tmp_path):
@@ -151,7 +151,7 @@ def test_it_learns_from_samples_of_ctranslate2(tmp_path, monkeypatch, name, chan
     if kind not in library.get_supported_compute_types("cpu"):
         pytest.skip(f"CTranslate2 has no {kind} on this processor")
     said = []
-    monkeypatch.setattr(Tracker, "say", lambda self, text: said.append(text))
+    monkeypatch.setattr(Tracker, "warn", lambda self, text: said.append(text))
     rows = learn(tmp_path, "reverse", name, steps=150, **changes)
     assert mean(rows[:3]) < 0.72
     scored = [row for row in rows if "engine_mismatch" in row]  # where no group has signal, no sample is scored

@@ -253,8 +253,8 @@ def test_a_gradient_that_is_not_finite_is_not_applied_and_is_counted(tmp_path, m
     before, said = ckpt.weights(trainer.policy.model), []
     advantages = trainer.algorithm.advantages
     monkeypatch.setattr(trainer.algorithm, "advantages", lambda inputs: advantages(inputs) * math.inf)
-    monkeypatch.setattr(trainer.tracker, "say", said.append)
-    trainer._evaluate = lambda: None
+    monkeypatch.setattr(trainer.tracker, "warn", said.append)
+    trainer._evaluate = lambda *_: None
     trainer.step = 1
     trainer._advance()
     assert same(before, ckpt.weights(trainer.policy.model))
