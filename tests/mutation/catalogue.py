@@ -577,6 +577,15 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "draw: `used < length` with <= (2)": "nothing is asked of the decoder after the last token",
         "_go_on: `len(more) - len(free)` with +": "more idle rows change nothing but the time",
     },
+    "rollouts/limits.py": {
+        "Limits.applied: `places >= width` with >": "the place behind the last is the column that is cut off",
+        "_likeliest: `probabilities.device.type != 'cpu'` with ==": "all at once, not a few first: the same, slower",
+        "_likeliest: `most <= _FEW` with <": "all at once, not a few first: the same, slower",
+        "_likeliest: `top_p == 1` with !=": "all at once, not a few first: the same, slower",
+        "_likeliest: 1 becomes 2": "a few first, which never suffice: the same, slower",
+        "_likeliest: `values.sum(dim=-1) < top_p` with <=": "what is behind exactly `top_p` is cut off anyway",
+        "_likeliest: `values.sum(dim=-1)` with mean": "more rows look for all their tokens: the same, slower",
+    },
     "rollouts/choice.py": {
         "inverse_cdf: `whole < vocabulary` with <=": "a block more without words has no probability and is never met",
         "Choice.__init__: `torch.zeros(shape, device=device)` with ones (2)": "it is written, or the sample has ended",
