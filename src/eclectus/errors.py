@@ -6,7 +6,9 @@ The command line prints the sentence and exits with `exit_code`; every other exc
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class EclectusError(Exception):
@@ -42,3 +44,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     known = sorted(known)
     matches = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"; did you mean '{matches[0]}'?" if matches else f"; known: {', '.join(known)}"
+
+
+def resuming(folder: str | Path) -> str:
+    """The command that goes on with a run, for an error that left it unfinished."""
+    return f"`eclectus train --resume {shlex.quote(str(folder))}`"

@@ -361,6 +361,7 @@ def test_controls_are_judged_as_often_as_reinforcement_learning_and_warm_up_in_a
         if row["kind"] == "dev" and row["step"]:
             judged.setdefault(row["stage"], []).append(row["seconds"])
     whole = judged["supervised_continued"]
+    assert judged["reinforce"][0] == pytest.approx(0.15)  # fifteen steps of a tick, the one that is judged included
     assert len(judged["reinforce"]) == len(whole) == 4
     assert [at / whole[-1] for at in whole] == [pytest.approx(part, abs=0.06) for part in (0.25, 0.5, 0.75, 1)]
     assert [len(judged[f"iterative_back_translation-{number}"]) for number in (1, 2)] == [2, 2]

@@ -6,24 +6,14 @@ by their own file when the run is built, still before the first step.
 
 from eclectus.config.base import Component, Model
 from eclectus.config.compare import CompareConfig
+from eclectus.config.data import DataConfig
 from eclectus.config.files import RewardSettings, dump, load, parse, parse_reward, read
-from eclectus.config.models import (
-    BackTranslationConfig,
-    Control,
-    DataConfig,
-    DenoisingConfig,
-    EntropyConfig,
-    EvaluationConfig,
-    KlConfig,
-    Optimizer,
-    ReinforceConfig,
-    RunConfig,
-    SupervisedConfig,
-    TaskConfig,
-)
 from eclectus.config.policy import FewShotConfig, LoraConfig, NewModelConfig, PolicyConfig, PromptConfig
+from eclectus.config.reinforce import EntropyConfig, KlConfig, ReinforceConfig, TaskConfig
 from eclectus.config.reward import RewardConfig, RewardGateConfig, RewardTermConfig
+from eclectus.config.run import Control, EvaluationConfig, RunConfig
 from eclectus.config.sampling import CorrectionConfig, ExploreConfig, TruncateConfig
+from eclectus.config.supervised import BackTranslationConfig, DenoisingConfig, Optimizer, SupervisedConfig
 
 __all__ = [
     "BackTranslationConfig",

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from eclectus.config.models import RunConfig
 from eclectus.config.reward import RewardConfig
+from eclectus.config.run import RunConfig
 from eclectus.errors import ConfigError, nearest
 from eclectus.registry import describe
 

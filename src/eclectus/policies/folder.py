@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from eclectus.errors import ModelError
+from eclectus.errors import ModelError, resuming
 
 _NOT_GENERATING = ("Encoder", "Classification", "QuestionAnswering", "MaskedLM", "Vision", "Image", "Audio", "Speech")
 """Parts of architecture names of models that write no text from text."""
@@ -26,9 +25,7 @@ def model_of_run(path: str) -> str:
     if not (folder / "config.yaml").exists() or (folder / "config.json").exists():
         return path
     if not (folder / "model").is_dir():
-        raise ModelError(
-            f"model: the run '{path}' has no model yet; continue it with `eclectus train --resume {shlex.quote(path)}`"
-        )
+        raise ModelError(f"model: the run '{path}' has no model yet; continue it with {resuming(path)}")
     return str(folder / "model")
 
 

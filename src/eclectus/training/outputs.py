@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from eclectus.algorithms import store
 from eclectus.algorithms.base import Algorithm
 from eclectus.corpora.seen import SeenText
-from eclectus.errors import RunError
+from eclectus.errors import RunError, resuming
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.training.tasks import Task
 
@@ -30,7 +30,7 @@ def save_rewards(folder: Path, tasks: Sequence[Task]) -> None:
         except OSError as error:
             raise RunError(
                 f"output: cannot write the models of the rewards to '{folder}' ({error}); free some space and continue"
-                f" with `eclectus train --resume {folder.parent}`"
+                f" with {resuming(folder.parent)}"
             ) from error
 
 
@@ -49,7 +49,7 @@ def write_model(run: Run, policy: PretrainedPolicy, algorithm: Algorithm | None,
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"output: cannot write the model to '{folder}' ({error}); free some space and continue with"
-            f" `eclectus train --resume {run.folder}`"
+            f" {resuming(run.folder)}"
         ) from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from eclectus import parallel, registry
 from eclectus.algorithms.base import Algorithm
 from eclectus.config import ReinforceConfig, RunConfig
 from eclectus.corpora.dataset import Dataset, prepare
-from eclectus.errors import InterruptedRunError, RunError
+from eclectus.errors import InterruptedRunError, RunError, resuming
 from eclectus.evaluation import report
 from eclectus.evaluation.results import Results, System
 from eclectus.languages import Direction, direction, expand_directions
@@ -126,7 +125,7 @@ class Run:
         trained = train(folder)
         if not trained.complete:
             raise InterruptedRunError(
-                f"stopped after step {trained.steps} of '{name}', all saved; continue with `{_resuming(self.folder)}`"
+                f"stopped after step {trained.steps} of '{name}', all saved; continue with {resuming(self.folder)}"
             )
         if trained.best_step == 0:
             self.tracker.warn(f"{name}: no step did better on dev than the start, which was kept")
@@ -175,12 +174,7 @@ def _interruptible(config: RunConfig, folder: Path, console: Console | None, *, 
     except KeyboardInterrupt as error:
         if not (folder / "config.yaml").exists():
             raise InterruptedRunError("stopped before anything was saved; the same command begins again") from error
-        raise InterruptedRunError(f"stopped; continue from what was saved with `{_resuming(folder)}`") from error
-
-
-def _resuming(folder: Path) -> str:
-    """The command that goes on."""
-    return f"eclectus train --resume {shlex.quote(str(folder))}"
+        raise InterruptedRunError(f"stopped; continue from what was saved with {resuming(folder)}") from error
 
 
 def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume: bool) -> Results:

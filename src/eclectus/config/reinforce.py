@@ -1,98 +1,17 @@
-"""The parts of a run but its model: text, supervised training, reinforcement learning, evaluation."""
+"""Reinforcement learning: its tasks, and the loop that they share."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from eclectus.config.base import Component, Model
-from eclectus.config.compare import CompareConfig
-from eclectus.config.policy import PolicyConfig
 from eclectus.config.reward import RewardConfig
 from eclectus.config.sampling import CorrectionConfig, ExploreConfig, TruncateConfig
+from eclectus.config.supervised import Optimizer
 from eclectus.schedule import Schedule, Scheduled, within
-
-
-class DataConfig(Model):
-    """Which text the run uses and how it is cleaned and split."""
-
-    languages: list[str] = Field(min_length=2, description="BCP-47 tags, the pivot language first")
-    root: Path | None = Field(
-        None, description="folder that relative paths of corpora stand in; null: the one the run is started in"
-    )
-    corpora: list[Component] = Field(min_length=1)
-    max_pairs: dict[str, Annotated[int, Field(ge=0)]] = Field(
-        default_factory=dict,
-        description="training pairs allowed per language; its monolingual text stays free",
-    )
-    apart: list[str] = Field(
-        default_factory=list,
-        description="languages of which each meaning keeps one in the training text, so that no text in one has its"
-        " translation into another: zero-shot directions out of multi-parallel text; dev and test keep all",
-    )
-    split_seed: int = Field(
-        1,
-        description="seed of the split and of made-up phrases; not the run's seed, so that a"
-        " model trained earlier on the same data meets the same test set",
-    )
-    dev: int = Field(100, ge=1, description="development segments per direction")
-    test: int = Field(200, ge=1, description="test segments per direction")
-    max_chars: int = Field(200, ge=1, description="longer texts are left out")
-    max_ratio: float = Field(4.0, gt=1, description="pairs whose lengths in characters differ more are left out")
-    allow_leaks: bool = Field(False, description="start although test text stands in the training text")
-
-    @field_validator("apart")
-    @classmethod
-    def _two_or_none(cls, tags: list[str]) -> list[str]:
-        if len(tags) == 1:
-            raise ValueError("one language alone cannot be kept apart, name two at least or leave it out")
-        return tags
-
-
-class DenoisingConfig(Model):
-    """Monolingual text as a training signal: restore it after words were dropped and shuffled."""
-
-    languages: list[str] = Field(min_length=1, description="languages whose monolingual text is used")
-    share: float = Field(0.2, gt=0, lt=1, description="share of the training examples")
-    drop: float = Field(0.1, ge=0, lt=1, description="probability that a word is dropped")
-    shuffle: int = Field(3, ge=0, description="most places that a word moves")
-
-
-Optimizer = Literal["adamw", "adamw_8bit"]
-
-
-class SupervisedConfig(Model):
-    """Maximum-likelihood training with label smoothing; the best checkpoint by dev chrF++ is kept."""
-
-    directions: list[str] = Field(["*-*"], min_length=1, description="patterns such as en-es, en-* or *-en")
-    steps: int = Field(2000, ge=1)
-    batch_tokens: int = Field(4096, ge=32, description="target tokens in one update")
-    learning_rate: float = Field(1e-3, gt=0)
-    warmup: int = Field(200, ge=0)
-    label_smoothing: float = Field(0.1, ge=0, lt=1)
-    temperature: float = Field(2.0, gt=0, description="directions are drawn in proportion to size ** (1 / temperature)")
-    max_grad_norm: float = Field(1.0, gt=0)
-    optimizer: Optimizer = Field("adamw", description="adamw_8bit holds its moments in 8 bits; needs bitsandbytes")
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="bfloat16 is faster where the processor has it; weights and optimizer stay float32"
-    )
-    evaluate_every: int = Field(200, ge=1)
-    patience: int = Field(10, ge=1, description="evaluations without improvement before the training ends")
-    dev_directions: list[str] | None = Field(
-        None, min_length=1, description="directions whose dev chrF++ chooses the checkpoint; null: all of `directions`"
-    )
-    denoising: DenoisingConfig | None = Field(None, description="also learn from monolingual text")
-
-
-class BackTranslationConfig(SupervisedConfig):
-    """Supervised training continued with back-translations (Sennrich et al. 2016): monolingual target text, and as its
-    source the model's own translation in the reverse direction. The other keys are those of `supervised`."""
-
-    synthetic: list[str] = Field(min_length=1, description="directions that get synthetic pairs, beside `directions`")
-    texts: int = Field(20_000, ge=1, description="target texts translated back for each of them")
 
 
 class TaskConfig(Model):
@@ -284,81 +203,4 @@ class ReinforceConfig(Model):
             raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}, lower it")
         if self.truncate != TruncateConfig() and self.explore.epsilon:
             raise ValueError("truncate cuts off what explore adds, set explore.epsilon: 0 or drop truncate")
-        return self
-
-
-class EvaluationConfig(Model):
-    """Held-out evaluation: dev for selection, test once at the end."""
-
-    directions: list[str] = Field(["*-*"], min_length=1, description="directions whose test set is scored at the end")
-    dev_segments: int = Field(40, ge=1, description="dev segments per direction at each evaluation while training")
-    beams: int = Field(1, ge=1, description="beam size; 1 is greedy")
-    engine: Component = Field(
-        Component(type="native"),
-        description="what translates the dev and the test set, as in reinforce.engine; another than native measures no"
-        " entropies",
-    )
-    also_beams: int | None = Field(
-        None, ge=2, description="also translate the test set by beam search of this size, with a report of its own"
-    )
-    reference_tokens: bool = Field(
-        False,
-        description="also measure rank, entropy and likelihood of the references' tokens: knowledge or sharpening",
-    )
-    agreement: bool = Field(
-        False,
-        description="also measure whether the translations of a source into several languages say the same in the"
-        " run's first language, as the starting policy reads them",
-    )
-    max_length: int = Field(96, ge=2)
-    resamples: int = Field(1000, ge=100, description="paired bootstrap resamples")
-
-
-Control = Literal[
-    "constant_reward", "supervised", "distillation", "back_translation", "iterative_back_translation", "best_of_n"
-]
-
-
-class RunConfig(Model):
-    """One run, from text to report."""
-
-    title: str = "eclectus run"
-    seed: int = Field(1, ge=0)
-    threads: int | None = Field(None, ge=1, description="CPU threads; None: all")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    data: DataConfig
-    policy: PolicyConfig = PolicyConfig()
-    supervised: SupervisedConfig | None = None
-    back_translation: BackTranslationConfig | None = Field(
-        None, description="a second training between supervised and reinforcement learning"
-    )
-    reinforce: ReinforceConfig | None = None
-    evaluation: EvaluationConfig = EvaluationConfig()
-    controls: list[Control] = Field(default_factory=list)
-    control_learning_rate: float | None = Field(
-        None,
-        gt=0,
-        description="peak learning rate of the controls that train on pairs; null: a third of supervised.learning_rate,"
-        " or reinforce.learning_rate where the run has no such part",
-    )
-    compare: CompareConfig | None = Field(None, description="what `eclectus compare` varies; `train` takes no notice")
-
-    @field_validator("controls")
-    @classmethod
-    def _each_control_once(cls, controls: list[Control]) -> list[Control]:
-        if len(set(controls)) < len(controls):
-            raise ValueError("a control stands there twice, name each once")
-        return controls
-
-    @model_validator(mode="after")
-    def _something_to_do(self) -> RunConfig:
-        if self.policy.new is not None and self.supervised is None:
-            raise ValueError("policy.new starts from random weights, add a 'supervised' part that trains it first")
-        if self.supervised is None and self.back_translation is None and self.reinforce is None:
-            raise ValueError("nothing to do, add a 'supervised' or a 'reinforce' part")
-        if self.controls and self.reinforce is None:
-            raise ValueError("controls stand beside reinforcement learning, add a 'reinforce' part or drop them")
-        for name, part in (("supervised", self.supervised), ("back_translation", self.back_translation)):
-            if self.policy.autocast and part is not None and part.precision != "float32":
-                raise ValueError(f"policy.autocast serves supervised training too, drop {name}.precision")
         return self
