@@ -191,8 +191,9 @@ def test_a_plain_prompt_has_examples_and_ends_at_a_line_break(base):
         "English: two\nSpanish: dos\n\nEnglish: one two three\nSpanish: uno dos tres\n\nEnglish: one two\nSpanish:"
     )
     line_break, word = (policy.texts.encode([text])[0][-1] for text in ("a\n", "a roja"))
-    stopped = policy.stopped(torch.tensor([[word, word], [word, line_break], [line_break, word]]))
-    assert stopped.tolist() == [False, True, True]
+    rows = [[word, word], [word, line_break], [line_break, word], [word, word, line_break, word, line_break]]
+    assert policy.stopped(rows, 0) == [None, 1, 0, 2]
+    assert policy.stopped([rows[0], rows[3][:3]], 1) == [None, 2]
     assert policy.detokenize([[word, line_break, word]]) == [policy.detokenize([[word]])[0]]
 
 

@@ -2,6 +2,9 @@ import pytest
 import torch
 
 from eclectus.policies import head
+from tests import device
+
+ON_EACH = pytest.mark.parametrize(("device", "limit"), [("cpu", "_PIECE_ELEMENTS"), ("cuda", "_DEVICE_PIECE_ELEMENTS")])
 
 
 def capped(values, softcap):
@@ -46,6 +49,26 @@ def test_smoothed_loss_and_gradient_equal_the_plain_ones(case, smoothing, softca
         torch.autograd.grad(loss / 7, [hidden, weight]), torch.autograd.grad(plain / 7, [hidden, weight]), strict=True
     ):
         assert torch.allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("softcap", [None, 2.0])
+def test_no_block_waits_for_a_device(case, monkeypatch, softcap):
+    monkeypatch.setattr(head, "_DEVICE_PIECE_ELEMENTS", 5 * 333)
+    monkeypatch.setattr(head, "_KEPT_BYTES", 2 * 5 * 333 * 4)  # others are made again
+    hidden, weight, labels = case[0].detach().float(), case[1].detach().float(), case[2]
+    incoming = torch.randn(333)
+
+    def gradients(place):
+        given = hidden.to(place).requires_grad_(), weight.to(place).requires_grad_()
+        found = head.token_logprobs(*given, torch.zeros(50).to(place), labels.to(place), 0.7, softcap)
+        return found, *torch.autograd.grad((found * incoming.to(place)).sum(), given)
+
+    here = gradients("cpu")
+    with device.pretended() as there:
+        found = gradients(device.NAME)
+        assert not there.waits
+        for a, b in zip(here, found, strict=True):
+            assert torch.allclose(a, b.cpu(), atol=1e-4)
 
 
 def test_a_second_backward_pass_finds_the_same_gradient(case):
@@ -134,17 +157,21 @@ def test_nothing_is_kept_where_nothing_wants_a_gradient(case, monkeypatch):
     ("tokens", "vocabulary", "sizes"),
     [(10, 250, [100, 100, 50]), (1, 1500, [1000, 500]), (2000, 3, [1, 1, 1]), (0, 5, [5])],
 )
-def test_blocks_of_the_vocabulary_are_as_large_as_fits_and_hold_each_word_once(monkeypatch, tokens, vocabulary, sizes):
-    monkeypatch.setattr(head, "_PIECE_ELEMENTS", 1000)
-    parts = head._columns(tokens, vocabulary)
+@ON_EACH
+def test_blocks_of_the_vocabulary_are_as_large_as_fits_and_hold_each_word_once(
+    monkeypatch, tokens, vocabulary, sizes, device, limit
+):
+    monkeypatch.setattr(head, limit, 1000)
+    parts = head._columns(tokens, vocabulary, torch.device(device))
     assert [part.stop - part.start for part in parts] == sizes
     assert [word for part in parts for word in range(vocabulary)[part]] == list(range(vocabulary))
 
 
 @pytest.mark.parametrize(("elements", "sizes"), [(1000, [64, 64, 22]), (5025, [100, 50]), (10**6, [150])])
-def test_pieces_are_as_large_as_fits_and_hold_each_token_once(monkeypatch, elements, sizes):
-    monkeypatch.setattr(head, "_PIECE_ELEMENTS", elements)
-    parts = head._pieces(150, 50)
+@ON_EACH
+def test_pieces_are_as_large_as_fits_and_hold_each_token_once(monkeypatch, elements, sizes, device, limit):
+    monkeypatch.setattr(head, limit, elements)
+    parts = head._pieces(150, 50, torch.device(device))
     assert [part.stop - part.start for part in parts] == sizes
     assert [token for part in parts for token in range(150)[part]] == list(range(150))
 

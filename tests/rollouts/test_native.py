@@ -338,15 +338,26 @@ def test_exploring_logprobs_in_training_are_those_of_sampling():
     assert torch.allclose(exploring(policy, drawn.floor, 0.4), drawn.logprobs, atol=1e-6)
 
 
-def test_several_tokens_and_a_text_can_end_a_row_and_are_kept():
-    def twice(tokens):
-        return (tokens[:, -2:] == 2).all(dim=1) if tokens.shape[1] > 1 else torch.zeros(len(tokens), dtype=torch.bool)
+def twice(token):
+    """What finds a token that comes twice in a row."""
 
+    def found(rows, since):
+        places = (range(max(1, since), len(row)) for row in rows)
+        return [
+            next((at for at in own if list(row[at - 1 : at + 1]) == [token] * 2), None)
+            for row, own in zip(rows, places, strict=True)
+        ]
+
+    return found
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4, 8])
+def test_several_tokens_and_a_text_can_end_a_row_and_are_kept(stride):
     generator = torch.Generator().manual_seed(1)
     table = [[0.0, 0.1, 0.6, 0.3], [1.0, 0.0, 0.0, 0.0], [0.0, 0.1, 0.6, 0.3], [0.0, 0.5, 0.3, 0.2]]
     stepper = Fixed(table, 200)
     options = {"start": [START] * 2, "ends": [END, 3], "pad": PAD, "generator": generator}
-    drawn = draw(stepper, 2, 100, Sampling(1.0, 6), **options, stopped=twice)
+    drawn = draw(stepper, 2, 100, Sampling(1.0, 6), **options, stopped=twice(2), stride=stride)
     rows = [row[mask].tolist() for row, mask in zip(drawn.tokens.view(200, -1), drawn.mask.view(200, -1), strict=True)]
     assert {tuple(row) for row in rows} == {(1,), (3,), (2, 1), (2, 3), (2, 2)}
     assert drawn.finished.all()
@@ -458,7 +469,7 @@ MERGED = [
     {"epsilon": 0.3, "top_k": 3},
     {"prefixes": [[3, 4], [], [2], [5, 5, 5]]},
     {"prefixes": [[3, 4], [], [2], [5, 5, 5]], "epsilon": 0.3, "top_k": 3},
-    {"stopped": lambda tokens: (tokens[:, -2:] == 3).all(dim=1) & (tokens.shape[1] > 1)},
+    {"stopped": twice(3)},
     {"among": Among([5, 0, 2, 3], 6)},
 ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from eclectus import parallel
 from eclectus.errors import ModelError, nearest
 from eclectus.languages import Direction
 from eclectus.policies.source import Source
-from eclectus.rollouts.base import Among, Rollouts, Sampling, Stepper
+from eclectus.rollouts.base import Among, Rollouts, Sampling, Stepper, Stopped
 from eclectus.rollouts.limits import Limits
 from eclectus.rollouts.native import Drawn, draw
 from eclectus.segment import Segment
@@ -325,8 +325,8 @@ class Policy(ABC):
         return 1 if self.device.type == "cpu" else _STRIDE
 
     @property
-    def stopped(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
-        """Tells which rows of tokens [n, t] have just reached a text that ends a translation; None: only tokens do."""
+    def stopped(self) -> Stopped | None:
+        """Finds texts that end a translation; None: only tokens end one."""
         return None
 
     def _texts(self, drawn: Drawn) -> list[str]:

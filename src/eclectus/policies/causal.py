@@ -10,8 +10,9 @@ what follows it are not part of the text that rewards see. Targets of supervised
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from eclectus.policies.padding import pad_left, placed
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.prompt import Prompt
 from eclectus.policies.source import Source
+from eclectus.rollouts.base import Stopped
 from eclectus.rollouts.room import Room
 from eclectus.segment import Segment
 
@@ -128,16 +130,24 @@ class CausalPolicy(PretrainedPolicy):
         return [self._prompt.cut(text).strip() for text in self.texts.decode(tokens)]
 
     @property
-    def stopped(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+    def stopped(self) -> Stopped | None:
         stops = self._prompt.stop
         if not stops:
             return None
-        # No earlier token completed a stop text, so the end of the row is enough; a character is four bytes at most.
+        # None was complete before, so the end of the row is enough; a character is four bytes at most.
         window = 4 * max(map(len, stops)) + 4
 
-        def found(tokens: torch.Tensor) -> torch.Tensor:
-            texts = self.texts.decode(tokens[:, -window:].tolist())
-            return torch.tensor([any(s in text for s in stops) for text in texts], device=tokens.device)
+        def complete(parts: Sequence[Sequence[int]]) -> list[bool]:
+            return [any(stop in text for stop in stops) for text in self.texts.decode(parts)]
+
+        def found(rows: Sequence[Sequence[int]], since: int) -> list[int | None]:
+            ends: list[int | None] = [None] * len(rows)
+            begun = max(0, since + 1 - window)
+            for number in itertools.compress(itertools.count(), complete([row[begun:] for row in rows])):
+                row = rows[number]
+                upto = complete([row[begun : end + 1] for end in range(since, len(row))])
+                ends[number] = since + upto.index(True)
+            return ends
 
         return found
 

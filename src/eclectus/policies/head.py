@@ -18,7 +18,9 @@ from eclectus.rollouts.limits import Limits
 from eclectus.rollouts.room import Room
 
 _PIECE_ELEMENTS = 2_000_000
-"""Elements of the largest logits tensor that is worked on at once."""
+_DEVICE_PIECE_ELEMENTS = 16_000_000
+"""Elements of the largest logits tensor that is worked on at once: on a processor it stays in the cache, on a device a
+small one takes less time than its kernels' launches."""
 
 _KEPT_BYTES = 256 * 2**20
 _KEPT_SHARE = 0.75
@@ -29,14 +31,18 @@ _LEAST = -1e30
 """Stands for the logarithm of 0 where it is multiplied by 0."""
 
 
-def _pieces(tokens: int, vocabulary: int) -> list[slice]:
+def _pieces(tokens: int, vocabulary: int, device: torch.device) -> list[slice]:
     """Slices of the tokens."""
-    return _slices(tokens, max(64, _PIECE_ELEMENTS // vocabulary))
+    return _slices(tokens, max(64, _most(device) // vocabulary))
 
 
-def _columns(tokens: int, vocabulary: int) -> list[slice]:
+def _columns(tokens: int, vocabulary: int, device: torch.device) -> list[slice]:
     """Slices of the vocabulary."""
-    return _slices(vocabulary, max(1, _PIECE_ELEMENTS // max(1, tokens)))
+    return _slices(vocabulary, max(1, _most(device) // max(1, tokens)))
+
+
+def _most(device: torch.device) -> int:
+    return _PIECE_ELEMENTS if device.type == "cpu" else _DEVICE_PIECE_ELEMENTS
 
 
 def _slices(length: int, size: int) -> list[slice]:
@@ -51,9 +57,11 @@ def _room(head: torch.Tensor, wants_hidden: bool, wants_head: bool) -> int:
 
 
 def _inside(labels: torch.Tensor, part: slice) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows whose label lies in a block, and its column there."""
-    rows = ((labels >= part.start) & (labels < part.stop)).nonzero().squeeze(1)
-    return rows, labels[rows] - part.start
+    """Which labels lie in a block, bool [N], and their columns there, int64 [N, 1]; of the others any column."""
+    # How many lie there is not asked: a device would be waited for at each block.
+    columns = labels - part.start
+    inside = (columns >= 0) & (columns < part.stop - part.start)
+    return inside, columns.clamp(0, part.stop - part.start - 1)[:, None]
 
 
 def biased(
@@ -179,10 +187,10 @@ class _BlockScores(torch.autograd.Function):
         kept: dict[int, _Block] = {}
         tops, sums, weighted, crossed = [], [], [], []
         room = 0 if asked.softcap is not None else _room(head, *ctx.needs_input_grad[:2])
-        for number, part in enumerate(_columns(len(labels), len(head))):
+        for number, part in enumerate(_columns(len(labels), len(head), head.device)):
             values = asked.divided(biased(hidden, head[part], bias[part], asked.softcap), part)
-            rows, columns = _inside(labels, part)
-            picked[rows] = values[rows, columns]
+            inside, columns = _inside(labels, part)
+            picked = torch.where(inside, values.gather(1, columns).squeeze(1), picked)
             if asked.uniform:
                 summed += values.sum(dim=-1)
             gap = None
@@ -233,7 +241,7 @@ class _BlockScores(torch.autograd.Function):
         # Sums over blocks are made in single precision at least, whatever the model's own.
         grad_hidden = torch.zeros_like(hidden, dtype=torch.promote_types(hidden.dtype, torch.float32))
         grad_head = torch.empty_like(head) if wants_head else None
-        for number, part in enumerate(_columns(len(labels), len(head))):
+        for number, part in enumerate(_columns(len(labels), len(head), head.device)):
             block, capped = ctx.kept.pop(number, None), None
             if block is not None:
                 scaled, gap, top = block.scaled, block.gap, block.top
@@ -261,8 +269,8 @@ class _BlockScores(torch.autograd.Function):
             if everywhere is not None:
                 slope += everywhere / len(head)
             if by_label is not None:
-                rows, columns = _inside(labels, part)
-                slope[rows, columns] += by_label[rows, 0]
+                inside, columns = _inside(labels, part)
+                slope.scatter_add_(1, columns, by_label.where(inside[:, None], 0.0))
             if capped is not None:
                 slope = _uncap(slope, capped, asked.softcap)
             slope = slope.to(head.dtype)
@@ -330,6 +338,6 @@ def in_pieces(function: Callable[..., torch.Tensor], vocabulary: int, *rows: tor
 
     The backward pass makes each piece again.
     """
-    parts = _pieces(len(rows[0]), vocabulary)
+    parts = _pieces(len(rows[0]), vocabulary, rows[0].device)
     found = [checkpoint(function, *(row[part] for row in rows), use_reentrant=False) for part in parts]
     return torch.cat(found) if found else torch.zeros(0, device=rows[0].device)

@@ -155,6 +155,14 @@ def exploring(logprobs: torch.Tensor, floor: torch.Tensor, epsilon: float) -> to
     return torch.logaddexp(logprobs + math.log1p(-epsilon), floor.log())
 
 
+class Stopped(Protocol):
+    """Finds texts that end a translation."""
+
+    def __call__(self, rows: Sequence[Sequence[int]], since: int) -> Sequence[int | None]:
+        """The position of the first token of each row, from `since` on, that completed such a text; None: none did."""
+        ...
+
+
 class Stepper(Protocol):
     """A policy's decoder, one token at a time, for the rows in work: at first as many of each source, in order."""
 

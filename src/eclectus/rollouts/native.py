@@ -10,14 +10,14 @@ What the next token of a sample is drawn from is the affair of `choice`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from eclectus.errors import RunError
 from eclectus.policies.padding import multiple
-from eclectus.rollouts.base import Among, Sampling, Stepper
+from eclectus.rollouts.base import Among, Sampling, Stepper, Stopped
 from eclectus.rollouts.choice import Choice, given_tokens
 from eclectus.rollouts.limits import Limits
 
@@ -52,7 +52,7 @@ def draw(
     start: Sequence[int],
     ends: Sequence[int],
     pad: int,
-    stopped: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    stopped: Stopped | None = None,
     generator: torch.Generator | None = None,
     prefixes: Sequence[Sequence[int]] | None = None,
     among: Among | None = None,
@@ -67,12 +67,12 @@ def draw(
         grid: rows leave and come in such numbers that a multiple of this is in work, where a new number of rows costs
             more than idle ones.
         stride: tokens between two looks at which rows have ended, where looking means waiting for a device; until then
-            rows that have ended go on for nothing. Not with `merged`, which looks at every token.
+            rows that have ended go on for nothing. With `merged` there is a look at every token.
         start: the token before the translation, for each source.
         ends: tokens that end a row; the one that does is recorded.
         pad: token after the end of a row.
-        stopped: tells which rows of tokens [n, t] have just reached a text that ends a translation. The token that
-            completed it is the last one of its row: recorded, masked in, given gradient, like an end token.
+        stopped: tells which rows have reached a text that ends a translation. The token that completed it is the last
+            one of its row: recorded, masked in, given gradient, like an end token.
         generator: source of the uniform numbers; required unless `sampling.temperature` is 0 (greedy).
         prefixes: for each source, tokens that its samples begin with; from the first that the policy can never say on,
             tokens are drawn.
@@ -94,7 +94,7 @@ def draw(
         uniform = _uniform(length, among or Among(range(sources), sources), samples, generator)
         # MPS has no double precision.
         uniform = (uniform.float() if torch.device(device).type == "mps" else uniform).to(device)
-    count = sources * samples
+    count, stride = sources * samples, 1 if merged else stride
     tokens = torch.full((count, length), pad, dtype=torch.int64, device=device)
     logprobs = torch.zeros(count, length, device=device)
     mask = torch.zeros(count, length, dtype=torch.bool, device=device)
@@ -114,15 +114,15 @@ def draw(
         tokens[going, position] = chosen.where(alive, pad)
         logprobs[going, position] = picked.where(alive, 0.0)
         mask[going, position] = alive
-        ended = (chosen[:, None] == end).any(dim=1)
-        if stopped is not None:
-            ended |= stopped(tokens[going, :used])
-        alive = alive & ~ended
-        done[going] = ~alive
-        if used % stride and used < length and not merged:
+        alive = alive & (chosen[:, None] != end).all(dim=1)
+        if used % stride and used < length:
             last = torch.full_like(last, pad)  # also rows that nobody goes on from, until enough of them may leave
             last[row] = chosen.where(alive, pad)
             continue
+        if stopped is not None:
+            ended = _ended_by_text(stopped, tokens, logprobs, mask, going, used, position - position % stride, pad)
+            alive = alive & ~ended
+        done[going] = ~alive
         others = alive.nonzero().squeeze(1)
         if not len(others):
             break
@@ -147,6 +147,31 @@ def draw(
         None if choice.forced is None else shaped(choice.forced),
         None if limits is None else Limits(shaped(limits.ids), limits.only),
     )
+
+
+def _ended_by_text(
+    stopped: Stopped,
+    tokens: torch.Tensor,
+    logprobs: torch.Tensor,
+    mask: torch.Tensor,
+    going: torch.Tensor,
+    used: int,
+    since: int,
+    pad: int,
+) -> torch.Tensor:
+    """Which of the samples in work a text has ended since a position, bool [n].
+
+    What such a sample said after its end, while nobody looked, is taken out of tokens, log-probabilities and mask.
+    """
+    own = mask[going, :used]
+    said = [row[:length] for row, length in zip(tokens[going, :used].tolist(), own.sum(dim=1).tolist(), strict=True)]
+    ends = [used if end is None else end for end in stopped(said, since)]
+    if any(end + 1 < len(row) for end, row in zip(ends, said, strict=True)):
+        own &= torch.arange(used, device=own.device) <= torch.tensor(ends, device=own.device)[:, None]
+        mask[going, :used] = own
+        tokens[going, :used] = tokens[going, :used].where(own, pad)
+        logprobs[going, :used] = logprobs[going, :used].where(own, 0.0)
+    return torch.tensor([end < used for end in ends], device=own.device)
 
 
 def _go_on(
