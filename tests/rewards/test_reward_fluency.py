@@ -152,3 +152,18 @@ def test_a_folder_without_models_and_a_broken_one_are_refused(tmp_path):
     np.savez(tmp_path / "es.npz", weights=np.ones(1))
     with pytest.raises(ConfigError, match=r"cannot read the model .*es\.npz"):
         Fluency(Fluency.Options(path=tmp_path))([Segment("", "en", "es")], ["hola"])
+
+
+def test_languages_with_too_little_text_are_known_before_a_run(english, tmp_path):
+    texts = {"en": english, "cy": [f"testun {n}" for n in range(30)] + ["testun 1", " "], "gl": []}
+    config = RewardConfig(terms=[{"type": "fluency"}, {"type": "length"}])
+    reward = CompositeReward(config, RewardContext(target_texts=texts))
+    assert reward.unjudged(["en", "cy", "gl"]) == [
+        "'fluency' judges no translation into 'cy': it has 30 distinct texts and needs 100 (min_texts)",
+        "'fluency' judges no translation into 'gl': it has 0 distinct texts and needs 100 (min_texts)",
+    ]
+    segments = [Segment("", "es", "en"), Segment("", "es", "cy")]
+    assert [score is None for score in reward._rewards["fluency"](segments, ["the cat", "testun 1"])] == [False, True]
+    Fluency(context=RewardContext(target_texts=texts)).save(tmp_path, ["en"])
+    saved = Fluency(Fluency.Options(path=tmp_path))
+    assert saved.unjudged(["en", "cy"]) == {"cy": f"'{tmp_path}' has no cy.npz"}

@@ -525,3 +525,16 @@ def test_language_without_text_is_named(corpus, tmp_path):
 def test_resume_of_something_else_is_one_sentence(tmp_path):
     with pytest.raises(RunError, match="is no run"):
         run.resume(tmp_path)
+
+
+def test_what_will_be_left_out_is_said_before_any_training(corpus, tmp_path):
+    """300 texts are enough for `fluency` in three languages, unless it is told otherwise."""
+    told = io.StringIO()
+    reward = {"terms": [{"type": "fluency", "min_texts": 1000}]}
+    tasks = [{"name": "old", "directions": ["en-es"], "references": True, "reward": reward}]
+    config = settings(corpus, reinforce__tasks=tasks, controls=["best_of_n"])
+    results = run.start(config, tmp_path / "run", Console(file=told, width=200))
+    at_the_door, _, after = told.getvalue().partition("supervised training")
+    assert "task 'old': 'fluency' judges no translation into 'es': it has 276 distinct texts" in at_the_door
+    assert "the control best_of_n is left out: every task uses references" in at_the_door
+    assert "best" not in after.replace("best and worst", "") and [s.name for s in results.systems] == ["base", "rl"]

@@ -1,9 +1,11 @@
 """Back-translations: which text is used, which side is real, and that they reach the training."""
 
+import io
 import json
 
 import pytest
 import torch
+from rich.console import Console
 
 from eclectus.config import BackTranslationConfig, DataConfig, TaskConfig
 from eclectus.corpora.dataset import Dataset, prepare
@@ -282,7 +284,11 @@ def test_a_direction_without_pairs_lives_on_back_translations(corpus, tmp_path, 
     )
     task = TASK | {"directions": ["es-fr"], "back_translated": 20}
     config = settings(corpus, reinforce__tasks=[task], controls=["supervised", "distillation"])
-    results = run.start(config, tmp_path / "run")
+    told = io.StringIO()
+    results = run.start(config, tmp_path / "run", Console(file=told, width=200))
+    at_the_door, _, after = told.getvalue().partition("supervised training")
+    assert "the control supervised is left out: no direction has sentence pairs" in at_the_door
+    assert "control: distillation" in after and "control: supervised" not in after
     assert [s.name for s in results.systems] == ["base", "rl", "pivot", "distillation"]
     monkeypatch.setattr(run.Run, "translate", lambda self, segments: ["" for _ in segments])
     with pytest.raises(DataError, match="no sentence pairs for es-fr, and the start translates no text back"):

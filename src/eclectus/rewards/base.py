@@ -86,6 +86,10 @@ class Reward(ABC):
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge `hypotheses[i]` as a translation of `segments[i]`; returns one value for each."""
 
+    def unjudged(self, languages: Iterable[str]) -> dict[str, str]:
+        """The target languages of which it will judge no translation, each with the reason; asked before a run."""
+        return {}
+
     def reset(self) -> None:  # noqa: B027, most rewards remember nothing that could change
         """Forget what was asked of the policy; the training loop calls it where a resumed run would start afresh."""
 

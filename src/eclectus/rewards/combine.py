@@ -169,6 +169,14 @@ class CompositeReward:
             if "target_texts" in reward.requires and not any(self._context.target_texts.values()):
                 raise ConfigError(f"{place} needs training text in the target languages, and the corpora give none")
 
+    def unjudged(self, languages: Sequence[str]) -> list[str]:
+        """A sentence for each part and target language of which the part will judge no translation."""
+        return [
+            f"'{name}' judges no translation into '{language}': {reason}"
+            for name, reward in self._rewards.items()
+            for language, reason in reward.unjudged(languages).items()
+        ]
+
     def reset(self) -> None:
         """Let every part forget what it asked of the policy, so that a resumed run asks for the same batches."""
         for reward in self._rewards.values():

@@ -122,6 +122,15 @@ class Fluency(Reward):
                     scores[i] = value if hypotheses[i].strip() else 0.0
         return scores
 
+    def unjudged(self, languages: Iterable[str]) -> dict[str, str]:
+        path, least = self.options.path, self.options.min_texts
+        if path is not None:
+            return {tag: f"'{path}' has no {tag}.npz" for tag in languages if not (path / f"{tag}.npz").exists()}
+        counts = {tag: len(_distinct(self.context.target_texts.get(tag, ()))) for tag in languages}
+        return {
+            tag: f"it has {n} distinct texts and needs {least} (min_texts)" for tag, n in counts.items() if n < least
+        }
+
     def save(self, folder: Path, languages: Iterable[str]) -> None:
         """Write the models of the languages as `<language>.npz`."""
         for language in languages:
@@ -149,8 +158,7 @@ class Fluency(Reward):
             ) from error
 
     def _train(self, texts: Sequence[str]) -> _Calibrated | None:
-        distinct = [text for text in dict.fromkeys(texts) if text.strip()]
-        options = self.options
+        distinct, options = _distinct(texts), self.options
         if len(distinct) < options.min_texts:
             return None
         step = max(1.0, len(distinct) / options.max_texts)
@@ -162,6 +170,10 @@ class Fluency(Reward):
         ]
         models = [(w, NgramModel(training, order, unit, options.smoothing)) for w, order, unit in wanted if w]
         return _Calibrated.fit(models, distinct[::_HELD_BACK])
+
+
+def _distinct(texts: Sequence[str]) -> list[str]:
+    return [text for text in dict.fromkeys(texts) if text.strip()]
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ from eclectus.policies.base import Policy
 from eclectus.rollouts.base import Sampling
 from eclectus.seeds import derive
 from eclectus.segment import Segment
+from eclectus.training.material import Material
 from eclectus.training.run import Run, build_algorithm, cost, reinforce
 from eclectus.training.sampling import sampling_of
 from eclectus.training.supervised import Trained, train_supervised
-from eclectus.training.synthetic import Make, back_prompts, back_translated, distilled, synthesise
+from eclectus.training.synthetic import Make, back_translated, distilled, synthesise
 from eclectus.training.tasks import Task, constant_tasks
 from eclectus.training.testbench import TestBench
 
@@ -69,30 +70,15 @@ class _Control:
         return max(1, self.trained.steps // config.evaluate_every)
 
     @property
-    def pivot(self) -> str:
-        return self.run.languages[0]
-
-    def new_directions(self) -> list[str]:
-        """Task directions without the pivot language, of which there are no sentence pairs or none may be seen."""
-        return [
-            name
-            for task in self.tasks
-            for name, rows in task.prompts.items()
-            if not (task.config.references and self.run.pairs([name])[name])
-            and self.pivot not in (rows[0].source_lang, rows[0].target_lang)
-        ]
-
-    def known_pairs(self) -> dict[str, list[Segment]]:
-        """Sentence pairs of the other task directions, where there are any: all that supervised training may use."""
-        new = set(self.new_directions())
-        names = [name for task in self.tasks for name in task.directions if name not in new]
-        return {name: rows for name, rows in self.run.pairs(list(dict.fromkeys(names))).items() if rows}
+    def material(self) -> Material:
+        return Material(self.run.dataset, self.tasks)
 
     def pivot_translations(self, segments: Sequence[Segment]) -> list[str]:
         """Source to pivot language to target, greedily, by the starting policy."""
-        between = self.run.translate([replace(s, target_lang=self.pivot) for s in segments])
+        pivot = self.material.pivot
+        between = self.run.translate([replace(s, target_lang=pivot) for s in segments])
         return self.run.translate(
-            [replace(s, source=text, source_lang=self.pivot) for s, text in zip(segments, between, strict=True)]
+            [replace(s, source=text, source_lang=pivot) for s, text in zip(segments, between, strict=True)]
         )
 
     def constant_reward(self) -> System:
@@ -113,61 +99,37 @@ class _Control:
             **cost(trained),
         )
 
-    def supervised(self) -> System | None:
-        if not self.known_pairs():
-            self.run.tracker.say("no direction has sentence pairs: the supervised control has nothing to do")
-            return None
+    def supervised(self) -> System:
         return self._train(
             "supervised_continued",  # a stage of its own, not the run's first one
             "supervised, continued",
             "supervised training on the sentence pairs for the same time",
-            self.known_pairs(),
+            self.material.pairs,
             self.seconds,
         )
 
     def distillation(self) -> System | None:
-        new = self.new_directions()
-        if not new:
-            self.run.tracker.say("no direction without the pivot language: the distillation control has nothing to do")
-            return None
-        prompts = {name: rows for task in self.tasks for name, rows in task.prompts.items() if name in new}
         return self._train_on(
             "distillation",
             "distillation",
             "supervised training on the pivot's own translations and the sentence pairs for the same time, making the"
             " translations included",
-            prompts,
+            self.material.to_distil,
             distilled(self.pivot_translations),
         )
 
-    def _back_prompts(self) -> dict[str, list[Segment]]:
-        """What controls translate back; says so where there is nothing."""
-        # Where references are withheld, the others are there not to be lost.
-        tasks = [task for task in self.tasks if not task.config.references] or self.tasks
-        names = list(dict.fromkeys(name for task in tasks for name in task.directions))
-        directions = expand_directions(names, self.run.languages)
-        prompts = back_prompts(self.run.dataset, directions, self.known_pairs())
-        if not prompts:
-            self.run.tracker.say("all target-side text stands in pairs: the back-translation control has nothing to do")
-        return prompts
-
     def back_translation(self) -> System | None:
-        prompts = self._back_prompts()
-        if not prompts:
-            return None
         return self._train_on(
             "back_translation",
             "back-translation",
             "supervised training on target-side text with the start's translation of it as the source, and on the"
             " sentence pairs, for the same time, making the translations included",
-            prompts,
+            self.material.to_translate_back,
             back_translated(self.run.translate),
         )
 
-    def iterative_back_translation(self) -> System | None:
-        prompts = self._back_prompts()
-        if not prompts:
-            return None
+    def iterative_back_translation(self) -> System:
+        prompts = self.material.to_translate_back
         run, name, policy = self.run, "iterative_back_translation", self.base.copy(trainable=True)
         share, rounds, making = self.seconds / _ROUNDS, [], 0.0
         for number in range(1, _ROUNDS + 1):
@@ -180,7 +142,7 @@ class _Control:
                 resume=run.resume,
             )
             making += made.seconds
-            pairs = self.known_pairs() | made.pairs
+            pairs = self.material.pairs | made.pairs
             if not any(pairs.values()):
                 run.tracker.say(f"every translation is empty: round {number} has nothing to learn from")
                 continue
@@ -208,7 +170,7 @@ class _Control:
                     continue  # choosing by the reference would be no translation system
                 outputs |= self._best(task, sampling)
             if not outputs:
-                self.run.tracker.say("every task uses references: the best-of-n control has nothing to do")
+                self.run.tracker.say("no direction without references has a test set: best of n has nothing to choose")
                 return None
             self.bench.add_outputs("best_of_n", outputs)
         return System(
@@ -251,7 +213,7 @@ class _Control:
             seconds=_MAKING * self.seconds,
             resume=run.resume,
         )
-        pairs = self.known_pairs() | made.pairs
+        pairs = self.material.pairs | made.pairs
         if not any(pairs.values()):
             run.tracker.say(f"every translation is empty: the {label} control has nothing to learn from")
             return None
@@ -300,7 +262,7 @@ def run_controls(run: Run, tasks: Sequence[Task], bench: TestBench, trained: Tra
     assert run.base is not None
     control = _Control(run, run.base, tasks, bench, trained)
     systems: list[System | None] = []
-    new = [name for name in control.new_directions() if name in bench.segments]
+    new = [name for name in control.material.new_directions if name in bench.segments]
     if new:
         if not bench.has("pivot"):
             bench.add_outputs("pivot", {name: control.pivot_translations(bench.segments[name]) for name in new})
@@ -314,6 +276,7 @@ def run_controls(run: Run, tasks: Sequence[Task], bench: TestBench, trained: Tra
             )
         )
     for name in run.config.controls:
-        run.tracker.say(f"control: {name.replace('_', ' ')}")
-        systems.append(getattr(control, name)())
+        if control.material.missing(name) is None:
+            run.tracker.say(f"control: {name.replace('_', ' ')}")
+            systems.append(getattr(control, name)())
     return [system for system in systems if system is not None]

@@ -29,6 +29,7 @@ from eclectus.training import checkpoint as ckpt
 from eclectus.training import optimizer, stages
 from eclectus.training.directions import check_sampling
 from eclectus.training.first_policy import first_policy
+from eclectus.training.material import Material
 from eclectus.training.model_card import write_card
 from eclectus.training.outputs import save_rewards, write_model
 from eclectus.training.reinforce import Reinforcer
@@ -205,6 +206,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     # Written once everything is checked: after a mistake the folder is still empty and can be used again.
     ckpt.write_atomic(folder / "config.yaml", cfg.dump(config))
     ckpt.write_atomic(folder / "data.json", json.dumps(dataset.describe(), ensure_ascii=False, indent=1))
+    _warn(run, tasks)
     systems = _train_start(run, policy, bench, prompts)
     if config.reinforce is not None and algorithm is not None:
         systems.append(System(name="base", label="start", role="base", description="the model before RL"))
@@ -328,6 +330,17 @@ def _tasks(run: Run, config: ReinforceConfig) -> list[Task]:
     )
     check_sampling(config.direction_sampling)
     return build_tasks(config.tasks, run.dataset, context, in_parts=config.overlap > 1)
+
+
+def _warn(run: Run, tasks: Sequence[Task]) -> None:
+    """What will be left out, said before any training."""
+    for task in tasks:
+        targets = [target for _, target in expand_directions(task.directions, run.languages)]
+        for sentence in task.reward.unjudged(list(dict.fromkeys(targets))):
+            run.tracker.warn(f"task '{task.name}': {sentence}")
+    for control in run.config.controls if tasks else ():
+        if missing := Material(run.dataset, tasks).missing(control):
+            run.tracker.warn(f"the control {control} is left out: {missing}")
 
 
 def build_algorithm(config: ReinforceConfig) -> Algorithm:
