@@ -180,10 +180,13 @@ def pretended(doubles: bool = True) -> Iterator[Device]:
         self.before = torch.is_grad_enabled()
         torch.set_grad_enabled(self.before and not self.mode)
 
+    def leave(self: Any, *_: Any) -> None:
+        torch.set_grad_enabled(self.before)
+
     with (
         # A wrapper made in inference mode can be no view of one that was made outside.
         mock.patch.object(torch.inference_mode, "__enter__", enter),
-        mock.patch.object(torch.inference_mode, "__exit__", lambda self, *_: torch.set_grad_enabled(self.before)),
+        mock.patch.object(torch.inference_mode, "__exit__", leave),
         mock.patch.object(torch.nn.Module, "to", moving),
         mock.patch.object(
             torch, "autocast", lambda kind, *a, **k: nullcontext() if kind == "meta" else autocast(kind, *a, **k)

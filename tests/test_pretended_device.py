@@ -94,6 +94,14 @@ def test_double_precision_is_refused_where_there_is_none():
         torch.ones(3, device=device.NAME).double()
 
 
+def test_errors_come_through(there):
+    with pytest.raises(RuntimeError, match="shape"), torch.inference_mode():
+        torch.ones(3, device=device.NAME).view(2)
+    with pytest.raises(ZeroDivisionError), torch.inference_mode():
+        1 / 0  # noqa: B018
+    assert torch.is_grad_enabled()
+
+
 def test_outside_of_it_nothing_is_left():
     before = torch.autocast, torch.nn.Module.to, torch.inference_mode.__enter__, torch.inference_mode.__exit__
     with device.pretended():

@@ -7,12 +7,15 @@ import torch
 
 from eclectus.policies.base import _STRIDE
 from eclectus.policies.causal import CausalPolicy
+from eclectus.policies.compat import OLD
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts import native
 from eclectus.rollouts.base import Sampling
 from tests import device
 from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
 from tests.tiny import segments
+
+pytestmark = pytest.mark.skipif(OLD, reason="transformers 4 takes weights on `meta`, which it stands on, for absent")
 
 LENGTH = 3 * _STRIDE
 SAMPLINGS = {
