@@ -159,6 +159,19 @@ def test_headline_tells_all_of_a_group(results: Results) -> None:
     assert len(results.headline) == len(results.groups)
 
 
+def test_controls_are_told_in_the_metric_that_decides_alone(results: Results) -> None:
+    name = results.groups[0].name
+    assert "Against the controls, in BLEU: " in results.headline[0]
+    chrf = results.comparison(name, "rl", "constant_reward", "chrf")
+    undecided = [
+        c.model_copy(update={"low": -3.0}) if (c.scope, c.against, c.metric) == (name, "base", "bleu") else c
+        for c in results.comparisons
+    ]
+    sentence = headline(results.model_copy(update={"comparisons": undecided}))[0]
+    assert "better by chrF++ only" in sentence and "Against the controls, in chrF++: " in sentence
+    assert chrf is not None and f"constant reward (+{chrf.difference:.1f})" in sentence
+
+
 def test_a_control_that_wins_is_named(results: Results) -> None:
     assert "behind supervised continued (−" in results.headline[1]
 

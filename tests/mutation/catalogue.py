@@ -573,9 +573,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
         "_go_on: `rows - wanted >= _LEAVING * rows` with >": "when rows leave changes nothing but the time",
         "draw: `mask.sum(dim=-1).clamp(min=1)` forgets clamp": "every row has at least one token",
         "draw: `torch.zeros(count, dtype=torch.bool, device=device)` with ones": "it is set anew at the first position",
-        "draw: `used < length` with <=": "nothing is asked of the decoder after the last token",
         "draw: `used < length` with <= (2)": "nothing is asked of the decoder after the last token",
         "_go_on: `len(more) - len(free)` with +": "more idle rows change nothing but the time",
+        "_ended_by_text: `end + 1 < len(row)` with <=": "where nothing stands behind an end, nothing is cut",
+        "_ended_by_text: `end + 1` with -": "where nothing stands behind an end, nothing is cut",
     },
     "rollouts/limits.py": {
         "Limits.applied: `places >= width` with >": "the place behind the last is the column that is cut off",

@@ -41,9 +41,8 @@ def verdict(results: Results, group: Group) -> Verdict:
 
 def decided_by(results: Results, group: Group) -> str:
     """Return ` by chrF++` where only that metric decides the verdict, and nothing where both do."""
-    changes = _against_base(results, group)
-    decided = [NAMES[metric] for metric, comparison in changes.items() if comparison.verdict != "same"]
-    return f" by {decided[0]}" if len(decided) == 1 else ""
+    metric = _deciding(results, group)
+    return "" if metric is None else f" by {NAMES[metric]}"
 
 
 def warnings(before: DirectionScores, after: DirectionScores) -> list[str]:
@@ -55,6 +54,12 @@ def warnings(before: DirectionScores, after: DirectionScores) -> list[str]:
         if getattr(after, name) > getattr(before, name) + RATE_RISE:
             found.append(f"{label} {percent(getattr(before, name))} → {percent(getattr(after, name))}")
     return found
+
+
+def _deciding(results: Results, group: Group) -> str | None:
+    """The metric that alone decides the verdict; None where both do, or neither."""
+    decided = [metric for metric, comparison in _against_base(results, group).items() if comparison.verdict != "same"]
+    return decided[0] if len(decided) == 1 else None
 
 
 def _against_base(results: Results, group: Group) -> dict[str, Comparison]:
@@ -128,9 +133,10 @@ def _oracles(results: Results, group: Group, after: DirectionScores) -> list[str
 
 
 def _controls(results: Results, group: Group, main: System) -> list[str]:
+    metric = _deciding(results, group) or "bleu"
     by_verdict: dict[str, list[str]] = {"better": [], "same": [], "worse": []}
     for system in results.systems:
-        found = results.comparison(group.name, main.name, system.name, "bleu") if system.role == "control" else None
+        found = results.comparison(group.name, main.name, system.name, metric) if system.role == "control" else None
         if found is not None:
             detail = signed(found.difference)
             if found.verdict == "same":
@@ -138,4 +144,4 @@ def _controls(results: Results, group: Group, main: System) -> list[str]:
             by_verdict[found.verdict].append(f"{system.label} ({detail})")
     openings = {"better": "ahead of", "same": "not clearly different from", "worse": "behind"}
     said = [f"{openings[kind]} {listing(names)}" for kind, names in by_verdict.items() if names]
-    return [f"Against the controls, in BLEU: {'; '.join(said)}."] if said else []
+    return [f"Against the controls, in {NAMES[metric]}: {'; '.join(said)}."] if said else []
