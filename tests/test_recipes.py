@@ -14,7 +14,7 @@ from eclectus import recipes, registry
 from eclectus.corpora.dataset import prepare
 from eclectus.errors import DataError
 from eclectus.policies.load import load_policy, new_policy
-from eclectus.training import run
+from eclectus.training import run, stages
 
 EXPERIMENTS = ["zero-shot", "low-resource", "low-resource-references", "converged"]
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "experiments.md"
@@ -204,7 +204,7 @@ def test_every_algorithm_that_needs_no_reference_is_compared():
 @pytest.mark.parametrize("name", ["algorithms", "reward-choice", *EXPERIMENTS])
 def test_its_variants_fit_other_recipes_too(name):
     for settings in ALGORITHMS.values():
-        run.build_algorithm(loaded(name, *settings, "reinforce.seconds=9").reinforce)
+        stages.build_algorithm(loaded(name, *settings, "reinforce.seconds=9").reinforce)
 
 
 @pytest.mark.parametrize("name", ["rloo", "epsilon", "q_learning"])

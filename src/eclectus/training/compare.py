@@ -26,7 +26,7 @@ from eclectus.languages import expand_directions
 from eclectus.rewards.combine import check_parts
 from eclectus.training.checkpoint import write_atomic
 from eclectus.training.directions import check_sampling
-from eclectus.training.run import build_algorithm
+from eclectus.training.stages import build_algorithm
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ from eclectus.rollouts.base import Sampling
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training.material import Material
-from eclectus.training.run import Run, build_algorithm, cost, reinforce
 from eclectus.training.sampling import sampling_of
+from eclectus.training.shared import Run
+from eclectus.training.stages import build_algorithm, cost, reinforce
 from eclectus.training.supervised import Trained, train_supervised
 from eclectus.training.synthetic import Make, back_translated, distilled, synthesise
 from eclectus.training.tasks import Task, constant_tasks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -21,9 +20,7 @@ from eclectus.policies.precision import autocast_type
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rollouts.engine import NATIVE
 from eclectus.seeds import derive
-
-if TYPE_CHECKING:
-    from eclectus.training.run import Run
+from eclectus.training.shared import Run
 
 
 def first_policy(run: Run, device: torch.device) -> tuple[PretrainedPolicy, SeenText | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
@@ -14,10 +13,8 @@ from eclectus.algorithms.base import Algorithm
 from eclectus.corpora.seen import SeenText
 from eclectus.errors import RunError, resuming
 from eclectus.policies.pretrained import PretrainedPolicy
+from eclectus.training.shared import Run
 from eclectus.training.tasks import Task
-
-if TYPE_CHECKING:
-    from eclectus.training.run import Run
 
 
 def save_rewards(folder: Path, tasks: Sequence[Task]) -> None:

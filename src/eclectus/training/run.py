@@ -3,136 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Literal
 
 import torch
 from rich.console import Console
 
 from eclectus import config as cfg
-from eclectus import parallel, registry
+from eclectus import parallel
 from eclectus.algorithms.base import Algorithm
 from eclectus.config import ReinforceConfig, RunConfig
 from eclectus.corpora.dataset import Dataset, prepare
 from eclectus.errors import InterruptedRunError, RunError, resuming
 from eclectus.evaluation import report
 from eclectus.evaluation.results import Results, System
-from eclectus.languages import Direction, direction, expand_directions
+from eclectus.languages import expand_directions
 from eclectus.policies.base import Policy
 from eclectus.policies.load import resolve_device
 from eclectus.rewards.base import RewardContext
-from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import optimizer, stages
+from eclectus.training.controls import run_controls
 from eclectus.training.directions import check_sampling
 from eclectus.training.first_policy import first_policy
 from eclectus.training.material import Material
 from eclectus.training.model_card import write_card
 from eclectus.training.outputs import save_rewards, write_model
-from eclectus.training.reinforce import Reinforcer
-from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.sampling import check_engines
+from eclectus.training.shared import Run
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task, build_tasks
 from eclectus.training.testbench import TestBench, groups, test_segments
 from eclectus.training.tracking import Tracker
-from eclectus.training.validation import DevSet
-
-
-@dataclass
-class Run:
-    """What the stages of a run share.
-
-    Args:
-        base: the frozen starting policy of reinforcement learning; None until it is known.
-        renewed: later copies of the policy, for rewards that translate with them.
-    """
-
-    config: RunConfig
-    folder: Path
-    dataset: Dataset
-    tracker: Tracker
-    resume: bool
-    base: Policy | None = field(default=None)
-    renewed: RenewedPolicies = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.renewed = RenewedPolicies(lambda: self.start, self.config.evaluation.max_length)
-
-    @property
-    def start(self) -> Policy:
-        """The starting policy, once it is known."""
-        if self.base is None:
-            raise RuntimeError("the starting policy is not trained yet")
-        return self.base
-
-    @property
-    def languages(self) -> list[str]:
-        return self.dataset.languages
-
-    @property
-    def texts(self) -> dict[str, list[str]]:
-        """Monolingual training text by language."""
-        return {language: self.dataset.monolingual("train", language) for language in self.languages}
-
-    def pairs(self, patterns: Sequence[str]) -> dict[str, list[Segment]]:
-        """Training pairs by direction."""
-        expanded = expand_directions(patterns, self.languages)
-        return {direction(s, t): self.dataset.pairs("train", s, t) for s, t in expanded}
-
-    def dev(self, directions: Sequence[Direction]) -> DevSet:
-        """The slice of the dev set that is translated at each evaluation."""
-        self.dataset.check(directions)
-        limit = self.config.evaluation.dev_segments
-        rows = {direction(s, t): self.dataset.pairs("dev", s, t)[:limit] for s, t in directions}
-        return DevSet(rows, self.languages, self.config.evaluation.engine)
-
-    def translate(self, segments: Sequence[Segment]) -> list[str]:
-        """Greedy translations by the starting policy, for rewards and controls."""
-        return self.start.translate(segments, self.config.evaluation.max_length)
-
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of translations, for rewards."""
-        return self.start.tokenize_targets(texts)
-
-    def checkpoints(self, stage: str) -> Path:
-        """Where the checkpoints of a stage are."""
-        return self.folder / "checkpoints" / stage
-
-    def stage(
-        self, name: str, policy: Policy, train: Callable[[Path], Trained], algorithm: Algorithm | None = None
-    ) -> Trained:
-        """Run one training stage, or take over its result where it is complete; leaves `policy` at its best weights.
-
-        Args:
-            train: takes the folder for checkpoints.
-            algorithm: whose module, where it has one, is left at the weights that belong to the policy's.
-
-        Raises:
-            InterruptedRunError: the user stopped it; the checkpoint is written.
-        """
-        folder, record = self.checkpoints(name), self.folder / "stages" / f"{name}.json"
-        if self.resume and record.exists():
-            finished = ckpt.latest(folder)
-            if finished is None:
-                raise RunError(f"resume: '{folder}' is missing although the stage was finished; start a new run")
-            ckpt.load_weights(policy.model, finished.tensors["best"])
-            if algorithm is not None and algorithm.module is not None:
-                ckpt.load_weights(algorithm.module, finished.tensors["algorithm_best"])
-            return Trained(**json.loads(record.read_text(encoding="utf-8")))
-        trained = train(folder)
-        if not trained.complete:
-            raise InterruptedRunError(
-                f"stopped after step {trained.steps} of '{name}', all saved; continue with {resuming(self.folder)}"
-            )
-        if trained.best_step == 0:
-            self.tracker.warn(f"{name}: no step did better on dev than the start, which was kept")
-        record.parent.mkdir(exist_ok=True)
-        ckpt.write_atomic(record, json.dumps(asdict(trained)))
-        return trained
 
 
 def start(config: RunConfig, folder: Path, console: Console | None = None) -> Results:
@@ -199,7 +104,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     tasks: list[Task] = []
     algorithm: Algorithm | None = None
     if config.reinforce is not None:
-        algorithm = build_algorithm(config.reinforce)
+        algorithm = stages.build_algorithm(config.reinforce)
         tasks = _tasks(run, config.reinforce)
     check_engines(config, policy, algorithm)
     prompts, texts = stages.prompts_to_translate_back(run), stages.texts_of_tasks(run, tasks)
@@ -213,14 +118,14 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         bench.add("base", run.start)
         tracker.say("reinforcement learning")
         making = stages.add_back_translations(run, tasks, texts)
-        trained = reinforce(run, policy, algorithm, config.reinforce, tasks, "reinforce")
+        trained = stages.reinforce(run, policy, algorithm, config.reinforce, tasks, "reinforce")
         trained = replace(trained, seconds=trained.seconds + making)
         save_rewards(folder / "rewards", tasks)
         label = f"RL ({config.reinforce.algorithm.type.upper()})"
-        systems.append(System(name="rl", label=label, role="system", description=trained.outcome, **cost(trained)))
+        systems.append(
+            System(name="rl", label=label, role="system", description=trained.outcome, **stages.cost(trained))
+        )
         bench.add("rl", policy)
-        from eclectus.training.controls import run_controls
-
         systems += run_controls(run, tasks, bench, trained)
     tracker.say("scoring the test set and writing the report")
     tested = groups(config, directions)
@@ -277,46 +182,9 @@ def _train_start(run: Run, policy: Policy, bench: TestBench, prompts: Mapping[st
         last = stages.back_translation(run, policy, config.back_translation, prompts)
     run.base = policy.copy()
     if config.reinforce is None and last is not None:
-        systems.append(System(name="supervised", label="supervised", role="system", **cost(last)))
+        systems.append(System(name="supervised", label="supervised", role="system", **stages.cost(last)))
         bench.add("supervised", policy)
     return systems
-
-
-class Cost(TypedDict):
-    """What a training cost, as `System` takes it."""
-
-    seconds: float
-    steps: int
-
-
-def cost(trained: Trained) -> Cost:
-    """Seconds and steps of a training."""
-    return {"seconds": round(trained.seconds, 1), "steps": trained.steps}
-
-
-def reinforce(
-    run: Run, policy: Policy, algorithm: Algorithm, config: ReinforceConfig, tasks: Sequence[Task], stage: str
-) -> Trained:
-    """One reinforcement-learning stage from the run's starting policy."""
-    wanted = [pair for task in tasks for pair in expand_directions(task.directions, run.languages)]
-    dev = run.dev(list(dict.fromkeys(wanted)))
-
-    reinforcer = Reinforcer(
-        policy,
-        run.start,
-        algorithm,
-        config,
-        tasks,
-        dev,
-        languages=run.languages,
-        seed=derive(run.config.seed, stage),
-        folder=run.checkpoints(stage),
-        tracker=run.tracker,
-        stage=stage,
-        dev_max_length=run.config.evaluation.max_length,
-        renewed=run.renewed if stage == "reinforce" else None,
-    )
-    return run.stage(stage, policy, lambda _: reinforcer.train(resume=run.resume), algorithm)
 
 
 def _tasks(run: Run, config: ReinforceConfig) -> list[Task]:
@@ -341,12 +209,3 @@ def _warn(run: Run, tasks: Sequence[Task]) -> None:
     for control in run.config.controls if tasks else ():
         if missing := Material(run.dataset, tasks).missing(control):
             run.tracker.warn(f"the control {control} is left out: {missing}")
-
-
-def build_algorithm(config: ReinforceConfig) -> Algorithm:
-    """The algorithm that the config names, with its options checked."""
-    kind = registry.find("algorithms", config.algorithm.type, Algorithm)  # type: ignore[type-abstract]
-    options = registry.parse_options("reinforce.algorithm", kind.Options, config.algorithm.options)
-    algorithm = kind(options)
-    algorithm.check(config)
-    return algorithm

@@ -1,22 +1,24 @@
-"""What a run does before reinforcement learning: supervised stages, and back-translations for them and for tasks."""
+"""The stages of a run: supervised training, back-translations for it and for tasks, reinforcement learning."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypedDict
 
-from eclectus.config import BackTranslationConfig, SupervisedConfig
+from eclectus import registry
+from eclectus.algorithms.base import Algorithm
+from eclectus.config import BackTranslationConfig, ReinforceConfig, SupervisedConfig
 from eclectus.errors import ConfigError, DataError
 from eclectus.languages import expand_directions
 from eclectus.policies.base import Policy
+from eclectus.seeds import derive
 from eclectus.segment import Segment
+from eclectus.training.reinforce import Reinforcer
+from eclectus.training.shared import Run
 from eclectus.training.supervised import Trained, train_supervised
 from eclectus.training.synthetic import as_back_translated, back_prompts, back_translated, synthesise
-
-if TYPE_CHECKING:
-    from eclectus.training.run import Run
-    from eclectus.training.tasks import Task
+from eclectus.training.tasks import Task
 
 
 def supervised(
@@ -133,3 +135,49 @@ def add_back_translations(run: Run, tasks: Sequence[Task], texts: Sequence[Mappi
                     " direction out, or train the start on the reverse direction first"
                 )
     return seconds
+
+
+class Cost(TypedDict):
+    """What a training cost, as `System` takes it."""
+
+    seconds: float
+    steps: int
+
+
+def cost(trained: Trained) -> Cost:
+    """Seconds and steps of a training."""
+    return {"seconds": round(trained.seconds, 1), "steps": trained.steps}
+
+
+def reinforce(
+    run: Run, policy: Policy, algorithm: Algorithm, config: ReinforceConfig, tasks: Sequence[Task], stage: str
+) -> Trained:
+    """One reinforcement-learning stage from the run's starting policy."""
+    wanted = [pair for task in tasks for pair in expand_directions(task.directions, run.languages)]
+    dev = run.dev(list(dict.fromkeys(wanted)))
+
+    reinforcer = Reinforcer(
+        policy,
+        run.start,
+        algorithm,
+        config,
+        tasks,
+        dev,
+        languages=run.languages,
+        seed=derive(run.config.seed, stage),
+        folder=run.checkpoints(stage),
+        tracker=run.tracker,
+        stage=stage,
+        dev_max_length=run.config.evaluation.max_length,
+        renewed=run.renewed if stage == "reinforce" else None,
+    )
+    return run.stage(stage, policy, lambda _: reinforcer.train(resume=run.resume), algorithm)
+
+
+def build_algorithm(config: ReinforceConfig) -> Algorithm:
+    """The algorithm that the config names, with its options checked."""
+    kind = registry.find("algorithms", config.algorithm.type, Algorithm)  # type: ignore[type-abstract]
+    options = registry.parse_options("reinforce.algorithm", kind.Options, config.algorithm.options)
+    algorithm = kind(options)
+    algorithm.check(config)
+    return algorithm
