@@ -218,6 +218,15 @@ def test_evaluate_reads_jsonl_and_a_model_folder(finished, tmp_path):
     assert "es-en" in outcome.out
 
 
+def test_evaluate_reads_a_translation_memory(finished, tmp_path):
+    path = tmp_path / "memory.tmx"
+    variants = '<tuv xml:lang="en-US"><seg>ten one</seg></tuv><tuv xml:lang="es-ES"><seg>diez uno</seg></tuv>'
+    path.write_text(f"<tmx><body><tu>{variants}</tu></body></tmx>", encoding="utf-8")
+    outcome = eclectus("evaluate", finished, path, "--from", "en", "--to", "es")
+    assert outcome.code == 0, outcome
+    assert "en-es, memory.tmx" in outcome.out
+
+
 def test_translate_keeps_lines_in_step(finished, tmp_path):
     direction = ("--from", "en", "--to", "es")
     given = eclectus("translate", finished, *direction, "one two", "three").out
@@ -421,11 +430,17 @@ def test_resume_and_report_of_what_is_no_run(tmp_path):
         ("a.tsv", b"one\tuno\n", [], "the first line of .* has no column 'en'; .*--columns en,es"),
         ("a.tsv", b"one\tuno\n", ["--columns", "en,fr"], "--columns has no column 'es'"),
         ("a.tsv", b"en\tes\none\tuno\n", ["--columns", "en,es"], "names the columns .* or leave --columns out"),
-        ("a.jsonl", b'{"en": "one", "es": "uno"}\n', ["--columns", "en,es"], "by keys; leave --columns out"),
+        (
+            "a.jsonl",
+            b'{"en": "one", "es": "uno"}\n',
+            ["--columns", "en,es"],
+            "names its languages itself; leave --columns out",
+        ),
         ("a.tsv", b"one\tuno\n", ["--columns", "en,es,fr"], "line 1 has 2 columns instead of 3"),
         ("a.tsv", b"en\tes\none\t\n", [], "holds no pair of en and es"),
         ("a.jsonl", b"{}\n", [], "has text under any of the keys"),
         ("a.jsonl", b"one\n", [], "line 1 is not JSON"),
+        ("a.tmx", b"<tmx/>", [], "no text in en, es; it has no unit with text"),
     ],
 )
 def test_evaluate_on_a_broken_file(tmp_path, finished, name, data, options, message):

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from eclectus import languages
-from eclectus.corpora import files, jsonl, tsv
+from eclectus.corpora import files, jsonl, tmx, tsv
 from eclectus.corpora.base import Corpus
 from eclectus.corpora.clean import normalise
 from eclectus.corpora.seen import SeenText
@@ -123,9 +123,11 @@ def _translate(policy: Policy, segments: list[Segment], beams: int) -> list[str]
 def _corpus(file: Path, columns: str | None, tags: list[str]) -> Corpus:
     if not file.is_file():
         raise DataError(f"evaluate: no file '{file}' (looked in {Path.cwd()})")
-    if file.suffix == ".jsonl":
+    if file.suffix in (".jsonl", ".tmx"):
         if columns is not None:
-            raise DataError(f"evaluate: '{file}' names its languages by keys; leave --columns out")
+            raise DataError(f"evaluate: '{file}' names its languages itself; leave --columns out")
+        if file.suffix == ".tmx":
+            return tmx.Tmx(tmx.Tmx.Options(path=file), tags, 0)
         return jsonl.Jsonl(jsonl.Jsonl.Options(path=file), tags, 0)
     if columns is not None:
         names, place, advice = columns.split(","), "--columns", "name every column of the file there"

@@ -415,6 +415,33 @@ def test_what_a_step_leaves_in_the_memory(policy, source):
     assert remembered(chosen.rollouts) == [((one, end), (0.0, 0.5), True), ((two,), (0.0,), False)]
 
 
+def test_rewards_of_tokens_of_what_goes_on_and_of_references(policy, source):
+    end, one, two = policy.tokens
+    dense = torch.tensor([[[0.125, 0.375, 0.0], [0.25, 0.5, -0.75]]])
+    mask = torch.tensor([[[True, True, False], [True, True, True]]])
+    tokens = torch.tensor([[[one, end, 0], [two, one, two]]])
+    cut = step_of(policy, source, token_rewards=dense, mask=mask, tokens=tokens)
+    # the last reward takes back what a finished text would have kept, so what goes on is known up to there
+    chosen = algorithm("q_learning", **NETWORK, cut="continues")
+    chosen.signals(cut)
+    assert remembered(chosen.rollouts) == [((one, end), (0.125, 0.375), True), ((two, one), (0.25, 0.5), False)]
+    chosen = algorithm("q_learning", **NETWORK)
+    chosen.signals(cut)
+    assert remembered(chosen.rollouts)[1] == ((two, one, two), (0.25, 0.5, -0.75), False)
+    # one token that goes on tells nothing
+    chosen = algorithm("q_learning", **NETWORK, cut="continues")
+    chosen.signals(step_of(policy, source, token_rewards=dense))
+    assert remembered(chosen.rollouts) == [((one, end), (0.125, 0.375), True)]
+    shown = {
+        "references": [[two, end]],
+        "reference_rewards": torch.tensor([0.75]),
+        "reference_token_rewards": torch.tensor([[0.5, 0.25, 0.0]]),
+    }
+    chosen = algorithm("q_learning", **NETWORK, demonstrations=0.5)
+    chosen.signals(step_of(policy, source, token_rewards=dense, **shown))
+    assert remembered(chosen.demonstrations) == [((two, end), (0.5, 0.25), True)]
+
+
 def test_each_translation_is_remembered_with_its_own_source(policy):
     sources = policy.tokenize_sources(segments("en", "es")[:2])
     tokens = torch.tensor([[[1], [2]], [[3], [4]]])

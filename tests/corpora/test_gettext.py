@@ -1,5 +1,6 @@
-"""Catalogues of installed packages, on a package made for the test and on Django."""
+"""Catalogues of installed packages and in folders, on files made for the test and on Django."""
 
+import sys
 from pathlib import Path
 
 import polib
@@ -147,3 +148,61 @@ def test_django_is_real_text() -> None:
     assert texts["This field is required."]["es"] == "Este campo es obligatorio."
     assert len(texts) > 500
     assert corpus.signature.startswith("gettext|django:") and "BSD-3-Clause" in corpus.signature
+
+
+def own(folder: Path, languages: list[str], **options: object) -> Gettext:
+    corpus = Gettext(Gettext.Options(folders=["translations"], **options), languages, seed=1)
+    corpus.root = folder
+    return corpus
+
+
+def save(path: Path, *messages: polib.POEntry) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    catalogue = polib.POFile()
+    catalogue.metadata = {"Content-Type": "text/plain; charset=UTF-8"}
+    catalogue.extend(messages)
+    (catalogue.save if path.suffix == ".po" else catalogue.save_as_mofile)(str(path))
+
+
+def test_catalogues_of_ones_own_in_a_folder(tmp_path: Path) -> None:
+    root = tmp_path / "translations"
+    save(root / "app" / "locale" / "es" / "LC_MESSAGES" / "app.po", message("Save it", "Guardar"))
+    save(root / "po" / "es.po", message("Open it", "Abrir"))
+    save(root / "po" / "es.mo", message("Open it", "of the .mo"))
+    save(root / "po" / "pt_BR.po", message("Open it", "Abra"))
+    save(root / "po" / "template.po", message("Open it", "nothing"))
+    found = own(tmp_path, ["en", "es", "pt-BR"])
+    assert [dict(entry.texts) for entry in found.entries()] == [
+        {"en": "Save it", "es": "Guardar"},
+        {"en": "Open it", "es": "Abrir", "pt-BR": "Abra"},
+    ]
+    assert [entry.id.rpartition("/")[0] for entry in found.entries()] == [
+        "translations/app/locale/app",
+        "translations/po/",
+    ]
+    before = found.signature
+    assert before.startswith(f"gettext|folder:{root}|files:3|sha256:")
+    save(root / "po" / "es.po", message("Open it", "Ábralo"))
+    assert own(tmp_path, ["en", "es", "pt-BR"]).signature != before
+
+
+def test_packages_and_folders_together(package: Path, tmp_path: Path) -> None:
+    write(package, "es", message("Save it", "Guardar"))
+    save(tmp_path / "translations" / "es.po", message("Open it", "Abrir"))
+    found = own(tmp_path, ["en", "es"], packages=["toy_package"])
+    assert [entry.texts["es"] for entry in found.entries()] == ["Guardar", "Abrir"]
+
+
+def test_a_folder_that_is_not_there_or_holds_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gettext: no folder 'translations' .*looked in"):
+        list(own(tmp_path, ["en", "es"]).entries())
+    save(tmp_path / "translations" / "template.po", message("Open it", "Abrir"))
+    with pytest.raises(DataError, match=r"folder 'translations' holds no catalogues; .*de/LC_MESSAGES/app.po"):
+        list(own(tmp_path, ["en", "es"]).entries())
+
+
+def test_without_polib_a_hint_says_what_to_install(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(package, "es", message("Save it", "Guardar"))
+    monkeypatch.setitem(sys.modules, "polib", None)
+    with pytest.raises(DataError, match=r"gettext: needs polib; `pip install 'eclectus\[quickstart\]'`"):
+        read(["en", "es"])

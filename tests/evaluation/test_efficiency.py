@@ -50,12 +50,15 @@ def test_the_stages_of_a_training_spend_one_after_the_other():
         dev("supervised", 0, 0.0, 0, **{"chrf/supervised": 10.0, "bleu/supervised": 2.0}),
         {"kind": "supervised", "stage": "supervised", "step": 20, "seconds": 3.0},
         dev("supervised", 20, 4.0, 700, **{"chrf/supervised": 20.0}),
+        dev("supervised_back_translation", 0, 0.0, 0, **{"chrf/supervised_back_translation": 20.0}),
+        dev("supervised_back_translation", 9, 1.5, 50, **{"chrf/supervised_back_translation": 20.5}),
         dev("reinforce", 0, 0.0, 0, **{"chrf/captions": 21.0, "off_target/captions": 0.5}),
         dev("supervised_continued", 20, 9.0, 900, **{"chrf/captions": 99.0}),
         dev("reinforce", 5, 2.5, 300, **{"chrf/captions": 25.0}),
     ]
-    assert training_curve(records, "seconds") == Curve([0.0, 4.0, 4.0, 6.5], [10.0, 20.0, 21.0, 25.0])
-    assert training_curve(records, "tokens") == Curve([0, 700, 700, 1000], [10.0, 20.0, 21.0, 25.0])
+    chrf = [10.0, 20.0, 20.0, 20.5, 21.0, 25.0]
+    assert training_curve(records, "seconds") == Curve([0.0, 4.0, 4.0, 5.5, 5.5, 8.0], chrf)
+    assert training_curve(records, "tokens") == Curve([0, 700, 700, 750, 750, 1050], chrf)
 
 
 def write_run(folder, variant, pairs, seed, scores, supervised, reinforce):

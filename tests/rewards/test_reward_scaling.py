@@ -75,6 +75,14 @@ def test_terms_keep_gates_and_the_value_of_cut_hypotheses():
     assert found == [[pytest.approx((3 * 0.5 + 4) / 4 * 0.5), pytest.approx((3 * 2.5 + 10) / 4)]]
 
 
+def test_what_was_cut_has_its_value_where_no_term_weighs_anything():
+    later = {"start": 0, "end": 1, "steps": 5, "shape": "step"}
+    config = RewardConfig(terms=[{"type": "chrf", "weight": later}], normalise="terms", unfinished=0.5)
+    reward = CompositeReward(config, RewardContext())
+    given = scores(reward, [0.1, 0.5], [0.2, 0.1])
+    assert Scaling(reward)([SPANISH], given, step=1, finished=[[True, False]]).totals == [[None, 0.5]]
+
+
 def test_source_standardises_each_group():
     scale, reward = scaling("source")
     found = scale([SPANISH], scores(reward, [0.25, 0.5, 0.75, None], [0.25, 0.5, 0.75, None])).totals

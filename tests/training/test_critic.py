@@ -23,7 +23,7 @@ from eclectus.training.update import Update, step_size
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import build
 from tests.tiny import segments
-from tests.toy import learn, mean, reinforcer, same
+from tests.toy import learn, mean, reinforcer, same, steps_of
 from tests.training.test_run import corpus, settings  # noqa: F401 - a fixture
 
 FAST = {"critic_learning_rate": 1e-2}
@@ -43,6 +43,15 @@ def test_the_policy_waits_while_the_critic_learns(tmp_path):
     trainer.train()
     assert [same(policies[0], policy) for policy in policies] == [True, True, True, True, False]
     assert not any(same(one, two) for one, two in pairwise(critics))
+
+
+def test_coefficients_rest_while_the_policy_waits(tmp_path):
+    aims = {"kl": {"target": 0.05}, "entropy": {"weight": 0.01, "target": 3.0}, "task_options": {"kl": 0.1}}
+    trainer = reinforcer(tmp_path, "copy", "ppo", options=FAST | {"critic_steps": 3}, steps=5, segments=4, **aims)
+    trainer.train()
+    rows = steps_of(tmp_path)
+    assert [row["kl_weight/toy"] == 0.1 for row in rows] == [True, True, True, True, False]
+    assert [row["entropy_weight"] == 0.01 for row in rows] == [True, True, True, True, False]
 
 
 def luck(prompts, completions, **_):

@@ -6,7 +6,8 @@ import math
 import pytest
 import torch
 
-from eclectus.algorithms.base import AdvantageInputs
+from eclectus.algorithms.base import AdvantageInputs, Signals
+from eclectus.algorithms.q_learning import QLearning
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.dense import at_the_end, early_share, prefix_texts
 from tests.tiny import SENTENCES, tiny_policy
@@ -135,3 +136,18 @@ def test_the_task_is_learnt_in_fewer_steps_than_with_the_reward_at_the_end(tmp_p
         found.append(steps)
     assert all(dense <= sparse for dense, sparse in found), found
     assert sum(dense for dense, _ in found) < 0.95 * sum(sparse for _, sparse in found), found
+
+
+def test_references_that_are_shown_are_rewarded_as_the_same_sample_would_be(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(QLearning, "signals", lambda self, inputs: told.append(inputs) or Signals(inputs.rewards * 0))
+    options = {"demonstrations": 0.5, "hidden": 8, "rank": 2}
+    task = {"reward": MIXED}
+    reinforcer(tmp_path, "copy", "q_learning", options=options, steps=1, segments=4, task_options=task).train()
+    (inputs,) = told
+    rewards, earned = inputs.reference_rewards, inputs.reference_token_rewards
+    assert earned.sum(dim=1).tolist() == pytest.approx(rewards.tolist())
+    for tokens, row, reward in zip(inputs.references, earned.tolist(), rewards.tolist(), strict=True):
+        # Three words, of which each says a third more of half the reward; the rest waits for the end.
+        assert len(tokens) == 4
+        assert row[:4] == pytest.approx([reward / 6, reward / 6, reward / 6, reward / 2])

@@ -10,6 +10,7 @@ import pytest
 
 from eclectus.errors import ConfigError, RunError
 from eclectus.training import checkpoint as ckpt
+from eclectus.training.guard import Guard
 from eclectus.training.optimizer import scheduled
 from tests.toy import final, learn, mean, records, reinforcer, repeats, same, steps_of, stop_after
 
@@ -272,3 +273,29 @@ def test_a_group_of_one_is_refused_where_samples_are_compared(tmp_path, name):
 def test_mixer_without_references_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"'mixer' learns from references, which the task 'toy' withholds"):
         reinforcer(tmp_path, "copy", "mixer", task_options={"references": False})
+
+
+def test_what_has_ended_early_stays_ended(tmp_path, monkeypatch):
+    """Killed after its last checkpoint, before the stage is recorded; or stopped by the user at the very step."""
+
+    def made(part, **changes):
+        return reinforcer(tmp_path / part, steps=8, segments=4, evaluate_every=2, **changes)
+
+    timed = made("timed", seconds=1e-3).train()
+    assert (timed.steps, timed.reason, timed.complete) == (1, "time used up", True)
+    assert made("timed", seconds=1e-3).train(resume=True) == timed
+
+    def gamed(self, chrf, reward):
+        return "gamed" if len(asked) == 2 else asked.append(chrf)
+
+    for part, stopped in (("gamed", False), ("stopped", True)):
+        asked = []
+        with monkeypatch.context() as patched:
+            patched.setattr(Guard, "check", gamed)
+            run = made(part)
+            if stopped:
+                stop_after(run, 4)
+            first = run.train()
+        assert (first.steps, first.complete) == (4, not stopped)
+        again = made(part).train(resume=True)
+        assert (again.steps, again.reason, again.complete) == (4, "gamed", True)

@@ -1,6 +1,9 @@
 """Whole runs that start from tiny models of other families: trained, saved, used again; or refused at the door."""
 
+import io
+
 import pytest
+from rich.console import Console
 
 from eclectus import inference
 from eclectus.errors import ModelError
@@ -29,7 +32,8 @@ def test_a_run_trains_saves_and_is_used_again(corpus, tmp_path, name):
         reinforce__steps=2,
         reinforce__evaluate_every=2,
     )
-    run.start(config, tmp_path / "run")
+    said = Console(record=True, width=200, file=io.StringIO())
+    run.start(config, tmp_path / "run", said)
     steps = [row for row in lines(tmp_path / "run") if row["kind"] == "step"]
     assert len(steps) == 2
     assert all(row["grad_norm"] > 0 for row in steps)
@@ -41,6 +45,10 @@ def test_a_run_trains_saves_and_is_used_again(corpus, tmp_path, name):
         assert (
             policy.tokenizer.decode(source.ids + source.start).count("anish:") == 2
         )  # the one example and the question
+        unpaired = policy.tokenize_sources([Segment("uno dos", "es", "fr")])[0]
+        prompt = policy.tokenizer.decode(unpaired.ids + unpaired.start)
+        assert prompt.count("rench:") == 1  # nothing is shown where a task withholds references
+        assert "nothing is shown in es-fr, whose references the tasks withhold" in said.export_text()
 
 
 def test_directions_and_languages_are_checked_before_any_training(corpus, tmp_path):

@@ -413,6 +413,27 @@ def test_likelihood_term_equals_the_mean_over_reference_tokens(policy, work):
     assert torch.nn.functional.cosine_similarity(ours, theirs, dim=0) > 0.99
 
 
+def test_what_can_never_be_said_has_no_part_in_the_likelihood(policy, work):
+    """An unknown character of a reference stays what the rest of it is learnt after."""
+    unknown, end = policy.never_said[0], policy.end_id
+    word = policy.tokenize_targets([ROWS[0].reference])[0][0]
+
+    def learnt(target):
+        demonstration = Demonstration(work.sources[0], target, 1.0, None)
+        alone = replace(work, advantages=torch.zeros_like(work.advantages), demonstrations=[demonstration])
+        return accumulate(policy, policy.copy(), algorithm("rloo"), alone, 100)["mle_loss"], gradient(policy)
+
+    (loss, ours), (before, less) = learnt([word, unknown, end]), learnt([word])
+    tokens = torch.tensor([[[word, unknown, end]]])
+    logprobs = policy.token_logprobs(work.sources[:1], tokens, torch.ones_like(tokens, dtype=torch.bool))
+    assert logprobs[0, 0, 1] == -torch.inf
+    expected = -(logprobs[0, 0, 0] + logprobs[0, 0, 2]) / 3
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    assert torch.allclose(ours, gradient(policy), atol=1e-6)
+    assert before == pytest.approx(-logprobs[0, 0, 0].item(), rel=1e-5) and not torch.allclose(ours, less)
+
+
 @pytest.mark.parametrize("estimator", ["k1", "k3", "exact"])
 def test_kl_is_zero_for_the_same_policy_and_grows_with_the_distance(policy, work, estimator):
     measured = replace(work, measure_kl=True, kl=KlConfig(estimator=estimator))

@@ -43,6 +43,7 @@ class AdvantageInputs:
         finished: bool [B, G], false where the length limit cut the translation.
         references: token ids of each reference; only for an algorithm that `judges_references`.
         reference_rewards: [B], theirs, NaN where not judged.
+        reference_token_rewards: [B, T], as `token_rewards`.
     """
 
     rewards: torch.Tensor
@@ -59,6 +60,7 @@ class AdvantageInputs:
     finished: torch.Tensor | None = None
     references: Sequence[Sequence[int]] = ()
     reference_rewards: torch.Tensor | None = None
+    reference_token_rewards: torch.Tensor | None = None
 
     @property
     def returns(self) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -179,15 +179,17 @@ class ValueBased(Algorithm):
             inputs.mask.sum(dim=-1).flatten().tolist(),
             inputs.rewards.flatten().tolist(),
             inputs.finished.flatten().tolist(),
-            repeat(None) if inputs.token_rewards is None else inputs.token_rewards.flatten(0, 1).tolist(),
+            _rows(inputs.token_rewards if inputs.token_rewards is None else inputs.token_rewards.flatten(0, 1)),
             strict=False,
         )
         for source, tokens, length, reward, ended, dense in rows:
             self._remember(self.rollouts, source, tokens[:length], reward, ended, dense)
         if inputs.reference_rewards is not None:
-            shown = zip(inputs.sources, inputs.references, inputs.reference_rewards.tolist(), strict=True)
-            for source, reference, reward in shown:
-                self._remember(self.demonstrations, source, reference, reward, True, None)
+            # Shaped as the samples are, or one table of values would have two problems to learn.
+            earned = _rows(inputs.reference_token_rewards)
+            shown = zip(inputs.sources, inputs.references, inputs.reference_rewards.tolist(), earned, strict=False)
+            for source, reference, reward, dense in shown:
+                self._remember(self.demonstrations, source, reference, reward, True, dense)
         return Signals(self.advantages(inputs))
 
     def _remember(
@@ -203,10 +205,16 @@ class ValueBased(Algorithm):
         if not math.isfinite(reward):
             self.refused += 1
             return
-        # Whatever a translation that goes on has been given so far, its last state says what it is worth.
-        last = reward if ended or self.options.cut == "ends" else 0.0
-        rewards = (*[0.0] * (len(tokens) - 1), last) if dense is None else tuple(dense[: len(tokens)])
-        memory.add(Episode(source, tuple(tokens), rewards, ended))
+        length, over = len(tokens), ended or self.options.cut == "ends"
+        if dense is None:
+            # Whatever a translation that goes on has been given, its last state says what it is worth.
+            rewards = (*[0.0] * (length - 1), reward if over else 0.0)
+        else:
+            # The last token's reward is the verdict on a finished text; one that goes on is remembered up to there.
+            length = length if over else length - 1
+            rewards = tuple(dense[:length])
+        if length:
+            memory.add(Episode(source, tuple(tokens[:length]), rewards, ended))
 
     def accumulate(
         self, policy: Policy, sampling: Sampling, micro_batch_tokens: int, *purpose: str | int
@@ -327,6 +335,10 @@ class ValueBased(Algorithm):
         rewards = torch.zeros_like(values)
         rewards[mask] = torch.tensor([r for e in episodes for r in e.rewards], device=mask.device)
         return td.n_step_targets(rewards, values, mask, after, self.options.n_step, self.options.gamma), values
+
+
+def _rows(rewards: torch.Tensor | None) -> Iterable[Sequence[float] | None]:
+    return repeat(None) if rewards is None else rewards.tolist()
 
 
 _BY_TRANSLATION = {"value_at_start"}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +30,16 @@ class Entry:
     corpus: str
     id: str
     split: Split = "auto"
+
+
+def entries_of(texts: Mapping[str, Sequence[str]], corpus: str, name: str, split: Split) -> Iterator[Entry]:
+    """Yield one meaning whose languages have several texts each: as many entries as the longest list.
+
+    The n-th entry has the n-th text of each language, or the first where there are fewer.
+    """
+    for place, row in enumerate(zip_longest(*texts.values()), start=1):
+        chosen = {tag: text or own[0] for (tag, own), text in zip(texts.items(), row, strict=True)}
+        yield Entry(chosen, corpus, name if place == 1 else f"{name}/{place}", split)
 
 
 class Corpus(ABC):

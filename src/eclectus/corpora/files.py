@@ -10,22 +10,34 @@ from pathlib import Path
 from eclectus.errors import DataError, nearest
 
 
-def read_lines(kind: str, path: Path) -> list[str]:
-    """Return the lines of a UTF-8 file (with or without a byte order mark), without their ends.
+def read_bytes(kind: str, path: Path) -> bytes:
+    """Return what a file holds.
 
     Args:
         kind: corpus type, for the errors.
         path: the file; a relative one stands in the folder that the run is started in.
 
     Raises:
-        DataError: no such file, an empty one, or bytes that are not UTF-8.
+        DataError: no such file, or one that cannot be read.
     """
     try:
-        data = path.expanduser().read_bytes()
+        return path.expanduser().read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{kind}: no file '{path}' (looked in {Path.cwd()}); check its path") from error
     except OSError as error:
         raise DataError(f"{kind}: cannot read '{path}' ({error.strerror}); check its path") from error
+
+
+def read_lines(kind: str, path: Path) -> list[str]:
+    """Return the lines of a UTF-8 file (with or without a byte order mark), without their ends.
+
+    Args:
+        kind, path: as of `read_bytes`.
+
+    Raises:
+        DataError: no such file, an empty one, or bytes that are not UTF-8.
+    """
+    data = read_bytes(kind, path)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -41,10 +53,10 @@ def read_lines(kind: str, path: Path) -> list[str]:
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
-def signature(kind: str, path: Path, lines: int) -> str:
-    """Return path, number of lines and the beginning of the content's SHA-256."""
+def signature(kind: str, path: Path, count: int, counted: str = "lines") -> str:
+    """Return path, number of lines (or what else is counted) and the beginning of the content's SHA-256."""
     digest = hashlib.sha256(path.expanduser().read_bytes()).hexdigest()[:12]
-    return f"{kind}|path:{path}|lines:{lines}|sha256:{digest}"
+    return f"{kind}|path:{path}|{counted}:{count}|sha256:{digest}"
 
 
 def check_languages(kind: str, path: Path, tags: Sequence[str], languages: Sequence[str], unused: str) -> None:

@@ -1,4 +1,4 @@
-"""Sentences of real user interfaces: gettext catalogues inside installed packages, joined over languages.
+"""Sentences of real user interfaces: gettext catalogues of installed packages or in folders, joined over languages.
 
 English is the msgid, so a package whose msgids are symbols (`label_foo`) gives nothing. Messages with HTML are
 left out: tags are most of their characters, and a model learns to copy markup instead of to translate. Left out
@@ -42,38 +42,53 @@ ACCELERATOR = re.compile(r"(?<![^\W_])&(?=\w)|(?<=[a-z])&(?=\w)|(?<=\w)&(?=[a-z]
 Key = tuple[str, str, str]
 """(msgctxt, msgid or msgid_plural, "one" | "many")."""
 
+Groups = dict[tuple[str, str], dict[str, Path]]
+"""(folder, domain) -> {gettext's name of the language: file}."""
+
 
 class Gettext(Corpus):
-    """Catalogues (.po, else .mo) of installed packages."""
+    """Catalogues (.po, else .mo) of installed packages, and of your own in folders.
+
+    In a folder they lie as `de/LC_MESSAGES/app.po`, at any depth, or as `de.po`.
+    """
 
     class Options(registry.Options):
-        packages: list[str] = Field(["django"], description="import names of installed packages")
+        packages: list[str] | None = Field(
+            None, description="import names of installed packages; null: django where there are no `folders`"
+        )
         optional: list[str] = Field(default_factory=list, description="packages used only where installed")
+        folders: list[Path] = Field(default_factory=list, description="folders with catalogues of your own")
 
     options: Options
 
     @property
     def signature(self) -> str:
-        """Packages with version and licence, for example `gettext|django:5.2.4 (BSD-3-Clause)`."""
-        return "|".join([self.name, *(_package_signature(p) for p, _ in self._roots())])
+        """Packages with version and licence, then folders: `gettext|django:5.2.4 (BSD-3-Clause)|locale:12 files …`."""
+        packages = (_package_signature(package) for package, _ in self._roots())
+        return "|".join([self.name, *packages, *(_folder_signature(*found) for found in self._own())])
 
     def entries(self) -> Iterator[Entry]:
         """Yield one entry for each message (two for a message with plurals).
 
         Raises:
-            DataError: a package that is not optional is not installed, or has no catalogues.
+            DataError: a package that is not optional is not installed, a folder is not there, or either has no
+                catalogues or one that cannot be read.
         """
         for package, root in self._roots():
             groups = _catalogues(root)
             if not groups and package not in self.options.optional:
                 raise DataError(f"gettext: package '{package}' holds no .po or .mo catalogues; take it off 'packages'")
-            for (folder, domain), files in sorted(groups.items()):
-                yield from self._join(package, f"{folder}/{domain}", files)
+            yield from self._joined(package, groups)
+        for folder, groups in self._own():
+            yield from self._joined(folder.name, groups)
 
     def _roots(self) -> list[tuple[str, Path]]:
         """Installed packages, in the order of the options, with their folders."""
         roots = []
-        for package in dict.fromkeys([*self.options.packages, *self.options.optional]):
+        packages = self.options.packages
+        if packages is None:
+            packages = [] if self.options.folders else ["django"]
+        for package in dict.fromkeys([*packages, *self.options.optional]):
             spec = importlib.util.find_spec(package.partition(".")[0].replace("-", "_"))
             found = list(spec.submodule_search_locations or []) if spec else []
             if found:
@@ -84,6 +99,25 @@ class Gettext(Corpus):
                     "or name it under 'optional' to go on without it"
                 )
         return roots
+
+    def _own(self) -> list[tuple[Path, Groups]]:
+        """The folders of the options with their catalogues."""
+        found = []
+        for path in self.options.folders:
+            root = self.locate(path).expanduser()
+            if not root.is_dir():
+                raise DataError(f"gettext: no folder '{path}' (looked in {Path.cwd()}); check its path")
+            groups = _catalogues(root, by_name=True)
+            if not groups:
+                raise DataError(
+                    f"gettext: folder '{path}' holds no catalogues; let them be called de/LC_MESSAGES/app.po, or de.po"
+                )
+            found.append((root, groups))
+        return found
+
+    def _joined(self, package: str, groups: Groups) -> Iterator[Entry]:
+        for (folder, domain), files in sorted(groups.items()):
+            yield from self._join(package, f"{folder}/{domain}", files)
 
     def _join(self, package: str, place: str, files: dict[str, Path]) -> Iterator[Entry]:
         """Join the catalogues of one folder and domain over languages."""
@@ -128,18 +162,28 @@ def _package_signature(package: str) -> str:
     return f"{package}:{meta['Version']} ({licence})"
 
 
-def _catalogues(root: Path) -> dict[tuple[str, str], dict[str, Path]]:
-    """Find catalogues: (folder, domain) -> {gettext folder name: file}, .po before .mo."""
-    groups: dict[tuple[str, str], dict[str, Path]] = {}
+def _folder_signature(root: Path, groups: Groups) -> str:
+    paths = sorted(path for files in groups.values() for path in files.values())
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:12]
+    return f"folder:{root}|files:{len(paths)}|sha256:{digest}"
+
+
+def _catalogues(root: Path, by_name: bool = False) -> Groups:
+    """Find catalogues in folders LC_MESSAGES, and where `by_name` those called by a language; .po before .mo."""
+    groups: Groups = {}
     for folder, _, names in os.walk(root):
-        if not folder.endswith("LC_MESSAGES"):
-            continue
-        place = Path(folder).parent
+        place = Path(folder)
         for name in sorted(names, reverse=True):  # .po sorts before .mo in reverse
             stem, suffix = os.path.splitext(name)
-            if suffix in (".po", ".mo"):
-                group = groups.setdefault((place.parent.relative_to(root).as_posix(), stem), {})
-                group.setdefault(place.name, Path(folder, name))
+            if suffix not in (".po", ".mo"):
+                continue
+            if place.name.endswith("LC_MESSAGES"):
+                key, language = (place.parent.parent.relative_to(root).as_posix(), stem), place.parent.name
+            elif by_name and _variety(stem) is not None:
+                key, language = (place.relative_to(root).as_posix(), ""), stem
+            else:
+                continue
+            groups.setdefault(key, {}).setdefault(language, place / name)
     return groups
 
 
@@ -160,14 +204,18 @@ def _variety(folder: str) -> str | None:
 
 def _messages(path: Path, dropped: Counter[str]) -> Iterator[tuple[Key, str]]:
     """Yield the finished translations of one catalogue."""
-    import polib
-
+    try:
+        import polib
+    except ImportError as error:
+        raise DataError("gettext: needs polib; `pip install 'eclectus[quickstart]'`") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             catalogue = polib.pofile(str(path)) if path.suffix == ".po" else polib.mofile(str(path))
     except (OSError, ValueError) as error:
-        raise DataError(f"gettext: cannot read '{path}' ({error}); install its package again") from error
+        raise DataError(
+            f"gettext: cannot read '{path}' ({error}); install its package again, or repair the file"
+        ) from error
     one, many = _plural_forms(catalogue.metadata.get("Plural-Forms", ""))
     for message in catalogue:
         if message.obsolete:

@@ -5,22 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cached_property
-from itertools import zip_longest
 from pathlib import Path
 
 from pydantic import Field
 
 from eclectus import registry
 from eclectus.corpora import files
-from eclectus.corpora.base import Corpus, Entry, Split
+from eclectus.corpora.base import Corpus, Entry, Split, entries_of
 from eclectus.errors import DataError
 
 
 class Jsonl(Corpus):
-    """One JSON object a line; a missing, null or empty value is a missing translation, a list holds several.
-
-    Of a line with lists the n-th entry has the n-th text of each language, or the first where there are fewer.
-    """
+    """One JSON object a line; a missing, null or empty value is a missing translation, a list holds several."""
 
     class Options(registry.Options):
         path: Path
@@ -64,11 +60,8 @@ class Jsonl(Corpus):
             texts = {tag: own for tag, own in texts.items() if own}
             if not texts:
                 self.dropped["no text"] += 1
-            for place, row in enumerate(zip_longest(*texts.values()), start=1):
-                found = True
-                chosen = {tag: text or own[0] for (tag, own), text in zip(texts.items(), row, strict=True)}
-                name = f"{self.label}:{number}" if place == 1 else f"{self.label}:{number}/{place}"
-                yield Entry(chosen, self.label, name, self.options.split)
+            found = found or bool(texts)
+            yield from entries_of(texts, self.label, f"{self.label}:{number}", self.options.split)
         if not found:
             raise DataError(
                 f"{self.name}: no line of '{path}' has text under any of the keys {', '.join(keys.values())}; "

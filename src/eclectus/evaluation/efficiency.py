@@ -33,7 +33,7 @@ SYSTEMS = {
 }
 """What a run translates the test set with, in the order of its training."""
 
-_STAGES = ("supervised", "reinforce")
+_STAGES = ("supervised", "supervised_back_translation", "reinforce")
 _COSTS: Mapping[str, tuple[str, Callable[[float], str]]] = {
     "seconds": ("seconds of training", duration),
     "tokens": ("tokens trained on", lambda tokens: number(tokens / 1e6, 2) + " M"),

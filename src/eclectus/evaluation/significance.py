@@ -27,7 +27,8 @@ class Difference:
         low: lower end of the 95 % percentile interval.
         high: upper end of it.
         p: two-sided: twice the share of resamples without the observed sign, one added above and below, at
-            most 1. Under 0.05 where the interval leaves out 0; never under 2 / (resamples + 1).
+            most 1. Never under 2 / (resamples + 1). It says what the interval says but where a few resamples decide:
+            the interval's ends lie between two of them.
         resamples: number of bootstrap resamples.
         seed: seed of the resampling.
     """

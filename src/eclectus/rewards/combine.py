@@ -250,7 +250,8 @@ class CompositeReward:
             for g in range(size):
                 if unfinished is not None and finished is not None and not finished[b][g]:
                     # As if every term had said so, so that it stands on the scale of the other samples.
-                    row.append(unfinished * sum(shares.values()) / sum(weights.values()) if divisors else unfinished)
+                    whole = sum(weights.values())
+                    row.append(unfinished * (sum(shares.values()) / whole if divisors and whole else 1.0))
                     continue
                 judged = {name: value for name, part in parts.items() if (value := part[b][g]) is not None}
                 weight = sum(weights[name] for name in judged if name in weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -237,6 +238,8 @@ def _likelihood(policy: Policy, work: Update, budget: int, scaler: torch.amp.Gra
             _pass_back(logprobs)
             continue
         weights = torch.tensor([d.weight for d in part], device=policy.device)
+        # An unknown character is never said: nothing that is learnt would make it likelier.
+        logprobs = torch.where(logprobs == -math.inf, 0.0, logprobs)
         loss = -(logprobs.sum(dim=(1, 2)) * weights).sum() / count
         scaler.scale(loss).backward()
         total += float(-logprobs.detach().sum() / count)

@@ -30,20 +30,22 @@ def token_rewards(
     rollouts: Rollouts,
     scaled: Scaled,
     step: int,
+    first: int = 0,
 ) -> torch.Tensor:
     """Token rewards [n, G, T] of one task: their sum over a sample is its scaled reward, see `rewards.dense`.
 
     Args:
         segments: n sources of the task.
         rows: which of the rollouts are theirs.
-        scaled: their rewards; columns beyond the G samples have no tokens and are left out.
+        scaled: their rewards, which those of other translations may stand beside.
+        first: the column of the first of the G samples there.
     """
     tokens, mask, texts = rollouts.tokens[rows], rollouts.mask[rows], [rollouts.texts[row] for row in rows]
     worth = potentials(task.reward, segments, texts, prefix_texts(policy, tokens, mask), scaled.divisors, step)
     found = torch.zeros(mask.shape)
     for b, group in enumerate(worth):
         for g, values in enumerate(group):
-            total = scaled.totals[b][g]
+            total = scaled.totals[b][first + g]
             if total is None:
                 found[b, g] = math.nan
             else:

@@ -20,6 +20,7 @@ from eclectus.policies.precision import autocast_type
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rollouts.engine import NATIVE
 from eclectus.seeds import derive
+from eclectus.segment import Segment
 from eclectus.training.shared import Run
 
 
@@ -88,7 +89,7 @@ def _loaded(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
             policy = add_languages(policy, config.policy.add_languages)
         few_shot = prompt.few_shot
         if few_shot.k and few_shot.pool is None:
-            policy.use_examples(run.pairs(["*-*"]))
+            policy.use_examples(_examples(run))
         elif few_shot.pool is not None:
             policy.use_examples(
                 read_pairs("policy.prompt.few_shot.pool", few_shot.pool, run.languages, root=config.data.root)
@@ -101,6 +102,24 @@ def _loaded(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
         return policy, seen
     texts = [text for language in run.languages for text in run.dataset.monolingual("train", language)]
     return new_policy(config.policy.new, texts, run.languages, derive(config.seed, "weights")), None
+
+
+def _examples(run: Run) -> dict[str, list[Segment]]:
+    """Training pairs for prompts to show, without those of directions whose references the run withholds."""
+    config, pairs = run.config, run.pairs(["*-*"])
+    shown, withheld = set[Direction](), set[Direction]()
+    for part in (config.supervised, config.back_translation):
+        if part is not None:
+            shown.update(expand_directions(part.directions, run.languages))
+    for task in config.reinforce.tasks if config.reinforce is not None else ():
+        (shown if task.references else withheld).update(expand_directions(task.directions, run.languages))
+    names = [direction(*pair) for pair in sorted(withheld - shown) if pairs[direction(*pair)]]
+    if names:
+        run.tracker.warn(
+            f"policy.prompt.few_shot: nothing is shown in {', '.join(names)}, whose references the tasks withhold; a"
+            " pool would be shown"
+        )
+    return {name: rows for name, rows in pairs.items() if name not in names}
 
 
 def _directions(config: RunConfig) -> list[Direction]:

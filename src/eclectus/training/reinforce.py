@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -92,43 +93,44 @@ class Reinforcer:
         self.corrects = once and self.sampler.engine is not None
         self.step, self.seconds, self.tokens = 0, 0.0, 0
         self.best, self.best_step = float("-inf"), 0
+        self.ended: str | None = None
+        """Why it ended before its last step, once it has."""
 
     def train(self, resume: bool = False) -> Trained:
         """Train to the end, to the stop rule or to the user's interrupt; leaves the policy at its best checkpoint."""
         if resume:
             self._load()
-        reason, complete, limit = "all steps done", True, self.config.seconds
+        complete, limit = True, self.config.seconds
         # The bar counts steps, or seconds where the clock may set the end.
         with self.tracker.progress(self.stage, self.config.steps if limit is None else round(limit), self._progress):
             if self.step == 0:
                 self._evaluate()
-            while self.step < self.config.steps:
+            while self.ended is None and self.step < self.config.steps:
                 started = parallel.now()
                 self.step += 1
                 with self.algorithm.acting(self.step):
                     counts = self._advance()
                 self.renewed.renew(self.step, self.updater.weights["optimizer"].whole_mean)
-                done, gamed = self.step == self.config.steps, None
-                last = done or (limit is not None and self.seconds + parallel.now() - started >= limit)
+                done = self.step == self.config.steps
+                if limit is not None and not done and self.seconds + parallel.now() - started >= limit:
+                    self.ended = "time used up"
+                last = done or self.ended is not None
                 self._watch(counts, last)
                 if self.step % self.config.evaluate_every == 0 or last:
                     gamed = self._evaluate(started)
+                    if gamed is not None:
+                        self.ended = gamed
+                        self.tracker.warn(f"stopped early: {gamed}")
                 self.seconds += parallel.now() - started
                 stopped = any(parallel.gather(self.tracker.stop_requested))
-                if self.step % self.config.checkpoint_every == 0 or last or gamed or stopped:
+                if self.step % self.config.checkpoint_every == 0 or last or self.ended is not None or stopped:
                     self._save()
                 if stopped:
-                    reason, complete = "stopped by the user", False
-                    break
-                if gamed:
-                    reason = gamed
-                    self.tracker.warn(f"stopped early: {gamed}")
-                    break
-                if last and not done:
-                    reason = "time used up"
+                    complete = False
                     break
         if complete:
             self.updater.restore_best()
+        reason = (self.ended or "all steps done") if complete else "stopped by the user"
         return Trained(self.step, self.best_step, self.best, self.seconds, complete, reason)
 
     @property
@@ -149,27 +151,28 @@ class Reinforcer:
             drawn = self._sample(segments, sampling, parts, judge)
             rollouts = drawn.rollouts
             also = self.sampler.greedy(segments) if self.algorithm.needs_greedy else None
+            shown = None
             if self.algorithm.judges_references:
-                also = as_rollouts([segment.reference or "" for segment in segments])
+                also = shown = as_rollouts(self.policy, [segment.reference or "" for segment in segments])
             if also is not None:
                 judge.take(range(len(segments)), also)
             sampled = time.monotonic()
-            rewards, others = judge.rewards(self.policy, rollouts)
+            rewards, others = judge.rewards(self.policy, rollouts, shown)
         rewarded = time.monotonic()
         sources, device = self.policy.tokenize_sources(segments), self.policy.device
-        signals = self._signals(segments, sources, rollouts, rewards, others, sampling)
+        signals = self._signals(segments, sources, rollouts, rewards, others, shown, sampling)
         advantages, learns = signals.advantages.to(device), self.algorithm.policy_learns(self.step)
         if drawn.weights is not None:
             advantages = weighted(advantages, drawn.weights)
-        shown = self._demonstrations([*batch, *further], sources)
+        learnt = self._demonstrations([*batch, *further], sources)
         work = Update(
             sources=sources,
             rollouts=rollouts,
             rewards=rewards.scaled.to(device),
             advantages=advantages,
             kl_weights=[self.updater.kl[self.tasks[i].name].weight for i in owners],
-            demonstrations=shown,
-            hold=learns and bool(shown),
+            demonstrations=learnt,
+            hold=learns and bool(learnt),
             size=step_size(rewards.scaled, rollouts),
             sampling=sampling,
             kl=self.config.kl,
@@ -196,7 +199,7 @@ class Reinforcer:
         values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards, counts)
         tokens = int(rollouts.mask.sum())
         self.tokens += tokens + sum(map(len, sources))
-        self.tokens += sum(len(one.source) + len(one.target) for one in shown if one.row is None)
+        self.tokens += sum(len(one.source) + len(one.target) for one in learnt if one.row is None)
         values |= self.prompts.learn(owners, rewards.values.tolist())
         values |= {
             **sums,
@@ -214,7 +217,7 @@ class Reinforcer:
         if memory is not None:
             values["memory"] = memory
         if self.algorithm.needs_greedy and others is not None:
-            values["greedy_unjudged"] = float((~judged(others)).float().mean())
+            values["greedy_unjudged"] = float((~judged(others.scaled)).float().mean())
         self.tracker.log("step", self.stage, self.step, values)
         far = self.engine_guard.check(values.get("engine_mismatch", 0.0))
         if far is not None:
@@ -256,7 +259,8 @@ class Reinforcer:
         sources: Sequence[Source],
         rollouts: Rollouts,
         rewards: StepRewards,
-        others: torch.Tensor | None,
+        others: StepRewards | None,
+        shown: Rollouts | None,
         sampling: Sampling,
     ) -> Signals:
         """What the step has to say, after the passes over its samples that the algorithm asks for."""
@@ -265,12 +269,18 @@ class Reinforcer:
         reference = None
         if algorithm.needs_reference_logprobs:
             reference = passes.logprobs(self.reference, sources, rollouts, sampling.temperature, budget)
-        shown = [s.reference or "" for s in segments] if algorithm.judges_references else []
+        beside: dict[str, Any] = {}
+        if others is not None and shown is None:
+            beside["greedy_rewards"] = others.scaled[:, 0]
+        elif others is not None and shown is not None:
+            references = zip(shown.tokens[:, 0], shown.mask[:, 0], strict=True)
+            beside["references"] = [tokens[mask].tolist() for tokens, mask in references]
+            beside["reference_rewards"] = others.scaled[:, 0]
+            beside["reference_token_rewards"] = None if others.tokens is None else others.tokens[:, 0]
         return algorithm.signals(
             AdvantageInputs(
                 rewards.scaled,
                 [s.direction for s in segments],
-                others if algorithm.needs_greedy else None,
                 mask=rollouts.actions,
                 logprobs=rollouts.logprobs,
                 tokens=rollouts.tokens,
@@ -280,8 +290,7 @@ class Reinforcer:
                 step=self.step,
                 sources=sources,
                 finished=rollouts.finished,
-                references=self.policy.tokenize_targets(shown) if shown else (),
-                reference_rewards=others if algorithm.judges_references else None,
+                **beside,
             )
         )
 
@@ -345,6 +354,7 @@ class Reinforcer:
             "tokens": self.tokens,
             "best": self.best,
             "best_step": self.best_step,
+            "ended": self.ended,
             "prompts": self.prompts.state_dict(),
             "guard": self.guard.state_dict(),
             "scalings": {task.name: task.scaling.state_dict() for task in self.tasks},
@@ -363,7 +373,7 @@ class Reinforcer:
         self.updater.load_tensors(found.tensors)
         self.updater.load_state_dict(state["updater"])
         self.step, self.seconds, self.tokens = state["step"], state["seconds"], state["tokens"]
-        self.best, self.best_step = state["best"], state["best_step"]
+        self.best, self.best_step, self.ended = state["best"], state["best_step"], state.get("ended")
         self.prompts.load_state_dict(state["prompts"])
         self.guard.load_state_dict(state["guard"])
         self.watch.load_state_dict(state["parts"])

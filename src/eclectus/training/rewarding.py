@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 
 from eclectus.policies.base import Policy
+from eclectus.policies.padding import pad_rows
 from eclectus.rewards.base import Score
 from eclectus.rewards.combine import CompositeScores
 from eclectus.rollouts.base import Rollouts
@@ -73,19 +74,23 @@ class Judge:
                 for name, part in scores.parts.items():
                     self._parts[row].setdefault(name, []).extend(part[place])
 
-    def rewards(self, policy: Policy, rollouts: Rollouts) -> tuple[StepRewards, torch.Tensor | None]:
-        """Rewards of the samples, and [B] scaled ones of what else was judged, one for each source, if anything was.
+    def rewards(
+        self, policy: Policy, rollouts: Rollouts, shown: Rollouts | None = None
+    ) -> tuple[StepRewards, StepRewards | None]:
+        """Rewards of the samples, and of what else was judged, one for each source, if anything was.
 
         Args:
             policy: detokenises prefixes.
             rollouts: all samples of the step, the first that were judged.
+            shown: what else was judged, where its tokens are to have rewards too.
         """
         for part in self._waiting:
             part.result()
         samples = rollouts.finished.shape[1]
         values = _tensor(self._totals)
         scaled = values.clone()
-        dense: dict[int, torch.Tensor] = {}
+        drawn = [(rollouts, 0), *([] if shown is None else [(shown, samples)])]
+        dense: list[dict[int, torch.Tensor]] = [{} for _ in drawn]
         for index, task in enumerate(self._tasks):
             rows = [row for row, owner in enumerate(self._owners) if owner == index]
             if not rows:
@@ -98,16 +103,21 @@ class Judge:
             found = task.scaling(prompts, scores, step=self._step, finished=finished)
             scaled[rows] = _tensor(found.totals)
             if task.reward.dense:
-                earned = token_rewards(policy, task, prompts, rows, rollouts, found, self._step)
-                dense |= zip(rows, earned, strict=True)
-        tokens = None
-        if dense:
-            tokens = at_the_end(scaled[:, :samples], rollouts.mask)
-            for row, earned in dense.items():
-                tokens[row] = earned
-        shown = [{name: part[:samples] for name, part in parts.items()} for parts in self._parts]
-        others = scaled[:, samples] if scaled.shape[1] > samples else None
-        return StepRewards(values[:, :samples], scaled[:, :samples], shown, tokens), others
+                for own, (texts, first) in zip(dense, drawn, strict=True):
+                    earned = token_rewards(policy, task, prompts, rows, texts, found, self._step, first)
+                    own |= zip(rows, earned, strict=True)
+
+        def told(columns: slice, place: int) -> StepRewards:
+            tokens = None
+            if place < len(drawn) and dense[place]:
+                tokens = at_the_end(scaled[:, columns], drawn[place][0].mask)
+                for row, earned in dense[place].items():
+                    tokens[row] = earned
+            shown = [{name: part[columns] for name, part in parts.items()} for parts in self._parts]
+            return StepRewards(values[:, columns], scaled[:, columns], shown, tokens)
+
+        others = told(slice(samples, None), 1) if scaled.shape[1] > samples else None
+        return told(slice(samples), 0), others
 
 
 def in_parts(tasks: Sequence[Task], owners: Sequence[int], segments: Sequence[Segment], count: int) -> list[list[int]]:
@@ -135,11 +145,11 @@ def demonstrations(
     return found
 
 
-def as_rollouts(texts: Sequence[str]) -> Rollouts:
-    """One text for each source as if it had been drawn, to be rewarded; without tokens."""
-    nothing = torch.zeros(len(texts), 1, 0)
+def as_rollouts(policy: Policy, texts: Sequence[str]) -> Rollouts:
+    """One text for each source as if it had been drawn, to be rewarded; log-probabilities are 0."""
+    rows, mask = pad_rows(policy.tokenize_targets(texts), policy.pad_id, torch.device("cpu"))
     finished = torch.ones(len(texts), 1, dtype=torch.bool)
-    return Rollouts(nothing.long(), nothing, nothing.bool(), finished, [[text] for text in texts])
+    return Rollouts(rows, torch.zeros(rows.shape), mask, finished, [[text] for text in texts])
 
 
 def _tensor(table: Sequence[Sequence[float | None]]) -> torch.Tensor:

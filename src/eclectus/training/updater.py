@@ -84,7 +84,7 @@ class Updater:
             self.updated(step)
         totals = {name: sum(values) / len(values) for name, values in found.items()}
         totals |= {"learning_rate": rate, "temperature": work.sampling.temperature, "skipped_updates": self.skipped}
-        return totals | self._move_coefficients(totals)
+        return totals | self._move_coefficients(totals if work.policy_learns else {})
 
     def accumulate(self, work: Update, step: int, number: int) -> dict[str, float]:
         """The backward pass of one update, the `number`-th of the step; returns its metrics."""
@@ -161,7 +161,11 @@ class Updater:
             yield from (order[first::count] for first in range(count))
 
     def _move_coefficients(self, measured: Mapping[str, float]) -> dict[str, float]:
-        """Move the weights of KL and entropy towards their targets; returns those that took part in this step."""
+        """Move the weights of KL and entropy towards their targets; returns those that took part in this step.
+
+        Args:
+            measured: nothing where the policy does not learn, and so cannot follow.
+        """
         values = {}
         for name, coefficient in self.kl.items():
             if self.config.kl.target is not None:

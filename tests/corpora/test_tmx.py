@@ -1,0 +1,143 @@
+"""Translation memories: what is read of a TMX file, and one sentence for each thing that can be wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from eclectus.config import DataConfig
+from eclectus.corpora.dataset import prepare
+from eclectus.corpora.tmx import Tmx
+from eclectus.errors import ConfigError, DataError
+from eclectus.registry import parse_options
+
+HEAD = '<header creationtool="t" segtype="sentence" o-tmf="t" adminlang="en" srclang="en-US" datatype="xml"/>'
+
+
+def unit(*variants: tuple[str, str], attribute: str = "xml:lang") -> str:
+    inside = "".join(
+        f'<tuv {attribute}="{tag}"><prop type="x">p</prop><seg>{text}</seg></tuv>' for tag, text in variants
+    )
+    return f'<tu tuid="7"><note>a note</note>{inside}</tu>'
+
+
+def memory(*units: str) -> str:
+    doctype = '<!DOCTYPE tmx SYSTEM "tmx14.dtd">'
+    return f'<?xml version="1.0"?>{doctype}<tmx version="1.4">{HEAD}<body>{"".join(units)}</body></tmx>'
+
+
+def corpus(folder: Path, data: str | bytes, run=("en", "de"), **options) -> Tmx:
+    (folder / "a.tmx").write_bytes(data.encode() if isinstance(data, str) else data)
+    found = Tmx(parse_options("data.corpora.0", Tmx.Options, {"path": "a.tmx", **options}), list(run), 1)
+    found.root = folder
+    return found
+
+
+def read(folder: Path, data: str | bytes, run=("en", "de"), **options) -> list[dict[str, str]]:
+    return [dict(entry.texts) for entry in corpus(folder, data, run, **options).entries()]
+
+
+SAVE = unit(("EN-US", "Save the file"), ("de-DE", "Datei speichern"), ("fr-FR", "Enregistrer"))
+
+
+def test_a_unit_is_an_entry_in_the_languages_of_the_run(tmp_path):
+    found = corpus(tmp_path, memory(SAVE, unit(("en-us", "Stop")), unit(("fr", "Arrêt"), ("de", " "))), split="dev")
+    entries = list(found.entries())
+    assert [dict(entry.texts) for entry in entries] == [
+        {"en": "Save the file", "de": "Datei speichern"},
+        {"en": "Stop"},
+    ]
+    assert [entry.id for entry in entries] == ["a.tmx:1", "a.tmx:2"]
+    assert {(entry.split, entry.corpus) for entry in entries} == {("dev", "a.tmx")}
+    assert found.dropped == {"another language or variety": 2, "no text": 1}
+    assert found.signature.startswith(f"tmx|path:{tmp_path / 'a.tmx'}|units:3|sha256:")
+
+
+def test_several_variants_are_several_translations(tmp_path):
+    data = memory(unit(("en", "Save"), ("de", "Speichern"), ("de", "Sichern"), ("de", "Speichern"), ("de", "")))
+    entries = list(corpus(tmp_path, data).entries())
+    assert [dict(e.texts) for e in entries] == [{"en": "Save", "de": "Speichern"}, {"en": "Save", "de": "Sichern"}]
+    assert [e.id for e in entries] == ["a.tmx:1", "a.tmx:1/2"]
+
+
+@pytest.mark.parametrize(
+    ("segment", "dropped", "kept"),
+    [
+        ("plain &amp; &lt;b&gt;", "plain & <b>", "plain & <b>"),
+        ('un<bpt i="1">&lt;b&gt;</bpt>do<ept i="1">&lt;/b&gt;</ept>ne', "undone", "un<b>do</b>ne"),
+        ('one<ph x="1">&lt;br/&gt;</ph>two', "one two", "one<br/>two"),
+        ("<it pos='begin'>[u]</it>half", "half", "[u]half"),
+        ("<ut>\\f1 </ut>old", " old", "\\f1 old"),
+        ("a <hi>marked <ph/>word</hi> here", "a marked  word here", "a marked word here"),
+        ("x<ph>&lt;img alt='<sub>a picture</sub>'&gt;</ph>y", "x y", "x<img alt='a picture'>y"),
+    ],
+)
+def test_codes_inside_a_segment(tmp_path, segment, dropped, kept):
+    assert read(tmp_path, memory(unit(("en", segment)))) == [{"en": dropped}]
+    assert read(tmp_path, memory(unit(("en", segment))), codes="keep") == [{"en": kept}]
+
+
+@pytest.mark.parametrize(
+    ("run", "file", "expected"),
+    [
+        (["en", "pt"], ["en-GB", "pt-BR"], {"en": "en-GB", "pt": "pt-BR"}),  # the only variety there is
+        (["en", "pt"], ["en-GB", "en-US", "pt-BR", "pt-PT"], {"en": "en-US", "pt": "pt-PT"}),  # the run's own alone
+        (["en", "pt-BR"], ["en", "PT_BR", "pt-PT"], {"en": "en", "pt-BR": "PT_BR"}),
+        (["en", "zh-Hans"], ["en", "zh-TW", "zh-CN"], {"en": "en", "zh-Hans": "zh-CN"}),
+        (["en", "zh-Hant"], ["en", "zh-TW", "zh-CN"], {"en": "en", "zh-Hant": "zh-TW"}),
+        (["en", "nb"], ["en", "no", "x-none", "*all*"], {"en": "en", "nb": "no"}),
+    ],
+)
+def test_tags_of_a_file_are_found_by_variety(tmp_path, run, file, expected):
+    assert read(tmp_path, memory(unit(*((tag, tag) for tag in file))), run) == [expected]
+
+
+def test_tags_may_be_named(tmp_path):
+    data = memory(unit(("en", "e"), ("es-MX", "m"), ("es-AR", "a"), ("es-ES", "s")))
+    assert read(tmp_path, data, ["en", "es"], tags={"es": ["es-AR"]}) == [{"en": "e", "es": "a"}]
+    several = read(tmp_path, data, ["en", "es"], tags={"es": ["es-MX", "es-AR"]})
+    assert several == [{"en": "e", "es": "m"}, {"en": "e", "es": "a"}]
+
+
+def test_older_files_and_other_encodings(tmp_path):
+    old = memory(unit(("EN", "café"), ("DE", "Kaffee"), attribute="lang")).replace('"1.4"', '"1.1"')
+    expected = [{"en": "café", "de": "Kaffee"}]
+    assert read(tmp_path, old) == expected
+    assert read(tmp_path, old.replace('version="1.0"', 'version="1.0" encoding="UTF-16"').encode("utf-16")) == expected
+    latin = old.replace('version="1.0"', 'version="1.0" encoding="ISO-8859-1"').encode("latin-1")
+    assert read(tmp_path, latin) == expected
+    assert read(tmp_path, old.replace("<tmx ", '<tmx xmlns="http://www.lisa.org/tmx14" ')) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        ("", {}, "'a.tmx' is not XML from line 1, column 1 on .no element found.; export it again"),
+        (memory(SAVE)[:-20], {}, "'a.tmx' is not XML from line 1, column"),
+        ("en\tde\n", {}, "'a.tmx' is not XML from line 1, column 1 on .syntax error"),
+        ("<xliff/>", {}, "'a.tmx' is no TMX, its outermost element is 'xliff'"),
+        (memory(), {}, "no text in en, de; it has no unit with text"),
+        (memory(unit(("fr", "x"), ("es-MX", "y"))), {}, "no text in en, de; it has 'fr', 'es-MX'; set data.languages"),
+        (memory(SAVE), {"tags": {"en": ["en-GB"]}}, "has no 'en-GB' for en; it has 'EN-US', 'de-DE', 'fr-FR'"),
+        (memory(SAVE), {"tags": {"fr": ["fr-FR"]}}, "has 'fr', which is not in data.languages"),
+        (memory(unit(("de-AT", "x"), ("de-CH", "y"))), {}, r"varieties of de .de-AT, de-CH.; .*tags: {de: \[de-AT\]}"),
+    ],
+)
+def test_what_can_be_wrong(tmp_path, data, options, message):
+    with pytest.raises(DataError, match=message):
+        read(tmp_path, data, **options)
+
+
+def test_a_missing_file_and_a_wrong_option(tmp_path):
+    with pytest.raises(DataError, match=r"tmx: no file 'nowhere.tmx' .*looked in"):
+        list(Tmx(Tmx.Options(path=Path("nowhere.tmx")), ["en"], 1).entries())
+    with pytest.raises(ConfigError, match="codes"):
+        read(tmp_path, memory(SAVE), codes="some")
+
+
+def test_a_run_takes_a_memory(tmp_path):
+    units = (unit(("en", f"Save file number {n}"), ("de", f"Datei Nummer {n} speichern")) for n in range(40))
+    (tmp_path / "a.tmx").write_text(memory(*units), encoding="utf-8")
+    config = DataConfig(languages=["en", "de"], corpora=[{"type": "tmx", "path": str(tmp_path / "a.tmx")}])
+    dataset = prepare(config, 1)
+    found = [pair.source for split in ("train", "dev", "test") for pair in dataset.pairs(split, "en", "de")]
+    assert len(found) == 40
