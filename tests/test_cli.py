@@ -1,5 +1,6 @@
 """The command line as a user meets it: every command on a tiny corpus, and every mistake as one sentence."""
 
+import copy
 import errno
 import io
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from eclectus import cli, inference, recipes
@@ -218,6 +220,27 @@ def test_evaluate_reads_jsonl_and_a_model_folder(finished, tmp_path):
     assert "es-en" in outcome.out
 
 
+def test_evaluate_compares_with_the_first_of_several_translations(finished, tmp_path):
+    path, saved = tmp_path / "pairs.jsonl", tmp_path / "out.txt"
+    rows = [
+        {"en": "ten one", "es": ["diez uno", "diez y uno"]},
+        {"en": "\u200b", "es": "uno"},
+        {"en": "six", "es": "\u200b"},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    outcome = eclectus("evaluate", finished, path, "--from", "en", "--to", "es", "--save", saved)
+    assert outcome.code == 0, outcome
+    assert len(saved.read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_half_a_character_is_left_out(finished, tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"en": "ten \\ud83d", "es": "diez"}\n', encoding="utf-8")
+    assert eclectus("evaluate", finished, path, "--from", "en", "--to", "es").code == 0
+    whole = eclectus("translate", finished, "--from", "en", "--to", "es", "ten ")
+    assert eclectus("translate", finished, "--from", "en", "--to", "es", "ten \udcff").out == whole.out
+
+
 def test_evaluate_reads_a_translation_memory(finished, tmp_path):
     path = tmp_path / "memory.tmx"
     variants = '<tuv xml:lang="en-US"><seg>ten one</seg></tuv><tuv xml:lang="es-ES"><seg>diez uno</seg></tuv>'
@@ -296,6 +319,11 @@ def test_train_on_a_broken_corpus(tmp_path, config, corpus, data, message):
         (["data.languages=[en, xyzzy]"], "unknown language 'xyzzy'"),
         (["data.languages=[en, fr]"], "has 'es', which is not in data.languages"),
         (["data.languages=[en, es, fr]"], "no corpus holds any French text"),
+        (
+            ["data.max_chars=2"],
+            r"English text that was not left out \(\d+ longer than data.max_chars: 2\); add",
+        ),
+        (["data.corpora.².path=x"], "'²' must be an index below 1"),
         (["data.max_pairs={fr: 3}"], "'fr' is not among data.languages"),
         (["data.corpora.0.colums=[en, es]"], "unknown key 'data.corpora.0.colums'; did you mean 'columns'"),
         (["data.corpora.0.type=csv"], "unknown type 'csv'; did you mean 'tsv'"),
@@ -440,6 +468,8 @@ def test_resume_and_report_of_what_is_no_run(tmp_path):
         ("a.tsv", b"en\tes\none\t\n", [], "holds no pair of en and es"),
         ("a.jsonl", b"{}\n", [], "has text under any of the keys"),
         ("a.jsonl", b"one\n", [], "line 1 is not JSON"),
+        ("a.jsonl", b'{"en": ' + b"9" * 5000 + b"}\n", [], "line 1 cannot be read"),
+        ("a.jsonl", b'{"en": ' + b"[" * 200_000 + b"\n", [], "line 1 cannot be read"),
         ("a.tmx", b"<tmx/>", [], "no text in en, es; it has no unit with text"),
     ],
 )
@@ -492,6 +522,41 @@ def test_a_folder_that_cannot_be_written_in_is_found_before_the_work(tmp_path, m
         ("recipe", "copy", "quickstart", tmp_path / "own.yaml"),
     ):
         assert f"nothing can be written in '{tmp_path}'" in refused(*words)
+
+
+def test_two_runs_never_share_a_folder(tmp_path, config, finished):
+    """Each would write into the metrics, checkpoints and report of the other."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    with FileLock(folder / ".lock"):
+        assert "another run is at work in" in refused("train", "--resume", folder)
+    new = tmp_path / "new"
+    new.mkdir()
+    with FileLock(new / ".lock"):
+        assert "another run is at work in" in refused("train", config, "--output", new)
+    assert eclectus("train", "--resume", folder, "--quiet").code == 0
+    assert not (folder / ".lock").exists()
+
+
+def test_settings_that_changed_since_a_run_began_do_not_go_on(tmp_path, finished):
+    """The report would tell of settings that nothing was trained with."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    path = folder / "config.yaml"
+    before = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for change, key in (
+        (lambda c: c["reinforce"].update(steps=9), "reinforce.steps"),
+        (lambda c: c["reinforce"]["tasks"][0].update(kl=0.9), "reinforce.tasks.0.kl"),
+        (lambda c: c["supervised"].update(steps=9), "supervised.steps"),
+        (lambda c: c["data"]["languages"].append("fr"), "data.languages"),
+    ):
+        changed = copy.deepcopy(before)
+        change(changed)
+        path.write_text(yaml.safe_dump(changed), encoding="utf-8")
+        assert f"resume: '{key}' in '{path}' is not what the run began with" in refused("train", "--resume", folder)
+    changed = copy.deepcopy(before) | {"threads": 2, "title": "another"}
+    path.write_text(yaml.safe_dump(changed), encoding="utf-8")
+    assert eclectus("train", "--resume", folder, "--quiet").code == 0
 
 
 def test_ctrl_c_says_what_is_left(tmp_path, monkeypatch, config):

@@ -1,7 +1,9 @@
 """`eclectus reward …` as a user meets it, and every mistake as one sentence."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -72,6 +74,26 @@ def test_describe_knows_rewards_of_the_users_own(here):
     assert "1 for bitte." in eclectus("reward", "describe", "own_rewards:polite").out
     assert "did you mean 'bleu'" in refused("reward", "describe", "blue")
     assert "cannot load 'own_rewards:rude'" in refused("reward", "describe", "own_rewards:rude")
+    assert "cannot load ':polite' (it names no module)" in refused("reward", "describe", ":polite")
+
+
+def test_a_module_that_fails_is_said_with_its_line(here):
+    (here / "own_broken.py").write_text("import sys\n\nlimit = int('many')\n")
+    (here / "own_unread.py").write_text("def polite(:\n    pass\n")
+    for kind, message in (
+        ("own_broken:polite", r"own_broken.py' line 3 fails when 'own_broken:polite' is loaded .ValueError: invalid"),
+        ("own_unread:polite", r"own_unread.py' line 1 fails when 'own_unread:polite' is loaded .SyntaxError"),
+    ):
+        assert re.search(message, refused("reward", "describe", kind))
+
+
+def test_a_file_here_stands_in_for_no_package(here):
+    (here / "own_h2.py").write_text("raise SystemExit('imported')\n")
+    script = "import sys; from eclectus import cli; sys.argv = ['eclectus', 'reward', 'list']\ntry: cli.main()\n"
+    script += "except SystemExit: pass\nprint(__import__('importlib').util.find_spec('own_h2'))"
+    environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines()[-1] == "None"
 
 
 def test_help_needs_nothing_heavy(tmp_path):

@@ -36,14 +36,20 @@ reinforce:
         ("seed: -1\n" + MINIMAL, "'seed': input should be greater than or equal to 0"),
         (MINIMAL.replace("steps: 5", "directions: []"), "'supervised.directions': list should have at least 1 item"),
         (MINIMAL + "\nevaluation: {directions: []}", "'evaluation.directions': list should have at least 1 item"),
-        (MINIMAL + "\npolicy: {new: {d_model: 10}}", "d_model 10 cannot be shared among 4 heads"),
-        (MINIMAL + "\npolicy: {new: {}, path: runs/a}", "policy.path names another .'runs/a'., drop one"),
+        (MINIMAL.replace("new: {}", "new: {d_model: 10}"), "d_model 10 cannot be shared among 4 heads"),
+        (MINIMAL.replace("new: {}", "new: {}, path: runs/a"), "policy.path names another .'runs/a'., drop one"),
         (MINIMAL + TASK + "controls: [supervised, supervised]", "a control stands there twice"),
         (
             MINIMAL + TASK + "  algorithm: grpo",
             r"'reinforce.algorithm': a part is named by its type; write {type: grpo}",
         ),
         ("a: [1, 2", "not valid YAML at line"),
+        (MINIMAL + "\nseed: 1\nthreads: 1\nseed: 2", r"not valid YAML at line \d+: 'seed' stands twice"),
+        (MINIMAL.replace("steps: 5", "steps: 5, steps: 6"), "'steps' stands twice"),
+        (MINIMAL.replace("steps: 5", "learning_rate: .inf"), "'supervised.learning_rate': .*finite number"),
+        (MINIMAL + TASK.replace("name: pairs", "name: ''"), "'reinforce.tasks.0.name': .*at least 1 character"),
+        (MINIMAL + TASK + "  algorithm: null", r"'reinforce.algorithm': a part is named by its type"),
+        (MINIMAL.replace("new: {}", "path: ''"), "'policy.path': .*at least 1 character"),
         ("- just\n- a list", "must hold keys and values"),
     ],
 )
@@ -51,6 +57,15 @@ def test_mistakes_are_one_sentence(text, message):
     with pytest.raises(ConfigError, match=message) as caught:
         cfg.parse(text)
     assert "\n" not in str(caught.value)
+
+
+def test_only_true_and_false_are_true_and_false():
+    data = cfg.parse("data: {languages: [en, no], corpora: [{type: cldr}], max_pairs: {no: 3}}\nsupervised: {}").data
+    assert (data.languages, data.max_pairs) == (["en", "no"], {"no": 3})
+    assert cfg.parse(MINIMAL, ["data.languages=[en, no]"]).data.languages == ["en", "no"]
+    for written, meant in (("true", True), ("False", False), ("yes", True), ("off", False)):
+        assert cfg.parse(MINIMAL, [f"data.allow_leaks={written}"]).data.allow_leaks is meant
+    assert cfg.parse(cfg.dump(cfg.parse(MINIMAL, ["data.languages=[en, no]"]))).data.languages == ["en", "no"]
 
 
 def test_task_with_likelihood_needs_references():

@@ -51,9 +51,6 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    # A reward of the user's own (`type: my_rewards:Ending`) may stand in this folder, which an installed command does
-    # not import from; last, so that nothing here stands in for an installed package.
-    sys.path.append(os.getcwd())
     try:
         app(prog_name="eclectus")
     except InterruptedRunError as error:
@@ -219,7 +216,7 @@ def compare(
             raise ConfigError(f"compare: '{like}' has no variants under 'compare' to be --like")
         plan = config.CompareConfig(variants=liked.variants, seeds=liked.seeds)
     numbers = [part.strip() for part in seeds.split(",")] if seeds is not None else [str(seed) for seed in plan.seeds]
-    if not all(part.isdigit() for part in numbers):
+    if not all(part.isdecimal() for part in numbers):
         raise ConfigError(f"compare: --seeds '{seeds}' must be whole numbers with commas between, as in 1,2,3")
     # After the configuration is checked: this import takes seconds.
     from eclectus.training import compare as comparing

@@ -87,11 +87,12 @@ def evaluate(
     """
     files.check_new(save)
     tags = languages.check([source, target])
-    segments = [
-        Segment(normalise(e.texts[source]), source, target, normalise(e.texts[target]), e.id, {"corpus": e.corpus})
-        for e in _corpus(file, columns, tags).entries()
-        if e.texts.get(source, "").strip() and e.texts.get(target, "").strip()
-    ]
+    segments = []
+    for entry in _corpus(file, columns, tags).entries():
+        text, reference = (normalise(entry.texts.get(tag, "")) for tag in tags)
+        # Of several translations the first is what a score compares with, as on the test set of a run.
+        if text and reference and not entry.further:
+            segments.append(Segment(text, source, target, reference, entry.id, {"corpus": entry.corpus}))
     if not segments:
         raise DataError(f"evaluate: '{file}' holds no pair of {source} and {target}; check --from, --to and --columns")
     policy, seen = load(model)

@@ -261,7 +261,7 @@ def own_folder(folder: Path, *, resume: bool) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="eclectus-") as place:
         own = Path(place) / folder.name
         if resume:
-            shutil.copytree(folder, own, ignore=shutil.ignore_patterns("model"))
+            shutil.copytree(folder, own, ignore=shutil.ignore_patterns("model", ".lock"))
         own.mkdir(exist_ok=True)
         gather(None)
         yield own

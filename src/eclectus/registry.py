@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import pkgutil
+import sys
+import traceback
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -22,7 +25,7 @@ T = TypeVar("T")
 class Options(BaseModel):
     """Base of every component's own `Options`: unknown keys are refused, values cannot change after the check."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def names(room: str) -> list[str]:
@@ -30,6 +33,35 @@ def names(room: str) -> list[str]:
     package = importlib.import_module(f"eclectus.{room}")
     support = set(getattr(package, "SUPPORT", ()))
     return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in support)
+
+
+def load_own(where: str, kind: str, form: str = "package.module:Class") -> object:
+    """Return what `package.module:name` names, in a package or in a file of the folder that the command is run in.
+
+    Args:
+        where: for the errors, what it is for.
+        form: for the errors, how it is written.
+
+    Raises:
+        ConfigError: there is no such module or name, or the module fails when it is imported.
+    """
+    module_name, _, name = kind.partition(":")
+    # An installed command does not import from there. Last, and only once a module is asked for by its name, so that no
+    # file there stands in for a package, installed or not.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    try:
+        if not module_name:
+            raise ImportError("it names no module")
+        return getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where}: cannot load '{kind}' ({error}); write it as {form}") from error
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        file, line = (error.filename, error.lineno) if isinstance(error, SyntaxError) else (last.filename, last.lineno)
+        raise ConfigError(
+            f"{where}: '{file}' line {line} fails when '{kind}' is loaded ({type(error).__name__}: {error}); repair it"
+        ) from error
 
 
 def find(room: str, kind: str, base: type[T]) -> type[T]:
@@ -44,11 +76,7 @@ def find(room: str, kind: str, base: type[T]) -> type[T]:
         ConfigError: there is no such component.
     """
     if ":" in kind:
-        module_name, _, class_name = kind.partition(":")
-        try:
-            found = getattr(importlib.import_module(module_name), class_name)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"{room}: cannot load '{kind}' ({error}); write it as package.module:Class") from error
+        found = load_own(room, kind)
         if not (inspect.isclass(found) and issubclass(found, base)):
             raise ConfigError(f"{room}: '{kind}' is not a subclass of {base.__module__}.{base.__name__}")
         return found
@@ -87,11 +115,13 @@ def describe(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"config: '{place}' is missing; add it"
     if first["type"] == "model_type" and first["ctx"]["class_name"] == "Component":
-        return f"config: '{place}': a part is named by its type; write {{type: {first['input']}}}"
+        written = "..." if first["input"] is None else first["input"]
+        return f"config: '{place}': a part is named by its type; write {{type: {written}}}"
     message = first["msg"].removeprefix("Value error, ")
     # A check of several keys together has them all as its input, and says by itself which it means.
     got = "" if isinstance(first["input"], dict) and first["type"] == "value_error" else f" (got {first['input']!r})"
-    return f"config: '{place}': {message[0].lower()}{message[1:]}{got}"
+    told = f"config: '{place}'" if place else "config"
+    return f"{told}: {message[0].lower()}{message[1:]}{got}"
 
 
 def _keys_beside(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

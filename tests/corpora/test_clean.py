@@ -17,6 +17,7 @@ from eclectus.corpora.clean import clean, normalise, normalise_key, ratio_fits, 
         ("soft\u00adhyphen\u200b\x07", "softhyphen"),
         ("\u200f12 דקות", "12 דקות"),
         ("می\u200cخواهم", "می\u200cخواهم"),
+        ("half \ud83d an emoji", "half an emoji"),
     ],
 )
 def test_normalise(raw: str, expected: str) -> None:

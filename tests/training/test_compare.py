@@ -136,6 +136,7 @@ def test_a_scheduler_that_ends_it_ends_its_runs_which_save(text, jobs, tmp_path)
         ([algorithm("rloo")], [1, 1], "each once; got 1, 1"),
         ([Variant("a", ("reinforce.stepz=3",))], [1], "stepz"),
         ([Variant("a", ("reinforce=null",))], [1], "no 'reinforce' part"),
+        ([Variant("a", ("seed=7",))], [1], "variant 'a' sets 'seed', as --seeds does"),
         ([algorithm("rloo"), algorithm("rlooo")], [1], "variant 'rlooo': .*did you mean 'rloo'"),
         ([algorithm("rloo"), Variant("one", ("reinforce.samples=1",))], [1], "variant 'one': .*at least 2"),
     ],
@@ -144,6 +145,12 @@ def test_mistakes_are_found_before_anything_runs(text, tmp_path, variants, seeds
     with pytest.raises(ConfigError, match=message):
         compare(text, variants, seeds, tmp_path / "runs", Console(quiet=True))
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("change", ["data.max_pairs={es: 7}", "data.max_pairs.es=7"])
+def test_a_variant_has_no_sizes_where_the_comparison_has_them(text, tmp_path, change):
+    with pytest.raises(ConfigError, match=r"variant 'a' sets 'data.max_pairs', as compare.pairs does"):
+        compare(text, [Variant("a", (change,))], [1], tmp_path / "runs", Console(quiet=True), pairs=[5])
 
 
 @pytest.mark.parametrize("wrong", ["a b: x=1", "a: x", "../up: x=1", ""])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -99,9 +100,28 @@ def parse_reward(text: str, task: str | None = None, name: str = "config") -> Re
     return RewardSettings(tasks[chosen].reward, run.data.languages, tasks[chosen].references)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML as people mean it: a key stands once, and only true and false are true and false, `no` is Norwegian."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        found: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in found:
+                raise yaml.constructor.ConstructorError(None, None, f"'{key.value}' stands twice", key.start_mark)
+            found.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+_BOOL = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [row for row in rows if row[0] != _BOOL] for first, rows in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+
+
 def _mapping(text: str, name: str) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(text)
+        values = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark else ""
@@ -137,9 +157,10 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(current, dict | list):
             raise ConfigError(f"--set: '{path}': '{part}' holds a single value, not keys")
     try:
-        value = yaml.safe_load(raw)
+        value = yaml.load(raw, _Loader)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set: '{override}': the value is not valid YAML") from error
+        problem = getattr(error, "problem", None) or error
+        raise ConfigError(f"--set: '{override}': the value is not valid YAML: {problem}") from error
     current[_key(current, last, path)] = value
 
 
@@ -147,6 +168,6 @@ def _key(current: Any, part: str, path: str) -> Any:
     """What `part` of a path is in `current`: a key, or an index that is there."""
     if not isinstance(current, list):
         return part
-    if not (part.isdigit() and int(part) < len(current)):
+    if not (part.isdecimal() and int(part) < len(current)):
         raise ConfigError(f"--set: '{path}': '{part}' must be an index below {len(current)}")
     return int(part)

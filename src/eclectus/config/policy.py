@@ -113,7 +113,7 @@ class LoraConfig(Model):
 class PolicyConfig(Model):
     """The model to train: the shipped `base`, a folder, a hub id, or a `new` one."""
 
-    path: str = Field("base", description="'base' (shipped), a folder, a GGUF file, or a hub id")
+    path: str = Field("base", min_length=1, description="'base' (shipped), a folder, a GGUF file, or a hub id")
     revision: str | None = Field(None, description="branch, tag or commit of a hub id; null: its main branch")
     new: NewModelConfig | None = None
     prompt: PromptConfig = Field(PromptConfig(), description="for models without language tags")

@@ -17,7 +17,7 @@ from eclectus.schedule import Schedule, Scheduled, within
 class TaskConfig(Model):
     """What a share of the prompts is for: directions, whether references may be seen, and what is rewarded."""
 
-    name: str
+    name: str = Field(min_length=1)
     description: str = ""
     directions: list[str] = Field(min_length=1)
     references: bool = Field(False, description="False: only source-side text is used and references are withheld")

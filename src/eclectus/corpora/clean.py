@@ -11,9 +11,10 @@ from functools import lru_cache
 from eclectus.corpora.base import Entry
 
 INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
-"""Control characters, soft hyphens, marks of direction; not the joiners U+200C and U+200D, which spell words."""
+"""Control characters, soft hyphens, marks of direction, half characters; not the joiners U+200C and U+200D, which spell
+words."""
 
 SHORT = 20
 """Pairs whose longer side has at most this many characters pass every ratio: `OK` - `Aceptar` is well aligned."""

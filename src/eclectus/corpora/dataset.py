@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -139,6 +139,14 @@ class Dataset:
         return segments if split == "train" else _spread(segments)[: getattr(self._config, split)]
 
 
+def _but(dropped: Mapping[str, Counter[str]], max_chars: int) -> str:
+    """What was left out of all texts, where anything was."""
+    counts = sum(dropped.values(), Counter[str]())
+    told = {"too long": f"longer than data.max_chars: {max_chars}"}
+    reasons = ", ".join(f"{count:,} {told.get(reason, reason)}" for reason, count in counts.most_common())
+    return f" that was not left out ({reasons})" if reasons else ""
+
+
 def prepare(config: DataConfig, seed: int) -> Dataset:
     """Read, clean, deduplicate and split the corpora of a run.
 
@@ -172,7 +180,8 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
         dropped[corpus.label] += corpus.dropped
     for tag in config.languages:
         if not any(tag in entry.texts for entry in entries):
-            raise DataError(f"data: no corpus holds any {languages.name(tag)} text; add one, or take '{tag}' out")
+            but = _but(dropped, config.max_chars)
+            raise DataError(f"data: no corpus holds any {languages.name(tag)} text{but}; add one, or take '{tag}' out")
     left_out: Counter[str] = Counter()
     sizes = {"dev": config.dev, "test": config.test}
     names = splits.split(

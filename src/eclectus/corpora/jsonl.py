@@ -76,6 +76,10 @@ class Jsonl(Corpus):
                 f"{self.name}: '{self.options.path}' line {number} is not JSON ({error.msg}, column {error.colno}); "
                 "write one object a line"
             ) from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists without end
+            raise DataError(
+                f"{self.name}: '{self.options.path}' line {number} cannot be read ({error}); repair it"
+            ) from error
         if not isinstance(values, dict):
             raise DataError(
                 f"{self.name}: '{self.options.path}' line {number} is not an object; "

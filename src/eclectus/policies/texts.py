@@ -26,12 +26,14 @@ class Texts:
         """Token ids of texts without any special token; `target` for tokenizers that cut targets differently."""
         if not texts:  # which some tokenizers refuse
             return []
+        # Half a surrogate pair, which JSON can hold, is no text that a tokenizer could read.
+        texts = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
         if self._backend is not None:
-            return [e.ids for e in self._backend.encode_batch(list(texts), add_special_tokens=False)]
+            return [e.ids for e in self._backend.encode_batch(texts, add_special_tokens=False)]
         # OPUS-MT has a SentencePiece model for each side. Too long a text is cut later, without a warning.
         side = "text_target" if target and hasattr(self._tokenizer, "spm_target") else "text"
         with _SIDES:
-            return self._tokenizer(**{side: list(texts)}, add_special_tokens=False, verbose=False).input_ids
+            return self._tokenizer(**{side: texts}, add_special_tokens=False, verbose=False).input_ids
 
     def decode(self, tokens: Sequence[Sequence[int]]) -> list[str]:
         """The text of rows of ids as it is, without special tokens."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eclectus import registry
 from eclectus.errors import ConfigError, RunError
 
 Vectors = npt.NDArray[np.float32]
@@ -106,15 +107,9 @@ def _load(model: str, reward: str, batch: int) -> Encoder:
         package = _package("sentence_transformers", "sentence-transformers", reward)
         transformer = package.SentenceTransformer(model)
         return lambda texts: transformer.encode(texts, batch_size=batch, show_progress_bar=False)
-    module, colon, name = model.rpartition(":")
-    if not colon:
+    if ":" not in model:
         raise ConfigError(f"reward '{reward}': there is no encoder '{model}' and no such folder; name {MODELS}")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"reward '{reward}': cannot load the encoder '{model}' ({error}); write it as package.module:function"
-        ) from error
+    found = registry.load_own(f"reward '{reward}': encoder", model, "package.module:function")
     if not callable(found):
         raise ConfigError(
             f"reward '{reward}': the encoder '{model}' is no function; it must take texts and return vectors"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import inspect
 import traceback
 from collections.abc import Callable, Sequence
@@ -14,7 +13,8 @@ from typing import Any
 
 from pydantic import Field
 
-from eclectus.errors import RunError
+from eclectus import registry
+from eclectus.errors import ConfigError, RunError
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.segment import Segment
 
@@ -34,13 +34,12 @@ class TrainerState:
 
 def load_function(kind: str) -> Callable[..., Any] | None:
     """Return the function that `package.module:function` names; None if it is a class or cannot be loaded."""
-    module_name, colon, name = kind.partition(":")
-    if not colon:
+    if ":" not in kind:
         return None
     try:
-        found = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError):
-        return None  # the registry says what is wrong
+        found = registry.load_own("rewards", kind)
+    except ConfigError:
+        return None  # the registry says it again, to whom it concerns
     return found if callable(found) and not inspect.isclass(found) else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ import langcodes
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 from pydantic import Field
 
+from eclectus import registry
 from eclectus.errors import ConfigError, RunError
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.rewards.text import excerpt, words_only
@@ -145,13 +145,8 @@ class Language(Reward):
 
 def _load(kind: str, reward: str) -> Identifier:
     """Return the function `package.module:function`."""
-    module, colon, name = kind.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name) if colon else None
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(
-            f"reward '{reward}': cannot load the identifier '{kind}' ({error}); write it as package.module:function"
-        ) from error
+    where = f"reward '{reward}': identifier"
+    found = registry.load_own(where, kind, "package.module:function") if ":" in kind else None
     if not callable(found):
         raise ConfigError(
             f"reward '{reward}': the identifier '{kind}' is no function; write py3langid or package.module:function"

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -100,6 +100,7 @@ def compare(
         if not values or len(set(values)) < len(values):
             hint = " (--algorithms, --variant or --like)" if what == "variant" else ""
             raise ConfigError(f"compare: give at least one {what}{hint}, each once; got {', '.join(values) or 'none'}")
+    _check_own(variants, {"seed": "--seeds"} | ({"data.max_pairs": "compare.pairs"} if pairs else {}))
     cells = _sized(variants, pairs, cfg.parse(text, name=name).data.languages) if pairs else list(variants)
     configs = {(cell.name, seed): _config(text, cell, seed, name) for seed in seeds for cell in cells}
     for run_config in configs.values():
@@ -166,6 +167,18 @@ def _config(text: str, variant: Variant, seed: int, name: str) -> RunConfig:
     return config
 
 
+def _check_own(variants: Sequence[Variant], taken: Mapping[str, str]) -> None:
+    """Make sure that variants set nothing that the comparison itself sets.
+
+    Args:
+        taken: key -> what sets it.
+    """
+    for variant in variants:
+        for key, by in taken.items():
+            if any(f"{change.partition('=')[0]}.".startswith(f"{key}.") for change in variant.overrides):
+                raise ConfigError(f"compare: variant '{variant.name}' sets '{key}', as {by} does; leave it to that")
+
+
 def _sized(variants: Sequence[Variant], pairs: Sequence[int], languages: Sequence[str]) -> list[Variant]:
     """Each variant with each number of pairs."""
     return [
@@ -195,6 +208,8 @@ def _check_curve(config: RunConfig, name: str) -> None:
 
 def _claim(folder: Path, configs: dict[tuple[str, int], RunConfig]) -> None:
     """Write the configurations, or make sure that those of runs that have begun are the same."""
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"compare: '{folder}' is a file; choose another --output")
     if (folder / "config.yaml").exists():
         raise RunError(f"compare: '{folder}' is a run; choose another --output")
     for (variant, seed), config in configs.items():

@@ -25,7 +25,7 @@ from eclectus.policies.load import resolve_device
 from eclectus.rewards.base import RewardContext
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
-from eclectus.training import optimizer, stages
+from eclectus.training import claim, optimizer, stages
 from eclectus.training.controls import run_controls
 from eclectus.training.directions import check_sampling
 from eclectus.training.first_policy import first_policy
@@ -48,13 +48,13 @@ def start(config: RunConfig, folder: Path, console: Console | None = None) -> Re
         InterruptedRunError: the user pressed Ctrl-C; `resume` goes on.
     """
     parallel.begin()
+    claim.check_empty(folder)
     try:
-        if parallel.leads() and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise RunError(f"output: '{folder}' exists; choose another --output, or continue that run with --resume")
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(f"output: cannot write to '{folder}' ({error}); choose another --output") from error
-    with parallel.own_folder(folder, resume=False) as own:
+    with claim.alone(folder), parallel.own_folder(folder, resume=False) as own:
+        claim.check_empty(folder)  # another one may have come and gone in between
         return _interruptible(config, own, console, resume=False)
 
 
@@ -69,7 +69,8 @@ def resume(folder: Path, console: Console | None = None) -> Results:
     if not path.exists():
         raise RunError(f"resume: '{folder}' is no run (it has no config.yaml); give the folder of a run")
     config = cfg.load(path)
-    with parallel.own_folder(folder, resume=True) as own:
+    claim.check_settings(config, folder)
+    with claim.alone(folder), parallel.own_folder(folder, resume=True) as own:
         return _interruptible(config, own, console, resume=True)
 
 
@@ -110,6 +111,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     prompts, texts = stages.prompts_to_translate_back(run), stages.texts_of_tasks(run, tasks)
     # Written once everything is checked: after a mistake the folder is still empty and can be used again.
     ckpt.write_atomic(folder / "config.yaml", cfg.dump(config))
+    claim.write_settings(config, folder)
     ckpt.write_atomic(folder / "data.json", json.dumps(dataset.describe(), ensure_ascii=False, indent=1))
     _warn(run, tasks)
     systems = _train_start(run, policy, bench, prompts)

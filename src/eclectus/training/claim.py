@@ -1,0 +1,106 @@
+"""What a run's folder is held to: one run at a time, begun in an empty folder, and gone on with as it began."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from eclectus import parallel
+from eclectus.config import RunConfig
+from eclectus.errors import RunError
+from eclectus.training import checkpoint as ckpt
+
+_BEGUN = "begun.json"
+"""The settings that a run began with."""
+
+_LOCK = ".lock"
+"""Held by the process that works in the folder."""
+
+_PARTS = {"seed", "data", "policy", "supervised", "back_translation", "reinforce"}
+"""What decides the weights; scores, controls and the machine may be others when a run goes on."""
+
+
+def check_empty(folder: Path) -> None:
+    """Make sure that nothing is in the folder, or that there is none.
+
+    Raises:
+        RunError: there is something.
+    """
+    if not parallel.leads() or not folder.exists():
+        return
+    if not folder.is_dir() or any(path.name != _LOCK for path in folder.iterdir()):
+        raise RunError(f"output: '{folder}' exists; choose another --output, or continue that run with --resume")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """No other run works in the folder; the system gives it back when the process ends, in whatever way.
+
+    Raises:
+        RunError: another one does, or the folder cannot be written.
+    """
+    if not parallel.leads():
+        yield
+        return
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunError(f"output: another run is at work in '{folder}'; wait for its end, or choose another") from error
+    except OSError as error:
+        raise RunError(f"output: cannot write to '{folder}' ({error}); choose another --output") from error
+    try:
+        yield
+    finally:
+        lock.release()
+        with suppress(OSError):
+            (folder / _LOCK).unlink()
+
+
+def write_settings(config: RunConfig, folder: Path) -> None:
+    """Keep the settings that a run begins with, for `check_settings`."""
+    ckpt.write_atomic(folder / _BEGUN, json.dumps(_settings(config), ensure_ascii=False))
+
+
+def check_settings(config: RunConfig, folder: Path) -> None:
+    """Make sure that a run goes on as it began: what is trained already would be told with other settings.
+
+    Raises:
+        RunError: the configuration has been changed since.
+    """
+    path = folder / _BEGUN
+    if not path.exists():
+        return
+    changed = _difference(json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(_settings(config))))
+    if changed is not None:
+        raise RunError(
+            f"resume: '{changed}' in '{folder / 'config.yaml'}' is not what the run began with; put it back, or start a"
+            " new run"
+        )
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json", include=_PARTS)
+
+
+def _difference(before: Any, now: Any) -> str | None:
+    """The first key whose values differ, "" for the values themselves; a key that only one of them has does not count.
+
+    Another version may have more keys, or fewer.
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        pairs = [(key, before[key], now[key]) for key in before if key in now]
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        pairs = [(str(place), *pair) for place, pair in enumerate(zip(before, now, strict=True))]
+    else:
+        return None if before == now else ""
+    for key, one, two in pairs:
+        found = _difference(one, two)
+        if found is not None:
+            return f"{key}.{found}" if found else key
+    return None
