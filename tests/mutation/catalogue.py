@@ -31,6 +31,7 @@ def _all(folder: str, tests: str, *names: str) -> list[Target]:
 
 _VALUES_QUICK = (
     "what_a_step_leaves_in_the_memory",
+    "rewards_of_tokens_of_what_goes_on_and_of_references",
     "each_translation_is_remembered_with_its_own_source",
     "nothing_without_a_reward_is_remembered_and_it_is_counted",
     "what_cannot_be_is_refused",
@@ -335,7 +336,13 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
             "finally:\n            self.online.beta = value_at(self.options.beta, None)",
             "finally:\n            pass",
         ),
-        ("rewards of tokens are not looked at", "if dense is None else tuple(dense[: len(tokens)])", ""),
+        (
+            "rewards of tokens are not looked at",
+            "if dense is None:\n            # Whatever",
+            "if True:\n            # Whatever",
+        ),
+        ("the verdict on a cut text is paid", "length = length if over else length - 1", "pass"),
+        ("demonstrations are paid at the end", "reference, reward, True, dense)", "reference, reward, True, None)"),
         (
             "the target network is not restored",
             'self.target.load_state_dict(parts["target"])',

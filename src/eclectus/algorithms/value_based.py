@@ -179,7 +179,7 @@ class ValueBased(Algorithm):
             inputs.mask.sum(dim=-1).flatten().tolist(),
             inputs.rewards.flatten().tolist(),
             inputs.finished.flatten().tolist(),
-            _rows(inputs.token_rewards if inputs.token_rewards is None else inputs.token_rewards.flatten(0, 1)),
+            _rows(inputs.token_rewards),
             strict=False,
         )
         for source, tokens, length, reward, ended, dense in rows:
@@ -338,7 +338,8 @@ class ValueBased(Algorithm):
 
 
 def _rows(rewards: torch.Tensor | None) -> Iterable[Sequence[float] | None]:
-    return repeat(None) if rewards is None else rewards.tolist()
+    """Rewards of the tokens of each translation, from [B, G, T] or [B, T]; None, for ever, where none are."""
+    return repeat(None) if rewards is None else rewards.reshape(-1, rewards.shape[-1]).tolist()
 
 
 _BY_TRANSLATION = {"value_at_start"}
