@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from eclectus import registry
+from eclectus import recipes, registry
 from eclectus.algorithms.advantages import group_mean
 from eclectus.algorithms.base import AdvantageInputs, Algorithm
 from eclectus.cli import app
@@ -21,6 +21,7 @@ from eclectus.corpora.dataset import prepare
 from eclectus.rewards.base import Reward, RewardContext
 from eclectus.rewards.combine import CompositeReward
 from eclectus.segment import Segment
+from eclectus.training import compare, run
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -153,6 +154,13 @@ def _blocks(language):
     ]
 
 
+def _experiments():
+    """The commands of all pages that train."""
+    code = "".join(block.values[0] for block in _blocks(""))
+    lines = [line for line in code.splitlines() if re.match(r"eclectus (train (?!--resume)|compare )", line)]
+    return [line for line in lines if "--processes" not in line]
+
+
 @pytest.mark.parametrize("code", _blocks(""))
 def test_commands_parse(code):
     from typer.main import get_command
@@ -168,6 +176,27 @@ def test_commands_parse(code):
             while hasattr(sub, "resolve_command"):
                 name, sub, rest = sub.resolve_command(context, rest)
             sub.make_context(name, rest).close()
+
+
+@pytest.mark.parametrize("line", _experiments())
+def test_experiments_begin(line, tmp_path, monkeypatch):
+    """Settings and variants of each command fit each other, up to the first thing that a run does."""
+
+    class Begun(Exception):
+        pass
+
+    def begin(*_, **__):
+        raise Begun
+
+    monkeypatch.setattr(run, "start", begin)
+    monkeypatch.setattr(compare, "_claim", begin)
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(line, comments=True)[1:]
+    if words[1] == "my-corpus.yaml" or words[1] == "my.yaml":
+        text = recipes.read("my-corpus" if words[1] == "my-corpus.yaml" else "quickstart")
+        Path(words[1]).write_text(text, encoding="utf-8")
+    with pytest.raises(Begun):
+        app(words, standalone_mode=False)
 
 
 @pytest.mark.parametrize("code", _blocks("yaml"))

@@ -149,6 +149,7 @@ class PolicyConfig(Model):
         if self.new is not None and self.path != "base":
             raise ValueError(
                 f"policy.new makes a model and policy.path names another ('{self.path}'), drop one of the two"
+                " (policy.new=null, or policy.path=base)"
             )
         if self.new is not None and self.add_languages:
             raise ValueError("policy.new has a tag for every language of the run, drop policy.add_languages")
