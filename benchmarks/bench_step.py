@@ -3,7 +3,8 @@
 Ours is the training loop that runs use, with its bookkeeping. The shipped model against a plain loop of transformers'
 `generate`, the source encoded again for each sample, and `log_softmax`; a Llama against TRL's GRPOTrainer. Both sides
 are rewarded by our chrF++. Samples have no end, so that tokens can be counted; and once more as they come, where the
-plain loop goes on until the longest sample has ended. TRL (`pip install trl`) and we take turns inside its training.
+plain loop goes on until the longest sample has ended; and as the quickstart draws them, of its text at its temperature,
+where many samples begin alike. TRL (`pip install trl`) and we take turns inside its training.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ SAMPLES, TOKENS, RUNS = 8, 32, 5
 class PlainLoop:
     """RLOO as one writes it with transformers alone, on a copy of the policy's model."""
 
-    def __init__(self, policy: PretrainedPolicy, reward: CompositeReward, rows: Sequence[Segment], tokens: int) -> None:
-        self.policy, self.reward, self.rows, self.tokens = policy, reward, rows, tokens
+    def __init__(
+        self, policy: PretrainedPolicy, reward: CompositeReward, rows: Sequence[Segment], sampling: Sampling
+    ) -> None:
+        self.policy, self.reward, self.rows, self.sampling = policy, reward, rows, sampling
         self.model = copy.deepcopy(policy.model)
         self.model.set_attn_implementation("sdpa")
         self.optimizer = build_optimizer("adamw", self.model, models.STILL)
@@ -49,7 +52,8 @@ class PlainLoop:
         with torch.inference_mode():
             made = self.model.generate(
                 input_ids=self.ids, attention_mask=self.mask, do_sample=True, num_beams=1, top_k=0,
-                num_return_sequences=SAMPLES, max_new_tokens=self.tokens, suppress_tokens=self.never,
+                temperature=self.sampling.temperature, num_return_sequences=SAMPLES,
+                max_new_tokens=self.sampling.max_length, suppress_tokens=self.never,
                 decoder_start_token_id=self.start,
             )[:, 1:]  # fmt: skip
         made = made.clone()
@@ -71,17 +75,28 @@ class PlainLoop:
             use_cache=False,
         ).logits
         logits[:, :, self.never] = float("-inf")
-        logprobs = torch.log_softmax(logits, dim=-1).gather(2, tokens[:, :, None]).squeeze(2)
-        return -(advantages * (logprobs * mask).sum(dim=1)).mean()
+        logprobs = (
+            torch.log_softmax(logits / self.sampling.temperature, dim=-1).gather(2, tokens[:, :, None]).squeeze(2)
+        )
+        return -(advantages * logprobs.masked_fill(~mask, 0.0).sum(dim=1)).mean()
 
 
-def against_plain_loop(count: int, tokens: int, *, fixed: bool) -> None:
-    policy, rows = models.shipped(), models.segments(count)
+def against_plain_loop(rows: Sequence[Segment], what: str, sampling: Sampling, *, fixed: bool = False) -> None:
+    """Steps beside the plain loop's.
+
+    Args:
+        rows: sources of one direction.
+        what: names the row of the table.
+        fixed: samples never end.
+    """
+    policy = models.shipped()
     if fixed:
         models.never_end(policy)
-    trainer = models.reinforcer(policy, rows, samples=SAMPLES, tokens=tokens)
-    plain = PlainLoop(policy, trainer.tasks[0].reward, rows, tokens)
-    _same_gradient(policy, plain, rows, tokens)
+    trainer = models.reinforcer(
+        policy, rows, samples=SAMPLES, tokens=sampling.max_length, temperature=sampling.temperature
+    )
+    plain = PlainLoop(policy, trainer.tasks[0].reward, rows, sampling)
+    _same_gradient(policy, plain, rows, sampling)
     drawn: list[int] = []
     sample = policy.sample
 
@@ -91,23 +106,27 @@ def against_plain_loop(count: int, tokens: int, *, fixed: bool) -> None:
         return rollouts
 
     policy.sample = counted  # type: ignore[method-assign]
-    kind = f"{tokens} tokens" if fixed else f"up to {tokens} tokens"
-    name = f"RL step, shipped base, {count} x {SAMPLES} x {kind}"
+    name = f"RL step, shipped base, {what}"
     made = [peer for _, peer in compare(name, lambda: models.one_step(trainer), plain.step, RUNS, goal=5.0)]
     if fixed:
         same("the number of sampled tokens", drawn, made)
     near("the number of sampled tokens", sum(drawn), sum(made), 0.1)
 
 
-def _same_gradient(policy: PretrainedPolicy, plain: PlainLoop, rows: Sequence[Segment], tokens: int) -> None:
-    rollouts = policy.sample(rows, SAMPLES, Sampling(1.0, tokens), torch.Generator().manual_seed(1))
+def _same_gradient(policy: PretrainedPolicy, plain: PlainLoop, rows: Sequence[Segment], sampling: Sampling) -> None:
+    rollouts = policy.sample(rows, SAMPLES, sampling, torch.Generator().manual_seed(1))
     advantages = torch.randn(len(rows), SAMPLES, generator=torch.Generator().manual_seed(2))
-    logprobs = policy.token_logprobs(policy.tokenize_sources(rows), rollouts.tokens, rollouts.mask)
+    logprobs = policy.token_logprobs(
+        policy.tokenize_sources(rows), rollouts.tokens, rollouts.mask, sampling.temperature
+    )
     (-(advantages * logprobs.sum(dim=2)).mean()).backward()
     plain.loss(rollouts.tokens.flatten(0, 1), rollouts.mask.flatten(0, 1), advantages.flatten()).backward()
-    pairs = list(zip(policy.model.parameters(), plain.model.parameters(), strict=True))
-    equal = all(torch.allclose(a.grad, b.grad, atol=1e-4) for a, b in pairs if a.grad is not None)
-    same("the gradient of one batch of samples", True, equal)
+    ours, theirs = (
+        torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+        for model in (policy.model, plain.model)
+    )
+    # Of all weights together: where rounding takes a rectified unit over its kink, a single one may jump.
+    same("the gradient of one batch of samples", True, bool((ours - theirs).norm() <= 1e-3 * theirs.norm()))
     policy.model.zero_grad()
     plain.model.zero_grad()
 
@@ -166,8 +185,12 @@ class _Turns(TrainerCallback):
 
 def main() -> None:
     heading("plain loop")
-    against_plain_loop(32, TOKENS, fixed=True)
-    against_plain_loop(32, 48, fixed=False)
+    made_up = models.segments(32)
+    against_plain_loop(made_up, f"32 x {SAMPLES} x {TOKENS} tokens", Sampling(1.0, TOKENS), fixed=True)
+    against_plain_loop(made_up, f"32 x {SAMPLES} x up to 48 tokens", Sampling(1.0, 48))
+    for source, target in (("en", "es"), ("es", "fr")):
+        rows = models.messages(source, target, 32)
+        against_plain_loop(rows, f"{source}-{target} of the quickstart, 32 x {SAMPLES}", Sampling(0.7, 48))
     heading("TRL")
     against_trl()
 

@@ -10,9 +10,11 @@ import torch
 from tokenizers.processors import TemplateProcessing
 from transformers import LlamaConfig, LlamaForCausalLM, MarianConfig, MarianMTModel
 
+from eclectus import recipes
 from eclectus.algorithms.grpo import Grpo
 from eclectus.algorithms.rloo import Rloo
-from eclectus.config import PromptConfig, ReinforceConfig, TaskConfig
+from eclectus.config import PromptConfig, ReinforceConfig, TaskConfig, parse
+from eclectus.corpora.dataset import prepare
 from eclectus.policies.base import Policy
 from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.load import load_policy
@@ -39,6 +41,12 @@ def segments(count: int) -> list[Segment]:
         Segment(" ".join([*sources[: 6 + i % 10], str(i)]), "en", "es", " ".join([*targets[: 6 + i % 10], str(i)]))
         for i in range(count)
     ]
+
+
+def messages(source: str, target: str, count: int) -> list[Segment]:
+    """Real text with references: the quickstart's dev segments of a direction, interface messages and phrases."""
+    data = parse(recipes.read("quickstart"), []).data
+    return prepare(data, data.split_seed).pairs("dev", source, target)[:count]
 
 
 def shipped() -> PretrainedPolicy:
@@ -90,6 +98,7 @@ def reinforcer(
     algorithm: str = "rloo",
     samples: int = 8,
     tokens: int = 32,
+    temperature: float = 1.0,
     learning_rate: float = STILL,
     engine: dict[str, Any] | None = None,
     reward: dict[str, Any] | None = None,
@@ -97,23 +106,25 @@ def reinforcer(
 ) -> Reinforcer:
     """The training loop as a run has it; None: its own sampler, chrF++ against the references as its reward."""
     folder = Path(tempfile.mkdtemp(prefix="eclectus-bench-"))
+    languages = [rows[0].source_lang, rows[0].target_lang]
+    direction = "-".join(languages)
     task = TaskConfig.model_validate(
         {
-            "name": "bench", "directions": ["en-es"], "references": True, "kl": 0.0,
+            "name": "bench", "directions": [direction], "references": True, "kl": 0.0,
             "reward": {"terms": [reward or {"type": "chrf", "words": 2}], "normalise": "none", "unfinished": None},
         }
     )  # fmt: skip
     settings = ReinforceConfig.model_validate(
         {
             "tasks": [task], "steps": 10**6, "segments": len(rows), "samples": samples, "max_length": tokens,
-            "learning_rate": learning_rate, "warmup": 0, "decay": False, "samples_every": 10**6,
-            "engine": engine or {"type": "native"}, "overlap": overlap,
+            "temperature": temperature, "learning_rate": learning_rate, "warmup": 0, "decay": False,
+            "samples_every": 10**6, "engine": engine or {"type": "native"}, "overlap": overlap,
         }
     )  # fmt: skip
-    judge = CompositeReward(task.reward, RewardContext(["en", "es"]))
+    judge = CompositeReward(task.reward, RewardContext(languages))
     return Reinforcer(
         policy, policy.copy(), {"rloo": Rloo, "grpo": Grpo}[algorithm](), settings,
-        [Task(task, {"en-es": rows}, judge)], DevSet({"en-es": rows[:1]}, ["en", "es"]), languages=["en", "es"],
+        [Task(task, {direction: rows}, judge)], DevSet({direction: rows[:1]}, languages), languages=languages,
         seed=1, folder=folder / "checkpoints", tracker=Tracker(folder),
     )  # fmt: skip
 
