@@ -471,6 +471,7 @@ def test_resume_and_report_of_what_is_no_run(tmp_path):
         ("a.jsonl", b'{"en": ' + b"9" * 5000 + b"}\n", [], "line 1 cannot be read"),
         ("a.jsonl", b'{"en": ' + b"[" * 200_000 + b"\n", [], "line 1 cannot be read"),
         ("a.tmx", b"<tmx/>", [], "no text in en, es; it has no unit with text"),
+        ("a.XLF", b"<xliff/>", [], "no text in en, es; it has no unit with text"),
     ],
 )
 def test_evaluate_on_a_broken_file(tmp_path, finished, name, data, options, message):

@@ -182,11 +182,11 @@ def test_commands_parse(code):
 def test_experiments_begin(line, tmp_path, monkeypatch):
     """Settings and variants of each command fit each other, up to the first thing that a run does."""
 
-    class Begun(Exception):
+    class BegunError(Exception):
         pass
 
     def begin(*_, **__):
-        raise Begun
+        raise BegunError
 
     monkeypatch.setattr(run, "start", begin)
     monkeypatch.setattr(compare, "_claim", begin)
@@ -195,7 +195,7 @@ def test_experiments_begin(line, tmp_path, monkeypatch):
     if words[1] == "my-corpus.yaml" or words[1] == "my.yaml":
         text = recipes.read("my-corpus" if words[1] == "my-corpus.yaml" else "quickstart")
         Path(words[1]).write_text(text, encoding="utf-8")
-    with pytest.raises(Begun):
+    with pytest.raises(BegunError):
         app(words, standalone_mode=False)
 
 

@@ -242,7 +242,9 @@ def compare(
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="'base', a model folder, or the folder of a run.")],
-    file: Annotated[Path, typer.Argument(help="TSV (a column per language), JSONL (a key per language) or TMX.")],
+    file: Annotated[
+        Path, typer.Argument(help="TSV (a column per language), JSONL (a key per language), TMX or XLIFF.")
+    ],
     source: Annotated[str, typer.Option("--from", help="Source language.")],
     target: Annotated[str, typer.Option("--to", help="Target language.")],
     columns: Annotated[

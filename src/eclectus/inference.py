@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from eclectus import languages
-from eclectus.corpora import files, jsonl, tmx, tsv
+from eclectus import languages, registry
+from eclectus.corpora import files, tsv
 from eclectus.corpora.base import Corpus
 from eclectus.corpora.clean import normalise
 from eclectus.corpora.seen import SeenText
@@ -20,6 +20,8 @@ from eclectus.policies.load import load_policy, resolve_device
 from eclectus.segment import Segment
 
 _MAX_LENGTH = 128
+_NAMES_ITS_LANGUAGES = {".jsonl": "jsonl", ".tmx": "tmx", ".xlf": "xliff", ".xliff": "xliff"}
+"""Corpus type of a file by its suffix; all others are tab-separated."""
 
 
 def load(model: str) -> tuple[Policy, SeenText | None]:
@@ -124,12 +126,12 @@ def _translate(policy: Policy, segments: list[Segment], beams: int) -> list[str]
 def _corpus(file: Path, columns: str | None, tags: list[str]) -> Corpus:
     if not file.is_file():
         raise DataError(f"evaluate: no file '{file}' (looked in {Path.cwd()})")
-    if file.suffix in (".jsonl", ".tmx"):
+    kind = _NAMES_ITS_LANGUAGES.get(file.suffix.lower())
+    if kind is not None:
         if columns is not None:
             raise DataError(f"evaluate: '{file}' names its languages itself; leave --columns out")
-        if file.suffix == ".tmx":
-            return tmx.Tmx(tmx.Tmx.Options(path=file), tags, 0)
-        return jsonl.Jsonl(jsonl.Jsonl.Options(path=file), tags, 0)
+        corpus = registry.find("corpora", kind, Corpus)  # type: ignore[type-abstract]
+        return corpus(registry.parse_options("evaluate", corpus.Options, {"path": file}), tags, 0)
     if columns is not None:
         names, place, advice = columns.split(","), "--columns", "name every column of the file there"
     else:

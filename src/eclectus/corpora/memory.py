@@ -1,0 +1,164 @@
+"""What translation memories and files in translation have in common: XML with a text in each of several languages."""
+
+from __future__ import annotations
+
+import io
+from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import ClassVar, Literal
+from xml.etree import ElementTree
+
+from pydantic import Field
+
+from eclectus import languages, registry
+from eclectus.corpora import files
+from eclectus.corpora.base import Corpus, Entry, Split, entries_of
+from eclectus.errors import ConfigError, DataError
+
+Unit = dict[str, list[str]]
+"""The texts of a unit by the file's own tags."""
+
+Events = Iterable[tuple[str, ElementTree.Element]]
+"""("start" or "end", element), as `ElementTree.iterparse` yields them."""
+
+XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+
+
+class Memory(Corpus):
+    """A corpus of units in one XML file.
+
+    A tag of the file is read as the run's language that it is a variety of (`EN-US` as `en`, `zh-CN` as `zh-Hans`, not
+    as `zh-Hant`). Of several varieties of a language the run's own is read alone.
+
+    A subclass names the file's `outermost` element and the elements that hold `codes`, and gives `units`.
+    """
+
+    class Options(registry.Options):
+        path: Path
+        tags: dict[str, list[str]] = Field(
+            default_factory=dict,
+            description="language -> its tags in the file, where another variety is meant or several are:"
+            " {es: [es-MX, es-AR]}",
+        )
+        codes: Literal["drop", "keep"] = Field(
+            "drop", description="what becomes of a program's codes inside a segment, such as marks of bold text"
+        )
+        split: Split = Field("auto", description="auto lets the run split; train, dev and test are kept")
+
+    options: Options
+
+    outermost: ClassVar[str]
+    codes: ClassVar[Mapping[str, str]]
+    """Element -> what stands for it where codes are dropped; elements that are not named hold text."""
+
+    @abstractmethod
+    def units(self, events: Events) -> Iterator[Unit]:
+        """Yield what each unit says; elements that have been read may be cleared."""
+
+    @property
+    def label(self) -> str:
+        """The file's name."""
+        return self.options.path.name
+
+    @property
+    def signature(self) -> str:
+        """For example `tmx|path:memory.tmx|units:1200|sha256:0123456789ab`."""
+        return files.signature(self.name, self.locate(self.options.path), len(self._units), "units")
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the entries of each unit that has text in one of the run's languages.
+
+        Raises:
+            DataError: an unreadable file, one of another format, or one without the run's languages; several varieties
+                of a language, none of them the run's.
+        """
+        read_as = self._read_as()
+        for number, unit in enumerate(self._units, start=1):
+            texts: defaultdict[str, list[str]] = defaultdict(list)
+            for tag, found in unit.items():
+                if tag in read_as:
+                    texts[read_as[tag]] += [text for text in found if text.strip()]
+                else:
+                    self.dropped["another language or variety"] += len(found)
+            own = {tag: list(dict.fromkeys(texts[tag])) for tag in self.languages if texts[tag]}
+            if not own:
+                self.dropped["no text"] += 1
+            yield from entries_of(own, self.label, f"{self.label}:{number}", self.options.split)
+
+    def text(self, element: ElementTree.Element) -> str:
+        """Return what a segment says, its codes as the options want them."""
+        parts = [element.text or ""]
+        for child in element:
+            code = self.codes.get(local(child)) if self.options.codes == "drop" else None
+            parts += [self.text(child) if code is None else code, child.tail or ""]
+        return "".join(parts)
+
+    @cached_property
+    def _units(self) -> list[Unit]:
+        path = self.options.path
+        data = files.read_bytes(self.name, self.locate(path))
+        try:
+            events = ElementTree.iterparse(io.BytesIO(data), ["start", "end"])
+            event, root = next(events)
+            if local(root) != self.outermost:
+                raise DataError(
+                    f"{self.name}: '{path}' is no {self.name.upper()}, its outermost element is '{local(root)}'; export"
+                    f" the text as {self.name.upper()}"
+                )
+            return list(self.units(chain([(event, root)], events)))
+        except ElementTree.ParseError as error:
+            line, column = error.position
+            raise DataError(
+                f"{self.name}: '{path}' is not XML from line {line}, column {column + 1} on"
+                f" ({str(error).partition(':')[0]}); export it again"
+            ) from error
+
+    def _read_as(self) -> dict[str, str]:
+        """Which of the run's languages each tag of the file is read as."""
+        path, known = self.options.path, list(dict.fromkeys(tag for unit in self._units for tag in unit))
+        files.check_languages(self.name, path, list(self.options.tags), self.languages, "take it out of 'tags'")
+        read_as: dict[str, str] = {}
+        for language, tags in self.options.tags.items():
+            for tag in tags:
+                if tag not in known:
+                    raise DataError(f"{self.name}: '{path}' has no '{tag}' for {language}; {_has(known)}")
+                read_as[tag] = language
+        codes, varieties = languages.Codes(self.languages), defaultdict(list)
+        for tag in known:
+            found = codes.find(tag)
+            if found is not None and found not in self.options.tags and tag not in read_as:
+                varieties[found].append(tag)
+        for language, tags in varieties.items():
+            own = [tag for tag in tags if _variety(tag) == languages.locale(language)]
+            if not own and len({_variety(tag) for tag in tags}) > 1:
+                raise DataError(
+                    f"{self.name}: '{path}' has several varieties of {language} ({', '.join(tags)}); say which is"
+                    f" meant with tags: {{{language}: [{tags[0]}]}}"
+                )
+            read_as |= dict.fromkeys(own or tags, language)
+        if not read_as:
+            raise DataError(
+                f"{self.name}: '{path}' has no text in {', '.join(self.languages)}; {_has(known)}; set data.languages,"
+                " or tags"
+            )
+        return read_as
+
+
+def local(element: ElementTree.Element) -> str:
+    """Return an element's name without its namespace."""
+    return element.tag.rpartition("}")[2]
+
+
+def _variety(tag: str) -> str:
+    try:
+        return languages.locale(tag)
+    except ConfigError:  # a code of some model, not of the registry
+        return tag
+
+
+def _has(tags: list[str]) -> str:
+    return f"it has {', '.join(repr(tag) for tag in tags)}" if tags else "it has no unit with text"
