@@ -21,7 +21,7 @@ def test_one_run_has_no_interval():
     assert spread(Estimate(20)) == "20.0"
 
 
-def test_runs_are_drawn_for_each_direction_by_itself():
+def test_whole_runs_are_drawn():
     # Directions far apart: drawing values across directions would give an interval as wide as their distance.
     scores = np.array([[0.0, 100], [1, 101], [2, 102]])
     found = estimate(scores)
@@ -30,6 +30,10 @@ def test_runs_are_drawn_for_each_direction_by_itself():
     assert estimate(scores) == found
     same = estimate(np.array([[5.0, 7], [5, 7]]))
     assert (same.low, same.high) == (6, 6)
+    # What a seed does to all directions of its model is not averaged away over them.
+    effect = np.array([[0.0], [1], [3]])
+    one, eight = estimate(effect), estimate(np.tile(effect, 8))
+    assert eight.high - eight.low == pytest.approx(one.high - one.low, rel=0.2)
 
 
 def test_the_interval_is_written_with_its_value():

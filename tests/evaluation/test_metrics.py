@@ -9,8 +9,9 @@ import sacrebleu
 from eclectus.errors import DataError
 from eclectus.evaluation import metrics
 from eclectus.evaluation.diagnostics import has_loop, is_copy, is_repetition, length_ratio
-from eclectus.evaluation.metrics import Scorer, score
-from eclectus.evaluation.statistics import Extractor, bleu_scores, chrf_scores, tokenizer
+from eclectus.evaluation.metrics import Scorer
+from eclectus.evaluation.statistics import Extractor, bleu_scores, chrf_scores
+from eclectus.rewards.tokens import for_language
 from eclectus.segment import Segment
 
 REFERENCES = ["The cat sat on the mat.", "Select 12 users to change.", "No", "Please correct the errors below."]
@@ -62,17 +63,18 @@ def test_golden_scores() -> None:
         ("zh-Hant-TW", "zh"),
         ("zho_Hans", "zh"),
         ("cmn", "zh"),
+        ("yue", "zh"),
         ("th", "char"),
         ("not a language", "13a"),
     ],
 )
 def test_tokenizer_follows_the_target_language(target: str, name: str) -> None:
-    assert tokenizer(target) == name
+    assert f"tok:{name}" in Extractor(REFERENCES, target).signatures["bleu"]
 
 
 def test_japanese_is_cut_into_characters_without_mecab() -> None:
     expected = "ja-mecab" if importlib.util.find_spec("MeCab") and importlib.util.find_spec("ipadic") else "char"
-    assert tokenizer("ja") == expected
+    assert for_language("ja") == expected
     assert f"tok:{expected.removesuffix('-mecab')}" in Extractor(["猫がいる"], "ja").signatures["bleu"]
 
 
@@ -151,7 +153,7 @@ def test_score_counts_each_fault(monkeypatch: pytest.MonkeyPatch) -> None:
         segment("a", "b"),
     ]
     hypotheses = ["Hello there friend", "eh ", "", "ja ja ja ja"]
-    found = score(segments, hypotheses, ["en", "es"], [1.0, 3.0, float("nan"), 2.0])
+    found = Scorer(segments, ["en", "es"]).score(hypotheses, [1.0, 3.0, float("nan"), 2.0])
     assert found.n == 4
     assert (found.exact, found.copy, found.empty, found.repetition) == (0.25, 0.25, 0.25, 0.25)
     assert (found.off_target, found.judged) == (0.25, 0.5)
@@ -161,16 +163,16 @@ def test_score_counts_each_fault(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_judged_is_not_zero(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "_identify", lambda texts, languages: [(None, 0.0)] * len(texts))
-    found = score([segment("a", "b")], ["b"], ["en", "es"])
+    found = Scorer([segment("a", "b")], ["en", "es"]).score(["b"])
     assert (found.off_target, found.judged, found.entropy) == (None, 0.0, None)
-    assert score([segment("a", "b")], ["b"], []).off_target is None
+    assert Scorer([segment("a", "b")], []).score(["b"]).off_target is None
 
 
 def test_real_identification_finds_the_wrong_language() -> None:
     text = "The committee has decided to postpone the meeting until next Thursday."
     good = "El comité ha decidido aplazar la reunión hasta el próximo jueves por la mañana."
     segments = [segment(text, good), segment(text + " ", good)]
-    assert score(segments, [text, good], ["en", "es"]).off_target == 0.5
+    assert Scorer(segments, ["en", "es"]).score([text, good]).off_target == 0.5
 
 
 def test_what_cannot_be_scored() -> None:
@@ -184,5 +186,5 @@ def test_what_cannot_be_scored() -> None:
 
 def test_a_language_that_identification_does_not_know_is_not_judged():
     segments = [Segment("Good morning to all of you", "en", "mi", "Ata mārie ki a koutou katoa", id="1")]
-    scores = score(segments, ["Ata mārie ki a koutou katoa"], ["en", "es", "mi"])
+    scores = Scorer(segments, ["en", "es", "mi"]).score(["Ata mārie ki a koutou katoa"])
     assert (scores.off_target, scores.judged) == (None, 0.0)

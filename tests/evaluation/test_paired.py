@@ -4,7 +4,7 @@ import pytest
 
 from eclectus.evaluation import translations
 from eclectus.evaluation.paired import against_first
-from eclectus.evaluation.significance import paired_bootstrap
+from eclectus.evaluation.significance import compare, resample
 from eclectus.evaluation.statistics import Extractor
 from eclectus.segment import Segment
 
@@ -38,9 +38,9 @@ def test_one_seed_is_a_paired_bootstrap_over_its_segments(runs):
     runs("first", 1, {"es-en": WORSE, "fr-en": mixed})
     folder = runs("other", 1, {"es-en": mixed, "fr-en": WORSE})
     found = against_first(folder, "first", ["other"], [1], ["es-en"])["other"]
-    count = Extractor(REFERENCES, "en")
+    count, called = Extractor(REFERENCES, "en"), tuple(str(n) for n in range(len(REFERENCES)))
     for metric in ("bleu", "chrf"):
-        expected = paired_bootstrap({"es-en": count(mixed)}, {"es-en": count(WORSE)}, metric)
+        expected = compare(*([resample(count(said), "es-en", called)] for said in (mixed, WORSE)), metric)
         assert found.differences[metric] == expected and expected.difference > 0
     assert (found.runs, found.ahead) == (1, {"bleu": 1, "chrf": 1})
     # What one direction gains the other loses: their mean is 0, and neither is ahead.

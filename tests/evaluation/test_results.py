@@ -10,7 +10,7 @@ from rich.console import Console
 from eclectus.errors import RunError
 from eclectus.evaluation import formats, metrics, tables, translations
 from eclectus.evaluation.headline import headline, verdict, warnings
-from eclectus.evaluation.metrics import DirectionScores, score
+from eclectus.evaluation.metrics import DirectionScores, Scorer
 from eclectus.evaluation.results import Group, Results, System, build
 from eclectus.segment import Segment
 
@@ -29,11 +29,11 @@ GOOD = [f"the {word} cat sat on the mat today" for word in WORDS]
 BAD = [f"a {word} dog lay under the tree" for word in WORDS]
 
 
-def test_scores_are_those_of_score(known_words: None, results: Results) -> None:
+def test_scores_are_the_scorers(known_words: None, results: Results) -> None:
     segments = fake_run.segments(30)
     texts = fake_run.outputs(segments)
-    assert results.scores["es-fr"]["distillation"] == score(
-        segments["es-fr"], texts["distillation"]["es-fr"], fake_run.LANGUAGES
+    assert results.scores["es-fr"]["distillation"] == Scorer(segments["es-fr"], fake_run.LANGUAGES).score(
+        texts["distillation"]["es-fr"]
     )
 
 

@@ -10,10 +10,24 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF
 from sacrebleu.significance import PairedTest
 
-from eclectus.evaluation.significance import compare, paired_bootstrap, resample
+from eclectus.evaluation.significance import Difference, compare, names, resample
 from eclectus.evaluation.statistics import Extractor, Statistics
+from eclectus.segment import Segment
 
 SEGMENTS = fake_run.segments(80)
+CALLED = tuple(str(n) for n in range(80))
+
+
+def paired_bootstrap(system, against, metric: str, resamples: int = 1000, seed: int = 1) -> Difference:
+    """Compare two systems from their statistics by direction."""
+    drawn = [
+        [
+            resample(part, direction, tuple(f"{direction}:{n}" for n in range(len(part))), resamples, seed)
+            for direction, part in statistics.items()
+        ]
+        for statistics in (system, against)
+    ]
+    return compare(*drawn, metric)
 
 
 def translate(direction: str, rate: float, salt: str) -> list[str]:
@@ -100,19 +114,51 @@ def test_same_seed_same_interval() -> None:
     assert first.difference == other.difference and first.low != other.low
 
 
-def test_directions_are_drawn_independently() -> None:
-    same = statistics("es-fr", 0.2)
-    one, other, again = (resample(same, name, 200).scores["bleu"] for name in ("es-fr", "es-de", "es-fr"))
-    assert (one == again).all()
-    assert abs(np.corrcoef(one, other)[0, 1]) < 0.3
+def test_what_several_directions_translate_is_drawn_for_all_together() -> None:
+    same, other = (tuple(f"{name}{n}" for n in range(80)) for name in ("a", "b"))
+    good, bad = statistics("es-fr", 0.1), statistics("es-fr", 0.2)
+
+    def width(*directions: tuple[str, tuple[str, ...]]) -> float:
+        found = compare(*([resample(part, d, called) for d, called in directions] for part in (good, bad)), "chrf")
+        return found.high - found.low
+
+    alone, apart, together = (
+        width(("x", same)),
+        width(("x", same), ("y", other)),
+        width(("x", same), ("y", same)),
+    )
+    assert together == pytest.approx(alone)
+    assert apart == pytest.approx(alone / 2**0.5, rel=0.15)
+
+
+def test_an_interval_of_directions_that_gain_on_the_same_sentences_covers_what_it_should() -> None:
+    """Eight directions whose gain is that of the sentence alone: as sure as one direction is, and no surer."""
+    rng, covered = np.random.default_rng(1), 0
+    called = tuple(str(n) for n in range(60))
+    for _ in range(40):
+        difficulty = rng.integers(0, 8, 60)
+        system, base = [], []
+        for direction in range(8):
+            for found, matched in ((system, difficulty), (base, np.full(60, 3.5))):
+                bleu = np.zeros((60, 10))
+                chrf = np.stack([np.full(60, 10.0), np.full(60, 10.0), matched] * 8, axis=1)
+                found.append(resample(Statistics(bleu, chrf), str(direction), called, 200))
+        difference = compare(system, base, "chrf")
+        covered += difference.low <= 0 <= difference.high  # a matched share of 3.5 in 10 is the mean of both
+    assert covered >= 34
+
+
+def test_a_segment_is_called_by_its_id_in_every_direction() -> None:
+    segments = [Segment("a", "en", "de", "x", id="7"), Segment("b", "en", "de", "y")]
+    assert names(segments) == ("7", "en-de:1")
 
 
 def test_only_paired_samples_are_compared() -> None:
     a, b = statistics("es-fr", 0.1), statistics("es-fr", 0.2)
     with pytest.raises(ValueError, match="same seed"):
-        compare([resample(a, "es-fr", 100, seed=1)], [resample(b, "es-fr", 100, seed=2)], "bleu")
+        compare([resample(a, "es-fr", CALLED, 100, seed=1)], [resample(b, "es-fr", CALLED, 100, seed=2)], "bleu")
     with pytest.raises(ValueError, match="same directions"):
-        compare([resample(a, "es-fr", 100)], [resample(b, "es-de", 100)], "bleu")
+        compare([resample(a, "es-fr", CALLED, 100)], [resample(b, "es-de", CALLED, 100)], "bleu")
     with pytest.raises(ValueError, match="no direction"):
         compare([], [], "bleu")
 

@@ -85,12 +85,16 @@ TARGETS = [
         skip=frozenset({"_pass_back"}),  # of processes that split layers, see tests/policies/test_sharded.py
     ),
     Target("training/dense.py", ("tests/training/test_dense.py",)),
+    Target("training/back_translator.py", ("tests/training/test_back_translator.py",)),
+    Target("training/material.py", ("tests/training/test_material.py",)),
     Target("rewards/dense.py", ("tests/rewards/test_reward_dense.py",)),
     Target("rollouts/base.py", ("tests/rollouts/test_native.py", GRADIENT)),
     Target("rollouts/native.py", ("tests/rollouts/test_native.py",)),
     Target("rollouts/choice.py", ("tests/rollouts/test_native.py", "tests/rollouts/test_limits.py")),
+    Target("rollouts/recorded.py", ("tests/rollouts/test_cuda_graphs.py",)),
     Target("rollouts/limits.py", ("tests/rollouts/test_limits.py", "tests/policies/test_predicted.py")),
     Target("policies/head.py", ("tests/policies/test_head.py", "tests/policies/test_predicted.py")),
+    Target("policies/dropout.py", ("tests/policies/test_dropout.py",)),
     Target("policies/predicted.py", ("tests/policies/test_predicted.py",)),
     Target("policies/guide.py", ("tests/policies/test_guide.py", VALUES_LOOP)),
     *_all(
@@ -544,6 +548,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "algorithms/reinforce.py": {
         "Reinforce.advantages: `torch.zeros_like(returns)` with ones_like": "each row is written by its direction",
+    },
+    "policies/dropout.py": {
+        "dropout: `dropped - _LEVELS // 2` with +": "one level more than 16 bits hold, which wraps to the same number",
+        "dropout: `_LEVELS // 2` with /": "it has no remainder",
     },
     "algorithms/mixer.py": {
         "Mixer.forced: `step <= o.likelihood_steps` with <": "at that very step the formula below releases nothing too",

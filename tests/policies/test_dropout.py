@@ -54,6 +54,12 @@ def test_the_asked_share_is_dropped_and_the_rest_is_scaled(p, dtype):
     assert noise.unique().tolist() == pytest.approx([0, 1 / (1 - p)], rel=0.004 if dtype is torch.bfloat16 else 1e-3)
 
 
+def test_the_smallest_share_is_one_level():
+    torch.manual_seed(1)
+    dropped = int((dropout(torch.ones(1 << 22), 2**-16) == 0).sum())
+    assert abs(dropped - 64) < 5 * 8
+
+
 def test_elements_of_one_draw_fall_apart():
     """Four neighbours come from 64 bits of one draw; none of them tells of another."""
     torch.manual_seed(1)
@@ -81,6 +87,7 @@ def test_a_seed_sets_the_noise_and_outside_of_training_there_is_none():
         assert torch.equal(layer.eval()(values), values)
         assert torch.equal(functional.dropout(values, 0.0), values)
         assert not functional.dropout(values, 1.0).any()
+        assert 0 < int((functional.dropout(values) == 0).sum()) < values.numel()  # a half, as torch's own
         inplace = values.clone()
         assert functional.dropout(inplace, 0.5, inplace=True) is inplace
     torch.manual_seed(1)

@@ -49,6 +49,13 @@ def test_text_in_no_pair_is_left_to_translate_back(material):
     assert len(known) == 2 and left == {es for _, es, _ in TEXTS} & left and not known & left and left
 
 
+def test_where_references_are_withheld_that_text_alone_is_translated_back(material):
+    withheld, shown = {"directions": ["en-es"]}, {"directions": ["en-pt-BR"], "references": True}
+    found = material(withheld, shown, max_pairs={"es": 2, "pt-BR": 2})
+    assert list(found.to_translate_back) == ["en-es back-translated"]
+    assert found.missing("best_of_n") is None
+
+
 @pytest.mark.parametrize(
     ("control", "task", "told"),
     [

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
+
+from eclectus.rewards.text import squeeze
 
 _WORDS = re.compile(r"(?<!\S)(\S+(?: \S+){0,3}?)(?: \1){2,}(?!\S)")
 _CHARACTERS = re.compile(r"(\S{2,12}?)\1{3,}")
-
-
-def normalise(text: str) -> str:
-    """Return `text` in NFC with single spaces and none at the ends."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def is_empty(hypothesis: str) -> bool:
-    """Whether there is nothing but white space."""
-    return not hypothesis.strip()
 
 
 def is_copy(source: str, hypothesis: str, reference: str | None = None) -> bool:
@@ -25,15 +16,15 @@ def is_copy(source: str, hypothesis: str, reference: str | None = None) -> bool:
 
     A name or a number that its reference leaves as it is (`reference` equals `source`) is no copy.
     """
-    same = normalise(source).casefold()
-    if reference is not None and normalise(reference).casefold() == same:
+    same = squeeze(source).casefold()
+    if reference is not None and squeeze(reference).casefold() == same:
         return False
-    return bool(same) and normalise(hypothesis).casefold() == same
+    return bool(same) and squeeze(hypothesis).casefold() == same
 
 
 def has_loop(text: str) -> bool:
     """Whether 1 to 4 words stand 3 times in a row, or 2 to 12 characters 4 times; no letter, no loop."""
-    text = normalise(text).casefold()
+    text = squeeze(text).casefold()
     return any(any(c.isalpha() for c in m.group(1)) for loop in (_WORDS, _CHARACTERS) for m in loop.finditer(text))
 
 
@@ -44,7 +35,7 @@ def is_repetition(hypothesis: str, reference: str | None = None) -> bool:
 
 def length_ratio(hypotheses: Sequence[str], references: Sequence[str]) -> float:
     """Characters of all hypotheses by characters of all references; 1 is the references' length."""
-    return sum(len(normalise(h)) for h in hypotheses) / max(1, sum(len(normalise(r)) for r in references))
+    return sum(len(squeeze(h)) for h in hypotheses) / max(1, sum(len(squeeze(r)) for r in references))
 
 
 def share(flags: Sequence[bool]) -> float:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 from markupsafe import Markup, escape
 
 from eclectus.evaluation.results import Group
-from eclectus.evaluation.statistics import Extractor, chrf_scores, tokenizer
+from eclectus.evaluation.statistics import Extractor, chrf_scores
 from eclectus.evaluation.translations import Translation
+from eclectus.rewards.tokens import for_language
 
 SHOWN, WORST = 8, 3
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")
@@ -133,5 +134,5 @@ def _example(scored: _Scored, before: str | None, after: str) -> Example:
     text = translation.systems[after]
     if before is None:
         return Example(translation, None, escape(text), None, new)
-    characters = tokenizer(translation.target_lang) != "13a"
+    characters = for_language(translation.target_lang) != "13a"
     return Example(translation, *mark(translation.systems[before], text, characters), old, new)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from eclectus.errors import DataError
 from eclectus.evaluation import diagnostics
-from eclectus.evaluation.statistics import Extractor, Statistics, bleu_metric, chrf_metric
+from eclectus.evaluation.statistics import Extractor, Statistics
+from eclectus.rewards.text import squeeze, visible
 from eclectus.segment import Segment
-
-__all__ = ["DirectionScores", "Scorer", "bleu_metric", "chrf_metric", "score"]
 
 
 @dataclass(frozen=True)
@@ -97,13 +96,13 @@ class Scorer:
         return DirectionScores(
             n=len(triples),
             **statistics.total(),
-            exact=diagnostics.share([diagnostics.normalise(h) == diagnostics.normalise(r) for _, h, r in triples]),
+            exact=diagnostics.share([squeeze(h) == squeeze(r) for _, h, r in triples]),
             off_target=off_target,
             judged=judged,
             length_ratio=diagnostics.length_ratio(hypotheses, self.references),
             repetition=diagnostics.share([diagnostics.is_repetition(h, r) for _, h, r in triples]),
             copy=diagnostics.share([diagnostics.is_copy(*triple) for triple in triples]),
-            empty=diagnostics.share([diagnostics.is_empty(h) for h in hypotheses]),
+            empty=diagnostics.share([not visible(h) for h in hypotheses]),
             entropy=_mean([e for e in entropies or [] if math.isfinite(e)]),
         )
 
@@ -114,16 +113,6 @@ class Scorer:
         found = [language for language, _ in _identify(hypotheses, self.languages) if language is not None]
         wrong = [language != self.target_lang for language in found]
         return (sum(wrong) / len(hypotheses) if found else None), len(found) / len(hypotheses)
-
-
-def score(
-    segments: Sequence[Segment],
-    hypotheses: Sequence[str],
-    languages: Sequence[str],
-    entropies: Sequence[float] | None = None,
-) -> DirectionScores:
-    """Score one system on one direction; see `Scorer`."""
-    return Scorer(segments, languages).score(hypotheses, entropies)
 
 
 def _reference(segment: Segment) -> str:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from eclectus.evaluation import translations
-from eclectus.evaluation.significance import Difference, Resampled, compare, resample
+from eclectus.evaluation.significance import Difference, Resampled, compare, names, resample
 from eclectus.evaluation.statistics import NAMES, Extractor
 
 _KEPT = 512
@@ -43,8 +43,8 @@ def against_first(
 ) -> dict[str, Paired]:
     """Compare each of the other variants with the first, on these directions.
 
-    Segments are drawn with replacement inside each direction, the same ones for every variant and seed, and the scores
-    of all directions and seeds are averaged. That says how much other test sentences would change, not how much other
+    Segments are drawn with replacement, the same ones for every variant, seed and direction, and the scores of all
+    directions and seeds are averaged. That says how much other test sentences would change, not how much other
     seeds would, for which see `Paired.ahead`. Runs whose test text differs from that of the first variant's run with
     the same seed are left out, and so is a variant of which none remains.
 
@@ -91,5 +91,5 @@ def _read(run: Path, _: int) -> _Tested:
         statistics = Extractor([line.reference for line in lines], lines[0].target_lang)(
             [line.systems["rl"] for line in lines]
         )
-        scores[direction] = resample(statistics, direction)
+        scores[direction] = resample(statistics, direction, names(lines))
     return _Tested(text, scores)

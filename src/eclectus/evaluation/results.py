@@ -14,7 +14,7 @@ from eclectus.errors import RunError
 from eclectus.evaluation.headline import headline
 from eclectus.evaluation.metrics import DirectionScores, Scorer
 from eclectus.evaluation.provenance import fold, identification, versions
-from eclectus.evaluation.significance import Resampled, compare, resample
+from eclectus.evaluation.significance import Resampled, compare, names, resample
 from eclectus.evaluation.statistics import NAMES, Statistics
 from eclectus.segment import Segment
 
@@ -205,7 +205,7 @@ def build(
             entropy = (entropies or {}).get(system.name, {}).get(direction)
             further = (measured or {}).get(system.name, {}).get(direction, {})
             scores[direction][system.name] = replace(scorer.score(hypotheses, entropy, statistics), **further)
-            drawn[direction, system.name] = resample(statistics, direction, resamples, seed)
+            drawn[direction, system.name] = resample(statistics, direction, names(part), resamples, seed)
             for corpus, corpus_scores in _corpora(part, statistics).items():
                 by_corpus[direction].setdefault(corpus, {})[system.name] = corpus_scores
     groups = _complete(groups, list(segments))
@@ -221,7 +221,7 @@ def build(
         comparisons=_comparisons(systems, groups, list(segments), drawn),
         noise=noise,
         signatures=fold(signatures)
-        | {"Bootstrap": f"paired|bs:{resamples}|seed:{seed}|two-sided"}
+        | {"Bootstrap": f"paired|bs:{resamples}|weights:poisson|seed:{seed}|two-sided"}
         | {"Language identification": identification(languages)},
         versions=versions(),
         notes=list(notes),

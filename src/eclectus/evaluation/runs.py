@@ -49,19 +49,18 @@ def interquartile_mean(scores: Array) -> float:
 
 
 def estimate(scores: Array, seed: int = 1) -> Estimate:
-    """Interquartile mean with a stratified bootstrap interval.
+    """Interquartile mean with a bootstrap interval over runs.
 
     Args:
-        scores: [runs, directions]; each resample draws runs with replacement, for each direction by itself
-            (Agarwal et al. 2021, section 4.1).
+        scores: [runs, directions]; each resample draws whole runs with replacement. Agarwal et al. (2021, section 4.1)
+            draw for each task by itself, whose runs are trained apart; here one model has all directions.
     """
-    runs, directions = scores.shape
+    runs = len(scores)
     value = interquartile_mean(scores)
     if runs < 2:
         return Estimate(value)
     rng = np.random.default_rng(seed)
-    drawn = rng.integers(runs, size=(RESAMPLES, runs, directions))
-    resampled = [interquartile_mean(np.take_along_axis(scores, rows, axis=0)) for rows in drawn]
+    resampled = [interquartile_mean(scores[rows]) for rows in rng.integers(runs, size=(RESAMPLES, runs))]
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Estimate(value, float(low), float(high))
 

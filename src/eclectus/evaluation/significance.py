@@ -1,9 +1,11 @@
 """Paired bootstrap of the difference between two systems, for one direction and for the mean over several.
 
-Koehn, "Statistical Significance Tests for Machine Translation Evaluation", EMNLP 2004. Segments are drawn
-with replacement inside each direction, the same ones for both systems; the scores of all directions are then
-averaged. Directions are treated as independent samples: where they share source sentences, the interval of
-their mean is somewhat too narrow.
+Koehn, "Statistical Significance Tests for Machine Translation Evaluation", EMNLP 2004. Segments are drawn with
+replacement, the same ones for both systems; the scores of all directions are then averaged. What several directions
+translate, as in a test set that stands in many languages, is drawn for all of them together: they gain and lose on the
+same sentences, and an interval that took them for independent would be too narrow. So how often a segment is drawn
+depends on its name alone, which makes it a Poisson number with mean 1 instead of a share of a fixed sum (Hanley and
+MacGibbon, "Creating non-parametric bootstrap samples using Poisson frequencies", 2006).
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from functools import lru_cache
 import numpy as np
 
 from eclectus.evaluation.statistics import SCORES, Array, Statistics
+from eclectus.evaluation.translations import Translation
+from eclectus.segment import Segment
 
 
 @dataclass(frozen=True)
@@ -52,22 +56,29 @@ class Resampled:
     scores: Mapping[str, Array]
 
 
-def resample(statistics: Statistics, direction: str, resamples: int = 1000, seed: int = 1) -> Resampled:
+def names(segments: Sequence[Segment | Translation]) -> tuple[str, ...]:
+    """Return what each of a direction's segments is called: its id, which it has in every direction, or its place."""
+    return tuple(s.id or f"{s.direction}:{place}" for place, s in enumerate(segments))
+
+
+def resample(
+    statistics: Statistics, direction: str, names: tuple[str, ...], resamples: int = 1000, seed: int = 1
+) -> Resampled:
     """Score `resamples` bootstrap resamples of a direction's segments.
 
-    The draw depends on the seed, the direction and the number of segments only, so that all systems of a
-    direction are paired whenever they are resampled.
+    Args:
+        names: of the segments; those of one name are drawn together, in all directions and for all systems.
     """
-    weights = _draw(len(statistics), direction, resamples, seed)
+    weights = _draw(names, resamples, seed)
     scores = {name: score(weights @ getattr(statistics, name)) for name, score in SCORES.items()}
     return Resampled(direction, resamples, seed, statistics.total(), scores)
 
 
 @lru_cache(maxsize=2)
-def _draw(n: int, direction: str, resamples: int, seed: int) -> Array:
-    """How often each segment is drawn, [R, n]."""
-    rng = np.random.default_rng([seed, zlib.crc32(direction.encode())])
-    return rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
+def _draw(names: tuple[str, ...], resamples: int, seed: int) -> Array:
+    """How often each segment is drawn, [R, N]."""
+    drawn = [np.random.default_rng([seed, zlib.crc32(name.encode())]).poisson(1.0, resamples) for name in names]
+    return np.array(drawn, dtype=np.float64).T
 
 
 def compare(system: Sequence[Resampled], against: Sequence[Resampled], metric: str) -> Difference:
@@ -91,18 +102,3 @@ def compare(system: Sequence[Resampled], against: Sequence[Resampled], metric: s
     opposite = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
     p = min(1.0, 2 * (opposite + 1) / (len(drawn) + 1))
     return Difference(point, float(low), float(high), p, system[0].resamples, system[0].seed)
-
-
-def paired_bootstrap(
-    system: Mapping[str, Statistics],
-    against: Mapping[str, Statistics],
-    metric: str,
-    resamples: int = 1000,
-    seed: int = 1,
-) -> Difference:
-    """Compare two systems from their statistics by direction; see `resample` and `compare`."""
-    return compare(
-        [resample(statistics, direction, resamples, seed) for direction, statistics in system.items()],
-        [resample(against[direction], direction, resamples, seed) for direction in system],
-        metric,
-    )

