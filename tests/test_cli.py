@@ -233,6 +233,20 @@ def test_evaluate_compares_with_the_first_of_several_translations(finished, tmp_
     assert len(saved.read_text(encoding="utf-8").splitlines()) == 1
 
 
+def test_evaluate_takes_a_source_in_lines_of_its_own_once(finished, tmp_path):
+    shown = []
+    for name, further in (("once", ""), ("twice", "ten one\tdiez y uno\nten  one\tuno\n")):
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / "pairs.tsv"
+        path.write_text(f"en\tes\nten one\tdiez uno\nsix\tseis\n{further}", encoding="utf-8")
+        saved = tmp_path / f"{name}.txt"
+        outcome = eclectus("evaluate", finished, path, "--from", "en", "--to", "es", "--save", saved)
+        assert outcome.code == 0, outcome
+        shown.append((outcome.out, saved.read_text(encoding="utf-8")))
+    assert shown[0] == shown[1]
+    assert len(shown[0][1].splitlines()) == 2
+
+
 def test_half_a_character_is_left_out(finished, tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text('{"en": "ten \\ud83d", "es": "diez"}\n', encoding="utf-8")
@@ -248,6 +262,18 @@ def test_evaluate_reads_a_translation_memory(finished, tmp_path):
     outcome = eclectus("evaluate", finished, path, "--from", "en", "--to", "es")
     assert outcome.code == 0, outcome
     assert "en-es, memory.tmx" in outcome.out
+
+
+def test_what_was_cut_is_told(finished, tmp_path):
+    direction = ("--from", "en", "--to", "es")
+    assert not eclectus("translate", finished, *direction, "one two").err
+    long = eclectus("translate", finished, *direction, "one two", "one two " * 400)
+    assert "1 of 2 texts are longer than the model reads and were cut; give one sentence a line" in long.err
+    short = eclectus("translate", finished, *direction, "--max-length", 1, "one two three")
+    assert len(short.out.split()) <= 1
+    path = tmp_path / "long.tsv"
+    path.write_text("en\tes\n" + "one two " * 400 + "\tuno dos\n", encoding="utf-8")
+    assert "1 of 1 texts are longer" in eclectus("evaluate", finished, path, *direction).out
 
 
 def test_translate_keeps_lines_in_step(finished, tmp_path):

@@ -41,6 +41,7 @@ Overrides = Annotated[
 Processes = Annotated[
     int, typer.Option(min=1, metavar="N", help="Train in N processes together: one for each GPU, or for some cores.")
 ]
+MaxLength = Annotated[int, typer.Option(min=1, metavar="N", help="Most tokens of a translation.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the final table only.")]
 
 
@@ -252,6 +253,7 @@ def evaluate(
         typer.Option(help="Languages of the TSV's columns, as in en,es; default: its first line."),
     ] = None,
     beams: Annotated[int, typer.Option(min=1, help="Beam size; 1 is greedy.")] = 1,
+    max_length: MaxLength = 128,
     save: Annotated[Path | None, typer.Option("--save", help="Also write the translations, one a line.")] = None,
 ) -> None:
     """Score a model on a file of sentence pairs.
@@ -260,7 +262,17 @@ def evaluate(
     """
     from eclectus import inference
 
-    inference.evaluate(model, file, source, target, columns, beams, save, _console(False))
+    inference.evaluate(
+        model,
+        file,
+        source,
+        target,
+        columns=columns,
+        beams=beams,
+        max_length=max_length,
+        save=save,
+        console=_console(False),
+    )
 
 
 @app.command()
@@ -272,11 +284,12 @@ def translate(
     input_file: Annotated[Path | None, typer.Option("--input", help="Text file, one segment a line.")] = None,
     output: Annotated[Path | None, typer.Option(help="File for the translations; default: standard output.")] = None,
     beams: Annotated[int, typer.Option(min=1, help="Beam size; 1 is greedy.")] = 1,
+    max_length: MaxLength = 128,
 ) -> None:
     """Translate texts, a file, or standard input line by line."""
     from eclectus import inference
 
-    inference.translate(model, text or None, input_file, output, source, target, beams)
+    inference.translate(model, text or None, input_file, output, source, target, beams=beams, max_length=max_length)
 
 
 @app.command()

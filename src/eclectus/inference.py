@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +20,6 @@ from eclectus.policies.base import Policy
 from eclectus.policies.load import load_policy, resolve_device
 from eclectus.segment import Segment
 
-_MAX_LENGTH = 128
 _NAMES_ITS_LANGUAGES = {".jsonl": "jsonl", ".tmx": "tmx", ".xlf": "xliff", ".xliff": "xliff"}
 """Corpus type of a file by its suffix; all others are tab-separated."""
 
@@ -42,7 +42,9 @@ def translate(
     output: Path | None,
     source: str,
     target: str,
+    *,
     beams: int,
+    max_length: int,
 ) -> None:
     """Translate given texts, else the lines of a file, else standard input; one translation a line.
 
@@ -60,7 +62,10 @@ def translate(
     policy.check_directions([(source, target)])
     segments = [Segment(normalise(line), source, target) for line in lines]
     full = [segment for segment in segments if segment.source]
-    made = iter(_translate(policy, full, beams))
+    found = _translate(policy, full, beams, max_length)
+    for told in _cut(policy, full, found, max_length):
+        print(f"eclectus: {told}", file=sys.stderr)
+    made = iter(found)
     # An empty line stays an empty line, so that line n of the output is line n of the input.
     results = [next(made) if segment.source else "" for segment in segments]
     text = "".join(f"{line}\n" for line in results)
@@ -76,8 +81,10 @@ def evaluate(
     file: Path,
     source: str,
     target: str,
+    *,
     columns: str | None,
     beams: int,
+    max_length: int,
     save: Path | None,
     console: Console,
 ) -> None:
@@ -89,23 +96,26 @@ def evaluate(
     """
     files.check_new(save)
     tags = languages.check([source, target])
-    segments = []
+    found: dict[str, Segment] = {}
     for entry in _corpus(file, columns, tags).entries():
         text, reference = (normalise(entry.texts.get(tag, "")) for tag in tags)
         # Of several translations the first is what a score compares with, as on the test set of a run.
-        if text and reference and not entry.further:
-            segments.append(Segment(text, source, target, reference, entry.id, {"corpus": entry.corpus}))
+        if text and reference:
+            found.setdefault(text, Segment(text, source, target, reference, entry.id, {"corpus": entry.corpus}))
+    segments = list(found.values())
     if not segments:
         raise DataError(f"evaluate: '{file}' holds no pair of {source} and {target}; check --from, --to and --columns")
     policy, seen = load(model)
     policy.check_languages(tags)
     policy.check_directions([(source, target)])
-    texts = _translate(policy, segments, beams)
+    texts = _translate(policy, segments, beams, max_length)
     # Any language of the model can be the wrong one, so identification chooses among all of them.
     scorer = Scorer(segments, list(policy.languages) or tags)
     tables.show_scores(
         f"{model}, {source}-{target}, {file.name}", scorer.score(texts), scorer.extract.signatures, console
     )
+    for told in _cut(policy, segments, texts, max_length):
+        console.print(told, style="yellow", markup=False)
     known = sum(s.source in seen or (s.reference or "") in seen for s in segments) if seen is not None else 0
     if known:
         console.print(
@@ -117,10 +127,25 @@ def evaluate(
         save.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
 
 
-def _translate(policy: Policy, segments: list[Segment], beams: int) -> list[str]:
+def _translate(policy: Policy, segments: list[Segment], beams: int, max_length: int) -> list[str]:
     if beams > 1:
-        return policy.beam_search(segments, beams, _MAX_LENGTH)
-    return policy.translate(segments, _MAX_LENGTH)
+        return policy.beam_search(segments, beams, max_length)
+    return policy.translate(segments, max_length)
+
+
+def _cut(policy: Policy, segments: list[Segment], texts: list[str], max_length: int) -> Iterator[str]:
+    """Say how many texts were too long for the model, or their translations for `max_length`."""
+    cut = sum(policy.too_long(segments))
+    if cut:
+        yield f"{cut} of {len(segments)} texts are longer than the model reads and were cut; give one sentence a line"
+    # A whole one has an end beside its tokens; of those that fill the model no more than this comes back.
+    limit = min(max_length + 1, policy.max_length - 1)
+    made = sum(len(ids) >= limit for ids in policy.tokenize_targets(texts))
+    if made:
+        yield (
+            f"{made} of {len(texts)} translations end where there is no more room (--max-length {max_length}; the model"
+            f" has {policy.max_length} tokens)"
+        )
 
 
 def _corpus(file: Path, columns: str | None, tags: list[str]) -> Corpus:

@@ -220,6 +220,31 @@ def test_further_translations_of_a_source_are_alternatives_and_stay_in_its_split
     assert all(not segment.alternatives for segment in data.pairs("train", "es", "en"))
 
 
+@pytest.mark.parametrize(("dev", "test", "sizes"), [(30, 50, (30, 50)), (200, 200, (40, 60))])
+def test_repeated_sources_leave_dev_and_test_as_large(
+    tmp_path: Path, dev: int, test: int, sizes: tuple[int, int]
+) -> None:
+    words = ("toma", "coge", "agarra", "quita", "saca")
+    several = [(sentence(i, "take"), sentence(i, word), sentence(i, "colle")) for word in words for i in range(400)]
+    corpus = tsv(tmp_path / "a.tsv", several, columns=["en", "es", "gl"])
+    data = prepare(config(corpus, languages=["en", "es", "gl"], dev=dev, test=test), 1)
+    for source, target in permutations(("en", "es", "gl"), 2):
+        if source != "es":  # whose every text is a source of its own
+            assert (len(data.pairs("dev", source, target)), len(data.pairs("test", source, target))) == sizes
+
+
+def test_repeated_sources_move_nothing_where_their_pair_has_enough(tmp_path: Path) -> None:
+    double = [(sentence(i, "take"), sentence(i, word)) for i in range(100) for word in ("toma", "coge")]
+    two = [(sentence(i, "give"), sentence(i, "da"), "") for i in range(200)]
+    three = [(sentence(i, "give"), sentence(i, "da"), sentence(i, "dálle")) for i in range(200, 300)]
+    corpora = (tsv(tmp_path / "a.tsv", double), tsv(tmp_path / "b.tsv", two + three, columns=["en", "es", "gl"]))
+    data = prepare(config(*corpora, languages=["en", "es", "gl"]), 1)
+    assert len(data.pairs("test", "en", "es")) == 20
+    # Ten entries are half of what the pair needs; Galician made the other corpus give more than its half.
+    assert data.counts["en"]["a.tsv"]["test"] == 10
+    assert data.counts["en"]["b.tsv"]["test"] > 15
+
+
 def test_a_cap_holds_for_alternatives_too(tmp_path: Path) -> None:
     pairs = [(sentence(i, "take"), sentence(i, word)) for i in range(60) for word in ("toma", "coge")]
     data = prepare(config(tsv(tmp_path / "a.tsv", pairs), max_pairs={"es": 11}), 1)

@@ -64,6 +64,13 @@ def test_jsonl(tmp_path):
     assert [row.line for row in found.rows] == [1, 3]
 
 
+def test_half_a_character_stands_in_no_name_and_no_text(tmp_path):
+    row = {"source": "One", "hypothesis": "Eins \ud83d", "system": "\ud83dx", "score\udfff": 1, "smile": "\U0001f600"}
+    found = read(tmp_path, json.dumps(row), "a.jsonl")
+    assert found.columns == ["source", "hypothesis", "system", "score\ufffd", "smile"]
+    assert list(found.rows[0].cells.values()) == ["One", "Eins \ufffd", "\ufffdx", 1, "\U0001f600"]
+
+
 def test_null_is_no_reference(tmp_path):
     rows = [{"source": "One", "reference": "Eins", "reference2": None}, {"source": "Two", "reference": None}]
     found = read(tmp_path, "\n".join(map(json.dumps, rows)), "a.jsonl")
@@ -89,7 +96,9 @@ BROKEN = [
     ("source\ttarget_lang\nOne\t\n", "a.tsv", {"target": None}, "line 2, column 'target_lang'"),
     ("source\nniño\n".encode("latin-1"), "a.tsv", {}, "not UTF-8 .*line 2"),
     ("One\n", "a.jsonl", {}, "line 1 is not JSON"),
-    ("[1]\n", "a.jsonl", {}, "line 1 is not an object"),
+    ("[1]\n", "a.jsonl", {}, 'line 1 is not an object; write one a line, such as {"source": "…", "hypothesis": "…"}$'),
+    (f'{{"score": {"9" * 5000}}}\n', "a.jsonl", {}, "'.*a.jsonl' line 1 cannot be read .*; repair it$"),
+    (f'{{"source": "One"}}\n{{"source": {"[" * 200_000}\n', "a.jsonl", {}, "line 2 cannot be read .*; repair it$"),
     ('{"source": ["One"]}\n', "a.jsonl", {}, "line 1: 'source' holds list instead of text"),
     ('{"src": "One"}\n', "a.jsonl", {}, "no column 'source', it has src; rename one$"),
     ('{"source": "One"}\n{"source": null}\n', "a.jsonl", {}, "'.*a.jsonl' line 2 has no 'source'"),

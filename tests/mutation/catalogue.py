@@ -91,7 +91,7 @@ TARGETS = [
     Target("rollouts/base.py", ("tests/rollouts/test_native.py", GRADIENT)),
     Target("rollouts/native.py", ("tests/rollouts/test_native.py",)),
     Target("rollouts/choice.py", ("tests/rollouts/test_native.py", "tests/rollouts/test_limits.py")),
-    Target("rollouts/recorded.py", ("tests/rollouts/test_cuda_graphs.py",)),
+    Target("rollouts/recorded.py", ("tests/rollouts/test_recorded.py",)),
     Target("rollouts/limits.py", ("tests/rollouts/test_limits.py", "tests/policies/test_predicted.py")),
     Target("policies/head.py", ("tests/policies/test_head.py", "tests/policies/test_predicted.py")),
     Target("policies/dropout.py", ("tests/policies/test_dropout.py",)),
@@ -548,6 +548,10 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "algorithms/reinforce.py": {
         "Reinforce.advantages: `torch.zeros_like(returns)` with ones_like": "each row is written by its direction",
+    },
+    "rollouts/recorded.py": {
+        "_Steps.__init__: 0 becomes 1": "it stands there until the first step",
+        "_Steps.__init__: 0 becomes 1 (2)": "it stands there until the first step",
     },
     "policies/dropout.py": {
         "dropout: `dropped - _LEVELS // 2` with +": "one level more than 16 bits hold, which wraps to the same number",

@@ -176,6 +176,19 @@ def test_targets_end_as_the_chat_template_ends_a_turn(policy, name):
         assert ids[: len(ours)] == ours
 
 
+def test_text_that_looks_like_a_token_is_text(policy):
+    special = {i for i, token in policy.tokenizer.added_tokens_decoder.items() if token.special}
+
+    def marks(text):
+        source = policy.tokenize_sources([Segment(text, "en", "es")])[0]
+        return [i for i in (*source.ids, *source.start) if i in special]
+
+    for i in sorted(special):
+        mark = str(policy.tokenizer.added_tokens_decoder[i])
+        assert marks(f"one {mark} two") == marks("one two"), mark
+        assert [t for t in policy.tokenize_targets([f"uno {mark} dos"])[0] if t in special] == [policy.end_id], mark
+
+
 def test_too_long_a_prompt_loses_the_end_of_its_source(policy):
     source = policy.tokenize_sources([Segment("one two three " * 400, "en", "es")])[0]
     assert 100 < len(source) < policy._prompt_limit == 128

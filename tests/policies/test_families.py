@@ -45,6 +45,19 @@ def policy(original):
     return Seq2SeqPolicy(copy.deepcopy(model), tokenizer)
 
 
+def test_text_that_looks_like_a_token_is_text(policy):
+    end, tags = policy.tokenizer.eos_token, policy.family.tokens
+    marks = [end, policy.tokenizer.pad_token, *policy.tokenizer.convert_ids_to_tokens(list(tags.values()))]
+    plain = policy.tokenize_sources([Segment("one two", "en", "es")])[0]
+    special = {policy.end_id, policy.pad_id, *tags.values()}
+    for mark in marks:
+        found = policy.tokenize_sources([Segment(f"one {mark} two", "en", "es")])[0]
+        assert [i for i in found.ids if i in special] == [i for i in plain.ids if i in special], mark
+        assert len(found.ids) > len(plain.ids)
+        target = policy.tokenize_targets([f"{mark} two"])[0]
+        assert [i for i in target if i in special] == [policy.end_id], mark
+
+
 def sampled(policy, temperature=1.0, samples=3, rows=ROWS):
     return policy.sample(rows, samples, Sampling(temperature, 10), torch.Generator().manual_seed(5))
 
@@ -332,3 +345,23 @@ def test_a_tokenizer_of_another_model_is_refused(original, name):
     other.config.eos_token_id = 7
     with pytest.raises(ModelError, match=r"token eos is number \d of the tokenizer but 7 of the model"):
         Seq2SeqPolicy(other, tokenizer)
+
+
+@pytest.mark.parametrize("group", ["ROMANCE", "CELTIC", "NORTH_EU", "en_el_es_fi", "mul"])
+def test_opus_mt_reads_all_of_a_group_that_it_has_a_name_of_its_own_for(group, tmp_path):
+    model, tokenizer = build("opus_mt_pair", tmp_path)
+    tokenizer.source_lang = group
+    policy = Seq2SeqPolicy(model, tokenizer)
+    policy.check_languages(["fr", "pt", "es"])
+    policy.check_directions([("fr", "es"), ("pt", "es")])
+    with pytest.raises(ModelError, match="does not translate into 'fr', only into es"):
+        policy.check_directions([("es", "fr")])
+
+
+def test_opus_mt_that_writes_into_no_language_is_refused(tmp_path):
+    model, tokenizer = build("opus_mt_pair", tmp_path)
+    tokenizer.target_lang = "CELTIC"
+    with pytest.raises(ModelError, match=r"translates into 'CELTIC', which is no language.*target_lang") as caught:
+        Seq2SeqPolicy(model, tokenizer)
+    assert "\n" not in str(caught.value)
+    Seq2SeqPolicy(*build("opus_mt", tmp_path))  # tags say it better

@@ -8,6 +8,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from eclectus.config import PromptConfig
 from eclectus.errors import ModelError
 from eclectus.policies.load import load_policy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
@@ -146,13 +147,52 @@ def test_a_language_that_the_model_lacks(saved):
         assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("error", [ImportError("M2M100Tokenizer requires it"), ValueError("need sentencepiece or")])
+@pytest.mark.parametrize(
+    "error", [ImportError("requires the SentencePiece library"), ValueError("need sentencepiece or")]
+)
 def test_a_tokenizer_that_needs_sentencepiece_says_how_to_install_it(folder, monkeypatch, error):
     def without(*arguments, **options):
         raise error
 
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", without)
     assert "pip install 'eclectus[sentencepiece]'" in refused(folder)
+
+
+def test_another_package_that_is_missing_is_named(folder, monkeypatch):
+    def without(*arguments, **options):
+        raise ImportError("Loading this needs optimum")
+
+    monkeypatch.setattr(transformers.AutoModelForSeq2SeqLM, "from_pretrained", without)
+    assert "needs optimum" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "are quantised and cannot be trained"),
+        ({"d_model": "16"}, "cannot load"),
+    ],
+)
+def test_settings_that_nothing_can_be_trained_with(folder, values, message):
+    changed(folder, **values)
+    assert message in refused(folder)
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_a_model_is_asked_in_the_words_that_it_was_trained_with(tmp_path, name):
+    asked = Seq2SeqPolicy(*build(name, tmp_path), PromptConfig(template="say in {target_language}: {source}"))
+    asked.save(tmp_path / "model")
+    again, _ = load_policy(str(tmp_path / "model"))
+    assert again.tokenize_sources(ROWS) == asked.tokenize_sources(ROWS)
+    other, _ = load_policy(str(tmp_path / "model"), PromptConfig(template="{source}"))
+    assert other.tokenize_sources(ROWS) != asked.tokenize_sources(ROWS)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"prompt": {}, "examples": [1]}', '{"prompt": {"chat": 1}, "examples": {}}'])
+def test_a_damaged_prompt(tmp_path, text):
+    Seq2SeqPolicy(*build("t5", tmp_path)).save(tmp_path / "model")
+    (tmp_path / "model" / "prompt.json").write_text(text, encoding="utf-8")
+    assert "prompt.json' is damaged" in refused(tmp_path / "model")
 
 
 def test_loading_says_nothing_on_the_screen(tmp_path, capfd):

@@ -149,7 +149,7 @@ def test_a_run_leaves_a_model_that_follows_its_values(numbers, tmp_path, capsys)
     policy, _ = load_policy(str(folder / "model"))
     assert policy.guide.beta == 500.0
     texts = ["one two three", "nine nine one"]
-    inference.translate(str(folder), texts, None, None, "en", "es", 1)
+    inference.translate(str(folder), texts, None, None, "en", "es", beams=1, max_length=64)
     lines = capsys.readouterr().out.splitlines()[-2:]
     assert lines == policy.translate([run.Segment(text, "en", "es") for text in texts], 128)
     # The test set was translated by the same policy, and not by the model without its values.

@@ -24,14 +24,12 @@ class Entry:
         corpus: label of the corpus that it came from: the type, or the name of the user's file.
         id: stable name inside the run.
         split: "auto" lets the run decide; anything else is the user's own decision.
-        further: another translation of the meaning that the entry before is of.
     """
 
     texts: Mapping[str, str]
     corpus: str
     id: str
     split: Split = "auto"
-    further: bool = False
 
 
 def entries_of(texts: Mapping[str, Sequence[str]], corpus: str, name: str, split: Split) -> Iterator[Entry]:
@@ -41,7 +39,7 @@ def entries_of(texts: Mapping[str, Sequence[str]], corpus: str, name: str, split
     """
     for place, row in enumerate(zip_longest(*texts.values()), start=1):
         chosen = {tag: text or own[0] for (tag, own), text in zip(texts.items(), row, strict=True)}
-        yield Entry(chosen, corpus, name if place == 1 else f"{name}/{place}", split, further=place > 1)
+        yield Entry(chosen, corpus, name if place == 1 else f"{name}/{place}", split)
 
 
 class Corpus(ABC):

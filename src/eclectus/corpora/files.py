@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from eclectus.errors import DataError, nearest
@@ -51,6 +52,34 @@ def read_lines(kind: str, path: Path) -> list[str]:
         raise DataError(f"{kind}: '{path}' is empty; give it one text or pair of texts a line")
     # Not str.splitlines: U+2028 and its like are characters of a text, not ends of a line.
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def read_objects(kind: str, path: Path, lines: Sequence[str], example: str) -> Iterator[tuple[int, dict[str, object]]]:
+    """Yield the JSON object of each line that is not blank, with the line's number, from 1.
+
+    Args:
+        kind, path: as of `read_bytes`, for the errors.
+        lines: what `read_lines` returned.
+        example: an object as it should be, for the error.
+
+    Raises:
+        DataError: a line that is no JSON object.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        place = f"{kind}: '{path}' line {number}"
+        try:
+            values = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{place} is not JSON ({error.msg}, column {error.colno}); write one object a line"
+            ) from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists without end
+            raise DataError(f"{place} cannot be read ({error}); repair it") from error
+        if not isinstance(values, dict):
+            raise DataError(f"{place} is not an object; write one a line, such as {example}")
+        yield number, values
 
 
 def signature(kind: str, path: Path, count: int, counted: str = "lines") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -52,10 +51,7 @@ class Jsonl(Corpus):
         keys = self.options.fields or {tag: tag for tag in self.languages}
         files.check_languages(self.name, path, list(keys), self.languages, "take it out of 'fields'")
         found = False
-        for number, line in enumerate(self._lines, start=1):
-            if not line.strip():
-                continue
-            values = self._object(number, line)
+        for number, values in files.read_objects(self.name, path, self._lines, '{"en": "…", "es": "…"}'):
             texts = {tag: self._texts(number, key, values.get(key)) for tag, key in keys.items()}
             texts = {tag: own for tag, own in texts.items() if own}
             if not texts:
@@ -67,25 +63,6 @@ class Jsonl(Corpus):
                 f"{self.name}: no line of '{path}' has text under any of the keys {', '.join(keys.values())}; "
                 "name them with fields: {en: source, es: target}"
             )
-
-    def _object(self, number: int, line: str) -> dict[str, object]:
-        try:
-            values = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{self.name}: '{self.options.path}' line {number} is not JSON ({error.msg}, column {error.colno}); "
-                "write one object a line"
-            ) from error
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists without end
-            raise DataError(
-                f"{self.name}: '{self.options.path}' line {number} cannot be read ({error}); repair it"
-            ) from error
-        if not isinstance(values, dict):
-            raise DataError(
-                f"{self.name}: '{self.options.path}' line {number} is not an object; "
-                'write one a line, such as {"en": "…", "es": "…"}'
-            )
-        return values
 
     def _texts(self, number: int, key: str, value: object) -> list[str]:
         """The texts under a key, without blank ones."""

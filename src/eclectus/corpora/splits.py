@@ -2,7 +2,8 @@
 
 The unit is the *source group*: all entries with the same normalised text in the pivot language (or in the first
 language they have). Groups are put in an order by a seeded hash of that text, so a sentence keeps its place when
-packages are added, and dev and test are drawn from the front of that order until every pair of languages has its share.
+packages are added, and dev and test are drawn from the front of that order until every pair of languages has its share
+of sources.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ NAME_WORDS = 3
 """Longer texts that are equal in both languages are untranslated; shorter ones may be names."""
 
 Pair = tuple[str, str]
+
+Slot = tuple[str, Pair]
+"""A corpus and a pair of languages, which dev and test are drawn for."""
 
 
 @dataclass
@@ -69,15 +73,20 @@ def split(
     held = fixed["dev"] | fixed["test"]
     auto = [i for i, e in enumerate(entries) if e.split == "auto" and not (held and keys[i] & held)]
     groups = _groups(entries, keys, auto, languages, seed)
-    pairs = {i: [p for p in combinations(languages, 2) if pair_fits(entries[i], p, max_ratio)] for i in auto}
-    needs = _needs(entries, pairs, sizes, _fixed_pairs(entries, languages))
+    slots = {i: _slots(entries[i], languages, max_ratio) for i in auto}
+    firsts = _firsts(entries, slots, languages)
+    settled = _fixed_pairs(entries, languages)
+    needs, source_needs = _needs(slots, sizes, settled), _needs(firsts, sizes, settled)
     # A group that stands in the user's own training text can no longer be held out.
     open_groups = [g for g in groups if not g.keys & fixed["train"]]
     chosen: dict[str, set[str]] = {"test": set(), "dev": set()}
     for name in ("test", "dev"):
-        taken = _draw(open_groups, entries, pairs, needs[name], chosen["test"] if name == "dev" else set())
-        gone = {group.order for group in taken}
-        open_groups = [group for group in open_groups if group.order not in gone]
+        allowed = [group for group in open_groups if not group.keys & chosen["test"]]
+        taken = _draw(allowed, slots, needs[name])
+        # Dev and test keep each source once: more is drawn for a pair that repeated ones leave short, and for no other,
+        # so that a few repetitions move no sentence.
+        taken += _draw(_without(taken, allowed), firsts, _missing(taken, firsts, source_needs[name]))
+        open_groups = _without(taken, open_groups)
         for group in taken:
             chosen[name] |= group.keys
             for i in group.members:
@@ -109,8 +118,12 @@ def order(seed: int, text: str) -> str:
 
 def source_key(entry: Entry, languages: Sequence[str]) -> str:
     """Return the normalised source text: the pivot's, or that of the first language the entry has."""
-    tag = next(tag for tag in languages if tag in entry.texts)
+    tag = _source_tag(entry, languages)
     return f"{tag}\x00{normalise_key(entry.texts[tag])}"
+
+
+def _source_tag(entry: Entry, languages: Sequence[str]) -> str:
+    return next(tag for tag in languages if tag in entry.texts)
 
 
 def _fixed(entries: Sequence[Entry], keys: Sequence[frozenset[str]], allow_leaks: bool) -> dict[str, set[str]]:
@@ -166,18 +179,33 @@ def _groups(
     return sorted(found.values(), key=lambda group: (group.tier, group.order))
 
 
+def _slots(entry: Entry, languages: Sequence[str], max_ratio: float) -> list[Slot]:
+    return [(entry.corpus, pair) for pair in combinations(languages, 2) if pair_fits(entry, pair, max_ratio)]
+
+
+def _firsts(
+    entries: Sequence[Entry], slots: Mapping[int, Sequence[Slot]], languages: Sequence[str]
+) -> dict[int, list[Slot]]:
+    """The slots of each entry without those that an entry before it fills with the same source."""
+    filled: set[tuple[str, str, Slot]] = set()
+    firsts: dict[int, list[Slot]] = {}
+    for i, own in slots.items():
+        tag = _source_tag(entries[i], languages)
+        source = entries[i].texts[tag]
+        firsts[i] = [slot for slot in own if (tag, source, slot) not in filled]
+        filled.update((tag, source, slot) for slot in own)
+    return firsts
+
+
 def _needs(
-    entries: Sequence[Entry],
-    pairs: Mapping[int, Sequence[Pair]],
-    sizes: Mapping[str, int],
-    settled: Mapping[str, set[Pair]],
-) -> dict[str, dict[tuple[str, Pair], int]]:
+    slots: Mapping[int, Sequence[Slot]], sizes: Mapping[str, int], settled: Mapping[str, set[Pair]]
+) -> dict[str, dict[Slot, int]]:
     """How many segments each corpus gives to each pair: equal parts, bounded by `SHARE` of what it has."""
     available: dict[Pair, Counter[str]] = defaultdict(Counter)
-    for i, own in pairs.items():
-        for pair in own:
-            available[pair][entries[i].corpus] += 1
-    needs: dict[str, dict[tuple[str, Pair], int]] = {"test": {}, "dev": {}}
+    for own in slots.values():
+        for corpus, pair in own:
+            available[pair][corpus] += 1
+    needs: dict[str, dict[Slot, int]] = {"test": {}, "dev": {}}
     for name, need in needs.items():
         for pair, counts in available.items():
             left = 0 if pair in settled[name] else sizes[name]
@@ -193,25 +221,35 @@ def _needs(
     return needs
 
 
-def _draw(
-    groups: Sequence[_Group],
-    entries: Sequence[Entry],
-    pairs: Mapping[int, Sequence[Pair]],
-    need: dict[tuple[str, Pair], int],
-    forbidden: set[str],
-) -> list[_Group]:
+def _draw(groups: Sequence[_Group], slots: Mapping[int, Sequence[Slot]], needs: Mapping[Slot, int]) -> list[_Group]:
     """Take groups in order while some pair of languages still needs them."""
-    taken = []
+    left, taken = dict(needs), []
     for group in groups:
-        if not need:
+        if not left:
             break
-        slots = [(entries[i].corpus, pair) for i in group.members for pair in pairs[i]]
-        if not any(slot in need for slot in slots) or (forbidden and group.keys & forbidden):
+        own = [slot for i in group.members for slot in slots[i]]
+        if not any(slot in left for slot in own):
             continue
         taken.append(group)
-        for slot in slots:
-            if slot in need:
-                need[slot] -= 1
-                if need[slot] == 0:
-                    del need[slot]
+        for slot in own:
+            if slot in left:
+                left[slot] -= 1
+                if left[slot] == 0:
+                    del left[slot]
     return taken
+
+
+def _missing(
+    taken: Sequence[_Group], firsts: Mapping[int, Sequence[Slot]], needs: Mapping[Slot, int]
+) -> dict[Slot, int]:
+    """What is still needed by the pairs that have fewer sources, over all corpora, than they need."""
+    drawn = Counter(slot for group in taken for i in group.members for slot in firsts[i])
+    short: Counter[Pair] = Counter()
+    for slot in {*drawn, *needs}:
+        short[slot[1]] += needs.get(slot, 0) - drawn[slot]
+    return {slot: n - drawn[slot] for slot, n in needs.items() if short[slot[1]] > 0 and n > drawn[slot]}
+
+
+def _without(taken: Sequence[_Group], groups: Sequence[_Group]) -> list[_Group]:
+    gone = {group.order for group in taken}
+    return [group for group in groups if group.order not in gone]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,10 @@ from eclectus.rewards.text import excerpt
 from eclectus.segment import REFERENCE_COLUMN, Segment
 
 UNUSED = "-"
+
+_EXAMPLE = '{"source": "…", "hypothesis": "…"}'
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half characters, which JSON can hold and no page or table; U+FFFD stands for them."""
 
 Cell = str | int | float | None
 """What a column holds in one line: text, or in JSONL a number or null."""
@@ -95,9 +98,8 @@ class HypothesisFile:
         if path.suffix == ".jsonl":
             if columns is not None:
                 raise ConfigError(f"{command}: --columns is for TSV; the keys of '{path}' name its columns")
-            cells = [
-                (number, self._object(number, line, named)) for number, line in enumerate(lines, 1) if line.strip()
-            ]
+            objects = files.read_objects(command, path, lines, _EXAMPLE)
+            cells = [(number, self._cells(number, values, named)) for number, values in objects]
             self.columns = list(dict.fromkeys(key for _, row in cells for key in row))
         else:
             cells = self._table(lines, columns)
@@ -208,25 +210,19 @@ class HypothesisFile:
             found.append((number, {n: cell for n, cell in zip(names, cells, strict=True) if n != UNUSED}))
         return found
 
-    def _object(self, number: int, line: str, named: re.Pattern[str]) -> dict[str, Cell]:
+    def _cells(self, number: int, values: Mapping[str, object], named: re.Pattern[str]) -> dict[str, Cell]:
         place = f"{self.command}: '{self.path}' line {number}"
-        try:
-            values = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(
-                f"{place} is not JSON ({error.msg}, column {error.colno}); write one object a line"
-            ) from error
-        if not isinstance(values, dict):
-            raise DataError(f'{place} is not an object; write one a line, such as {{"source": "…", "hypothesis": "…"}}')
         cells: dict[str, Cell] = {}
         for key, value in values.items():
             several = isinstance(value, list) and (REFERENCE_COLUMN.fullmatch(key) or named.fullmatch(key))
-            for n, cell in enumerate((value or [None]) if several else [value], start=1):
+            texts: list[object] = value if isinstance(value, list) and several else [value]
+            for n, cell in enumerate(texts or [None], start=1):
                 if isinstance(cell, bool) or not isinstance(cell, str | int | float | None):
                     raise DataError(f"{place}: '{key}' holds {type(cell).__name__} instead of text; write it in quotes")
-                if cell is None and several and value:
+                if cell is None and several and texts:
                     raise DataError(f"{place}: '{key}' holds a null among its texts; leave it out")
-                cells[key if n == 1 else f"{key} {n}"] = cell
+                name = _HALF.sub("\ufffd", key if n == 1 else f"{key} {n}")
+                cells[name] = _HALF.sub("\ufffd", cell) if isinstance(cell, str) else cell
         return cells
 
     def _row(self, number: int, cells: dict[str, Cell], source_lang: str | None, target_lang: str | None) -> Row:

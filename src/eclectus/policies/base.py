@@ -135,6 +135,10 @@ class Policy(ABC):
         """Token ids of each source with its language tags, and the start of its translation."""
 
     @abstractmethod
+    def too_long(self, segments: Sequence[Segment]) -> list[bool]:
+        """Whether the end of each source is cut off, for want of positions."""
+
+    @abstractmethod
     def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of target texts, end-of-sequence included."""
 

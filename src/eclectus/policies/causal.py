@@ -11,21 +11,21 @@ what follows it are not part of the text that rewards see. Targets of supervised
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from transformers import GenerationConfig
 from transformers.cache_utils import Cache
 
 from eclectus.config import PromptConfig
 from eclectus.errors import ModelError
+from eclectus.policies import asked
 from eclectus.policies.cache import FilledLayer, RepeatableLayer, prefixed, repeated
 from eclectus.policies.compat import CACHE
-from eclectus.policies.examples import Examples
+from eclectus.policies.examples import Example, Examples
 from eclectus.policies.padding import pad_left, placed
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.prompt import Prompt
@@ -45,13 +45,14 @@ MODEL_TYPES = {
 }
 """Served `model_type`s, and whether the model takes a mask for each kind of layer."""
 
-PROMPT_FILE = "prompt.json"
-
 
 class CausalPolicy(PretrainedPolicy):
     """A decoder-only model that continues a prompt; prompts are padded on the left and never scored.
 
     The prompt belongs to the model: `save` writes it, with the examples it shows, as `prompt.json`.
+
+    Args:
+        examples: pairs by direction that the prompt may show.
 
     Raises:
         ModelError: see `Prompt`; or the tokenizer has no end-of-sequence.
@@ -59,9 +60,15 @@ class CausalPolicy(PretrainedPolicy):
 
     languages = ()
 
-    def __init__(self, model: Any, tokenizer: Any, prompt: PromptConfig | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        prompt: PromptConfig | None = None,
+        examples: Mapping[str, Sequence[Example]] | None = None,
+    ) -> None:
         self._prompt = Prompt(prompt or PromptConfig(), tokenizer)
-        self._examples = Examples(self._prompt.config.few_shot)
+        self._examples = Examples(self._prompt.config.few_shot, examples)
         eos = tokenizer.eos_token_id
         if eos is None:
             raise ModelError(
@@ -84,12 +91,22 @@ class CausalPolicy(PretrainedPolicy):
 
     def tokenize_sources(self, segments: Sequence[Segment]) -> list[Source]:
         shown = [self._examples.choose(segment) for segment in segments]
-        texts = [self._prompt.text(segment, examples) for segment, examples in zip(segments, shown, strict=True)]
+        texts = [self._prompt_of(segment, examples) for segment, examples in zip(segments, shown, strict=True)]
         rows = self._encode_prompts(texts)
         for i, ids in enumerate(rows):
             if len(ids) > self._prompt_limit:
                 rows[i] = self._shortened(segments[i], len(shown[i]))
         return [Source(tuple(r[:-1]), (r[-1],), s.target_lang) for r, s in zip(rows, segments, strict=True)]
+
+    def too_long(self, segments: Sequence[Segment]) -> list[bool]:
+        # Examples go before anything of the source does.
+        rows = self._encode_prompts([self._prompt_of(segment, ()) for segment in segments])
+        return [len(ids) > self._prompt_limit for ids in rows]
+
+    def _prompt_of(self, segment: Segment, examples: Sequence[Example]) -> str:
+        plain = self.texts.plain
+        shown = [(plain(source), plain(target)) for source, target in examples]
+        return self._prompt.text(replace(segment, source=plain(segment.source)), shown)
 
     def _encode_prompts(self, texts: Sequence[str]) -> list[list[int]]:
         if self._prompt.chat or not texts:
@@ -103,7 +120,7 @@ class CausalPolicy(PretrainedPolicy):
         examples, source = self._examples.choose(segment)[:count], segment.source
         while True:
             cut = Segment(source, segment.source_lang, segment.target_lang)
-            ids = self._encode_prompts([self._prompt.text(cut, examples)])[0]
+            ids = self._encode_prompts([self._prompt_of(cut, examples)])[0]
             if len(ids) <= self._prompt_limit:
                 return ids
             if examples:
@@ -118,7 +135,7 @@ class CausalPolicy(PretrainedPolicy):
 
     def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:
         before = self.texts.encode([self._prompt.probe])[0]
-        answers = [self._prompt.gap + text for text in texts]
+        answers = [self._prompt.gap + self.texts.plain(text) for text in texts]
         joint = self.texts.encode([self._prompt.probe + answer for answer in answers])
         alone = self.texts.encode(answers)
         limit = self.max_length - 1
@@ -193,26 +210,7 @@ class CausalPolicy(PretrainedPolicy):
             eos_token_id=self.end_ids,
             suppress_tokens=self._never,
         ).save_pretrained(path)
-        state = {"prompt": self._prompt.config.model_dump(mode="json"), "examples": self._examples.pairs}
-        (path / PROMPT_FILE).write_text(json.dumps(state, ensure_ascii=False, indent=1), encoding="utf-8")
-
-    @classmethod
-    def with_saved_prompt(cls, model: Any, tokenizer: Any, path: Path) -> CausalPolicy:
-        """A policy that asks as it did when it was saved.
-
-        Raises:
-            ModelError: the file is damaged.
-        """
-        try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-            prompt = PromptConfig(**state["prompt"])
-            examples = {name: [(s, t) for s, t in rows] for name, rows in state["examples"].items()}
-        except (json.JSONDecodeError, UnicodeDecodeError, ValidationError, KeyError, TypeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise ModelError(f"model: '{path}' is damaged ({reason}); copy the folder again") from error
-        policy = cls(model, tokenizer, prompt)
-        policy._examples = Examples(prompt.few_shot, examples)
-        return policy
+        asked.write(path, self._prompt.config, self._examples.pairs)
 
     def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
         cache, seen = self.prefill(sources)

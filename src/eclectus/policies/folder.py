@@ -67,6 +67,8 @@ def check_config(name: str, config: dict[str, Any], known: Collection[str]) -> N
             )
         why = "writes no text from text" if _generates_nothing(kind) else "is not supported"
         raise ModelError(f"model: '{name}' is of type '{kind}', which {why}; {families}")
+    if config.get("quantization_config"):
+        raise ModelError(f"model: the weights of '{name}' are quantised and cannot be trained; give the original model")
     for architecture in config.get("architectures") or ():
         if any(part in architecture for part in _NOT_GENERATING):
             raise ModelError(

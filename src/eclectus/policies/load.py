@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,9 +21,10 @@ from eclectus.config import NewModelConfig, PromptConfig
 from eclectus.corpora.seen import FILE as SEEN_FILE
 from eclectus.corpora.seen import SeenText
 from eclectus.errors import ModelError, RunError
+from eclectus.policies import asked
 from eclectus.policies.adapters import adapted_base
 from eclectus.policies.causal import MODEL_TYPES as CAUSAL
-from eclectus.policies.causal import PROMPT_FILE, CausalPolicy
+from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.compat import check_tokenizer, freeze_positions
 from eclectus.policies.families import families
 from eclectus.policies.folder import check_config, check_folder, model_of_run
@@ -37,9 +37,6 @@ from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.policies.tokenizer import train_tokenizer
 
 BASE = "base"
-
-_USUAL = (ImportError, OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, struct.error)
-"""What the libraries raise at a folder or file that is no model."""
 
 
 def base_folder() -> Path:
@@ -71,7 +68,7 @@ def load_policy(
         name = str(base_folder()) if path == BASE else path
         return _load(path, name, prompt, name, revision), _seen(name, revision)
     # What belongs to the adapters lies beside them: how the model was asked, and the text it has met.
-    name = str(base_folder()) if base == BASE else base
+    name = str(base_folder()) if base == BASE else model_of_run(base)
     policy = _load(base, name, prompt, path, revision)
     policy.load_adapters(Path(path), base)
     return policy, _seen(path, None) or _seen(name, revision)
@@ -114,12 +111,11 @@ def _load(path: str, name: str, prompt: PromptConfig | None, beside: str, revisi
         )
     if single:
         forget_quantisation(model)
-    saved = _file(beside, PROMPT_FILE, revision) if causal and prompt is None else None
-    policy: PretrainedPolicy
-    if saved is not None:
-        policy = CausalPolicy.with_saved_prompt(model, tokenizer, saved)
-    else:
-        policy = (CausalPolicy if causal else Seq2SeqPolicy)(model, tokenizer, prompt)
+    saved = _file(beside, asked.FILE, revision) if prompt is None else None
+    prompt, examples = (prompt, {}) if saved is None else asked.read(saved)
+    policy: PretrainedPolicy = (
+        CausalPolicy(model, tokenizer, prompt, examples) if causal else Seq2SeqPolicy(model, tokenizer, prompt)
+    )
     values = _file(name, GUIDE_SETTINGS, revision)
     if values is not None:
         policy.follow(Guide.load(values, _file(name, GUIDE_WEIGHTS, revision)))
@@ -170,34 +166,31 @@ def _one_sentence(path: str) -> Iterator[None]:
         yield
     except ModelError:
         raise
-    except (*_USUAL, pickle.UnpicklingError) as error:
-        if any(isinstance(cause, pickle.UnpicklingError) for cause in _chain(error)):
-            raise ModelError(
-                f"model: the weights in '{path}' are damaged, or hold more than tensors, which is not read;"
-                " use a copy in safetensors"
-            ) from error
-        if isinstance(error, ImportError) or "sentencepiece" in str(error):
-            raise ModelError(
-                f"model: the tokenizer of '{path}' needs sentencepiece; install it with"
-                " `pip install 'eclectus[sentencepiece]'`"
-            ) from error
-        if isinstance(error, OSError) and "connect" in str(error):
-            raise ModelError(
-                f"model: '{path}' is no folder here, and the model hub cannot be reached to look for it there; connect"
-                " to the network, or give a folder that holds the model"
-            ) from error
-        raise ModelError(
-            f"model: cannot load '{path}' ({_reason(error)}); give a folder that `eclectus train` wrote, a folder of"
-            " transformers, or a hub id"
-        ) from error
-    except Exception as error:  # safetensors and tokenizers raise classes of their own that they do not export
-        if "safetensor" in type(error).__name__.lower():
-            raise ModelError(f"model: the weights in '{path}' are damaged ({error}); copy the folder again") from error
-        if type(error) is Exception:
-            raise ModelError(
-                f"model: the tokenizer of '{path}' is damaged ({_reason(error)}); copy the folder again"
-            ) from error
-        raise
+    except Exception as error:  # some of their classes are not exported, others derive from nothing narrower
+        raise ModelError(f"model: {_told(path, error)}") from error
+
+
+def _told(path: str, error: Exception) -> str:
+    if any(isinstance(cause, pickle.UnpicklingError) for cause in _chain(error)):
+        return (
+            f"the weights in '{path}' are damaged, or hold more than tensors, which is not read; use a copy in"
+            " safetensors"
+        )
+    if "safetensor" in type(error).__name__.lower():
+        return f"the weights in '{path}' are damaged ({error}); copy the folder again"
+    if type(error) is Exception:  # of tokenizers
+        return f"the tokenizer of '{path}' is damaged ({_reason(error)}); copy the folder again"
+    if any(word in str(error).lower() for word in ("sentencepiece", "protobuf")):
+        return f"the tokenizer of '{path}' needs sentencepiece; install it with `pip install 'eclectus[sentencepiece]'`"
+    if isinstance(error, OSError) and "connect" in str(error):
+        return (
+            f"'{path}' is no folder here, and the model hub cannot be reached to look for it there; connect to the"
+            " network, or give a folder that holds the model"
+        )
+    return (
+        f"cannot load '{path}' ({_reason(error)}); give a folder that `eclectus train` wrote, a folder of transformers,"
+        " or a hub id"
+    )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ The encoder runs once for each source, however many translations of it are sampl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from transformers import (
 from eclectus.config import NewModelConfig, PromptConfig
 from eclectus.errors import ModelError
 from eclectus.languages import Direction
+from eclectus.policies import asked
 from eclectus.policies.attention import Layout, layout_of
 from eclectus.policies.cache import select_sources, shared_source_cache
 from eclectus.policies.compat import CACHE, OLD, stack
@@ -62,6 +64,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
         never = {int(config.decoder_start_token_id or 0), *self._family.never()}
         self.hidden_scale = self._family.hidden_scale
         super().__init__(model, tokenizer, int(tokenizer.pad_token_id), end, [end], never)
+        self.texts.guard(tokenizer.convert_ids_to_tokens(list(self._family.tokens.values())))
         self.languages = self._family.languages
         self._start_length = len(self._family.start(Segment("", *self._any_direction())))
         self.max_length = self._family.max_positions - (self._start_length - 1)
@@ -107,18 +110,28 @@ class Seq2SeqPolicy(PretrainedPolicy):
         self._family.check_directions(directions)
 
     def tokenize_sources(self, segments: Sequence[Segment]) -> list[Source]:
-        encoded = self.texts.encode([self._family.text(segment) for segment in segments])
         sources = []
-        for segment, ids in zip(segments, encoded, strict=True):
+        for segment, ids in zip(segments, self._encode_sources(segments), strict=True):
             before, after = self._family.affixes(segment)
-            room = self._family.max_positions - len(before) - len(after)
-            ids = [*before, *ids[:room], *after]
+            ids = [*before, *ids[: self._room(segment)], *after]
             sources.append(Source(tuple(ids), self._family.start(segment), segment.target_lang))
         return sources
 
+    def too_long(self, segments: Sequence[Segment]) -> list[bool]:
+        rows = zip(segments, self._encode_sources(segments), strict=True)
+        return [len(ids) > self._room(segment) for segment, ids in rows]
+
+    def _encode_sources(self, segments: Sequence[Segment]) -> list[list[int]]:
+        plain = [replace(segment, source=self.texts.plain(segment.source)) for segment in segments]
+        return self.texts.encode([self._family.text(segment) for segment in plain])
+
+    def _room(self, segment: Segment) -> int:
+        return self._family.max_positions - sum(map(len, self._family.affixes(segment)))
+
     def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:
         limit = self.max_length - 2
-        return [[*ids[:limit], self.end_id] for ids in self.texts.encode(texts, target=True)]
+        rows = self.texts.encode([self.texts.plain(text) for text in texts], target=True)
+        return [[*ids[:limit], self.end_id] for ids in rows]
 
     def open_stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> _Stepper:
         return _Stepper(self, sources, samples, max_length)
@@ -153,6 +166,8 @@ class Seq2SeqPolicy(PretrainedPolicy):
 
     def save(self, path: Path) -> None:
         self.save_parts(path)
+        if not self.languages:
+            asked.write(path, self._family.prompt, {})
         self._generation_config().save_pretrained(path)
 
     def encode(self, sources: Sequence[Source]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from eclectus.errors import ModelError
@@ -21,6 +22,17 @@ class Texts:
         if self._backend is not None:
             self._backend.no_truncation()
             self._backend.no_padding()
+        self._guarded = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+        self.guard(tokenizer.all_special_tokens)
+
+    def guard(self, tokens: Iterable[str]) -> None:
+        """Add tokens to those that `plain` takes apart."""
+        self._guarded.update(token for token in tokens if len(token) > 1)
+        self._marks = re.compile("|".join(re.escape(token) for token in sorted(self._guarded, reverse=True)) or "(?!)")
+
+    def plain(self, text: str) -> str:
+        """A text of the user's in which nothing is read as a token of the model's own, such as `</s>` or `>>fr<<`."""
+        return self._marks.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", text)
 
     def encode(self, texts: Sequence[str], *, target: bool = False) -> list[list[int]]:
         """Token ids of texts without any special token; `target` for tokenizers that cut targets differently."""

@@ -14,6 +14,8 @@ from eclectus.corpora.dataset import read_pairs
 from eclectus.corpora.seen import SeenText
 from eclectus.errors import ConfigError
 from eclectus.languages import Direction, direction, expand_directions
+from eclectus.policies.causal import CausalPolicy
+from eclectus.policies.folder import model_of_run
 from eclectus.policies.load import BASE, load_policy, new_policy
 from eclectus.policies.new_language import add_languages
 from eclectus.policies.precision import autocast_type
@@ -85,6 +87,11 @@ def _loaded(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
                 f"config: 'policy.prompt': '{config.policy.path}' is told its languages by tags and is not prompted;"
                 " leave policy.prompt out"
             )
+        if not isinstance(policy, CausalPolicy) and prompt != PromptConfig(template=prompt.template):
+            raise ConfigError(
+                f"config: 'policy.prompt': '{config.policy.path}' is an encoder-decoder, which is asked by the template"
+                " alone; leave chat, few_shot and stop out"
+            )
         if config.policy.add_languages:
             policy = add_languages(policy, config.policy.add_languages)
         few_shot = prompt.few_shot
@@ -97,7 +104,7 @@ def _loaded(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
         lora = config.policy.lora
         if lora is not None:
             path = config.policy.path
-            base = str(Path(path).resolve()) if path != BASE and Path(path).exists() else path
+            base = str(Path(model_of_run(path)).resolve()) if path != BASE and Path(path).exists() else path
             policy.adapt(lora, base, run.languages, derive(config.seed, "adapters"))
         return policy, seen
     texts = [text for language in run.languages for text in run.dataset.monolingual("train", language)]

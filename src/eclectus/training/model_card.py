@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,21 @@ from eclectus import config as cfg
 from eclectus.config import RunConfig
 from eclectus.corpora.dataset import Dataset
 from eclectus.evaluation.results import Results
+from eclectus.policies.adapters import CONFIG_FILE, adapted_base, adapter_folders
+from eclectus.policies.causal import MODEL_TYPES
+from eclectus.policies.load import BASE
 from eclectus.training.checkpoint import write_atomic
 
 
 def write_card(folder: Path, config: RunConfig, dataset: Dataset, results: Results, rewards: list[str]) -> None:
     """Write `README.md` into a model folder."""
     described: dict[str, Any] = dataset.describe()
+    adapted = adapted_base(folder)
+    base = adapted or _hub_id(config)
     front = {
-        "library_name": "transformers",
-        "pipeline_tag": "translation",
+        "library_name": "peft" if adapted else "transformers",
+        "pipeline_tag": "text-generation" if _decoder_only(folder) else "translation",
+        **({"base_model": base} if base else {}),
         "language": dataset.languages,
         "tags": ["eclectus", "translation", *(["reinforcement-learning"] if config.reinforce else [])],
     }
@@ -56,3 +63,18 @@ def write_card(folder: Path, config: RunConfig, dataset: Dataset, results: Resul
     versions = ", ".join(f"{name} {value}" for name, value in results.versions.items())
     lines += ["", "## Recipe", "", f"Made with {versions}.", "", "```yaml", cfg.dump(config).strip(), "```", ""]
     write_atomic(folder / "README.md", "\n".join(lines))
+
+
+def _decoder_only(folder: Path) -> bool:
+    """Whether the model in a folder is decoder-only, or the one that the adapters there belong to."""
+    path = folder / "config.json"
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))["model_type"] in MODEL_TYPES
+    files = [path / CONFIG_FILE for path in adapter_folders(folder).values()]
+    return any(json.loads(file.read_text(encoding="utf-8"))["task_type"] == "CAUSAL_LM" for file in files)
+
+
+def _hub_id(config: RunConfig) -> str | None:
+    """The model on a hub that a run began from, if it did."""
+    path = config.policy.path
+    return None if config.policy.new is not None or path == BASE or Path(path).exists() else path
