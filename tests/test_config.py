@@ -167,6 +167,10 @@ def test_chat_is_switched_as_the_errors_say(wanted):
         ("template", "no place for it", "a template has {source}"),
         ("template", "{source} {lang}", "a template has {source}"),
         ("template", "{source", "not a template"),
+        ("template", "{source:d}", "not a template .* write its fields as {source}"),
+        ("template", "{source!x}", "not a template"),
+        ("template", "{source:{width}}", "not a template"),
+        ("template", "{source:{}}", "not a template"),
         ("stop", [""], "must not be empty"),
     ],
 )

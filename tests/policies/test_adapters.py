@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from eclectus import inference
 from eclectus.config import LoraConfig, PolicyConfig, SupervisedConfig
 from eclectus.errors import ModelError, RunError
-from eclectus.policies.adapters import linear_layers
+from eclectus.policies.adapters import Adapters, linear_layers
 from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.load import load_policy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
@@ -21,7 +21,7 @@ from eclectus.training.backward import accumulate
 from eclectus.training.optimizer import build_optimizer, update
 from eclectus.training.tracking import Tracker
 from tests.algorithms.enumerated import algorithm
-from tests.policies.tiny_models import build
+from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
 from tests.tiny import segments
 from tests.training.test_run import corpus, lines, settings
 from tests.training.test_update import make_work
@@ -94,6 +94,13 @@ def tensors(policy):
 )
 def test_every_linear_layer_but_the_vocabularys_has_an_adapter(name, layers, tmp_path):
     assert linear_layers(build(name, tmp_path)[0]) == layers
+
+
+@pytest.mark.parametrize("name", [*SEQ2SEQ, *CAUSAL])
+def test_no_family_gets_an_adapter_of_its_output_embeddings(name, tmp_path):
+    model, _ = build(name, tmp_path)
+    Adapters.new(model, LoraConfig(), "x", ["es"], 1)
+    assert not isinstance(model.get_output_embeddings(), peft.tuners.lora.LoraLayer)
 
 
 def test_at_the_start_nothing_changes(plain, policy):
@@ -200,6 +207,72 @@ def test_an_adapter_of_another_model_is_refused(policy, tmp_path):
     with pytest.raises(ModelError, match="does not fit") as caught:
         load_policy(str(tmp_path / "adapter"))
     assert "\n" not in str(caught.value)
+
+
+def made_by_peft(name, tmp_path, folder="made", **options):
+    """A model with an adapter of peft's own, moved away from its start and saved in `folder`."""
+    library, task = (AutoModelForCausalLM, "CAUSAL_LM") if name == "llama" else (AutoModelForSeq2SeqLM, "SEQ_2_SEQ_LM")
+    values = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"], "task_type": task}
+    torch.manual_seed(2)
+    model = peft.get_peft_model(library.from_pretrained(tmp_path / "start"), peft.LoraConfig(**values | options))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.3 * torch.randn_like(parameter))
+    model.save_pretrained(tmp_path / folder)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("m2m100", {"use_dora": True}),
+        ("llama", {"use_dora": True}),
+        ("m2m100", {"lora_bias": True}),
+        ("llama", {"use_rslora": True, "target_modules": ["q_proj", "embed_tokens"]}),
+    ],
+)
+def test_every_kind_of_adapter_is_merged_as_peft_merges_it(name, options, plain, tmp_path):
+    theirs = made_by_peft(name, tmp_path, **options).merge_and_unload().state_dict()
+    policy, _ = load_policy(str(tmp_path / "made"))
+    before, rollouts = tensors(policy), sampled(policy)
+    expected = scores(policy, rollouts)
+    assert not torch.allclose(scores(plain, rollouts), expected, atol=0.1)
+    merged = policy.plain_model()
+    assert merged.state_dict().keys() == theirs.keys()
+    for key, value in merged.state_dict().items():
+        assert torch.allclose(value, theirs[key], atol=1e-5), key
+    assert torch.allclose(scores(type(policy)(merged, policy.tokenizer), rollouts), expected, atol=1e-4)
+    assert all(torch.equal(value, before[key]) for key, value in policy.model.named_parameters())
+    assert torch.equal(scores(policy, rollouts), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("m2m100", {"target_modules": ["q_proj", "lm_head"]}, "changes the output embeddings"),
+        ("llama", {"target_modules": ["q_proj", "lm_head"]}, "changes the output embeddings"),
+        ("llama", {"lora_bias": True}, "has biases .* for layers that have none"),
+        ("llama", {"alora_invocation_tokens": [4, 5]}, "waits for words of the prompt"),
+    ],
+)
+def test_an_adapter_that_would_not_be_followed_is_refused(name, options, message, plain, tmp_path):
+    made_by_peft(name, tmp_path, **options)
+    with pytest.raises(ModelError, match=f"adapter in '.*made' {message}") as caught:
+        load_policy(str(tmp_path / "made"))
+    assert "\n" not in str(caught.value)
+
+
+def test_dora_for_one_of_several_languages_is_refused(name, plain, tmp_path):
+    made_by_peft(name, tmp_path, "made/to-es", use_dora=True)
+    with pytest.raises(ModelError, match=r"'.*to-es' is DoRA .*; train it without use_dora, or use one adapter"):
+        load_policy(str(tmp_path / "made"))
+
+
+def test_an_adapter_that_is_not_finite_is_not_merged(policy):
+    next(value for key, value in policy.model.named_parameters() if "lora_B" in key).data.fill_(float("nan"))
+    with pytest.raises(ModelError, match=r"adapter of 'model\..*' makes weights that are not finite"):
+        policy.plain_model()
 
 
 def test_a_step_on_one_language_leaves_the_adapter_of_another_alone(policy, tmp_path):

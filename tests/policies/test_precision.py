@@ -9,13 +9,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from eclectus.config import RunConfig
 from eclectus.errors import RunError
 from eclectus.policies.causal import CausalPolicy
-from eclectus.policies.precision import autocast_type, loss_scaler
+from eclectus.policies.precision import autocast_type, loss_scaler, rounded_copy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
 from eclectus.training.backward import accumulate
 from eclectus.training.optimizer import build_optimizer, update
 from tests.algorithms.enumerated import algorithm
-from tests.policies.tiny_models import build
+from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
 from tests.tiny import segments, tiny_policy
 from tests.training.test_run import corpus, lines, run, same_weights, settings, stopped
 from tests.training.test_update import make_work
@@ -120,6 +120,24 @@ def test_supervised_products_of_the_vocabulary_are_of_the_type_around_them(polic
         found[dtype] = torch.cat([grad.flatten() for grad in grads])
         policy.model.zero_grad()
     assert 0.97 < torch.cosine_similarity(*found.values(), dim=0) < 1 - 1e-6
+
+
+@pytest.mark.parametrize("name", [*SEQ2SEQ, *CAUSAL])
+def test_a_rounded_copy_has_the_types_that_transformers_loads(name, tmp_path):
+    model, _ = build(name, tmp_path)
+    model.save_pretrained(tmp_path / "model")
+    twin = rounded_copy(model, torch.bfloat16)
+    theirs = type(model).from_pretrained(tmp_path / "model", dtype=torch.bfloat16)
+    assert {key: value.dtype for key, value in twin.state_dict().items()} == {
+        key: value.dtype for key, value in theirs.state_dict().items()
+    }
+    # Of rotary frequencies, rounding shifts late positions the most.
+    own = dict(model.named_buffers())
+    frequencies = {key: value for key, value in twin.named_buffers() if "inv_freq" in key}
+    assert bool(frequencies) == (name in CAUSAL)
+    for key, value in frequencies.items():
+        assert value.dtype == torch.float32 == dict(theirs.named_buffers())[key].dtype and value.equal(own[key])
+    assert all(value.dtype == torch.float32 for value in own.values() if value.is_floating_point())
 
 
 def test_a_run_under_autocast_resumes_to_the_same_weights(corpus, tmp_path, monkeypatch):

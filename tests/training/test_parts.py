@@ -142,6 +142,15 @@ def test_damaged_checkpoint_is_one_sentence(tmp_path):
         ckpt.latest(tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe{}", b"[]", b"null"])
+def test_a_damaged_state_is_one_sentence(tmp_path, content):
+    ckpt.save(tmp_path, 1, ckpt.Checkpoint({}, {"step": 1}))
+    (tmp_path / "step-0000001" / "state.json").write_bytes(content)
+    with pytest.raises(RunError, match=r"step-0000001' is damaged .* remove that folder") as caught:
+        ckpt.latest(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_no_space_leaves_the_checkpoint_before(tmp_path, monkeypatch):
     ckpt.save(tmp_path, 1, ckpt.Checkpoint({}, {"step": 1}))
 

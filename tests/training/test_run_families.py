@@ -3,18 +3,27 @@
 import io
 
 import pytest
+import yaml
 from rich.console import Console
 
 from eclectus import inference
-from eclectus.errors import ModelError
+from eclectus.config import PolicyConfig
+from eclectus.corpora.dataset import prepare
+from eclectus.errors import ConfigError, ModelError
 from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.segment import Segment
 from eclectus.training import run
+from eclectus.training.model_card import write_card
 from tests.policies.tiny_models import build
 from tests.training.test_run import corpus, lines, settings
 
 __all__ = ["corpus"]
+
+
+def front(folder):
+    """What a model hub reads of the card of a run's model."""
+    return yaml.safe_load((folder / "model" / "README.md").read_text(encoding="utf-8").split("---")[1])
 
 
 @pytest.mark.parametrize("name", ["nllb", "madlad", "llama", "gemma2"])
@@ -59,6 +68,24 @@ def test_directions_and_languages_are_checked_before_any_training(corpus, tmp_pa
         with pytest.raises(ModelError, match=message):
             run.start(settings(corpus, policy={"path": str(tmp_path / name / "start")}), tmp_path / name / "run")
         assert not (tmp_path / name / "run" / "checkpoints").exists()
+
+
+def test_adapters_of_a_run_name_the_model_of_the_run_before(corpus, tmp_path):
+    short = {"supervised__steps": 2, "supervised__evaluate_every": 2, "reinforce": None}
+    first = settings(corpus, **short)
+    run.start(first, tmp_path / "first")
+    start = {"path": str(tmp_path / "first"), "lora": {"rank": 2, "merge": False}}
+    run.start(settings(corpus, policy=start, **short), tmp_path / "second")
+    policy, _ = inference.load(str(tmp_path / "second"))
+    assert policy.translate([Segment("one two", "en", "es")], 8)
+
+
+@pytest.mark.parametrize("prompt", [{"few_shot": {"k": 2}}, {"stop": ["."]}, {"chat": "off"}])
+def test_an_encoder_decoder_is_asked_by_its_template_alone(corpus, tmp_path, prompt):
+    Seq2SeqPolicy(*build("t5", tmp_path)).save(tmp_path / "start")
+    policy = {"path": str(tmp_path / "start"), "prompt": {"template": "{target_language}: {source}", **prompt}}
+    with pytest.raises(ConfigError, match="asked by the template alone; leave chat, few_shot and stop out"):
+        run.start(settings(corpus, policy=policy), tmp_path / "run")
 
 
 def test_a_run_teaches_a_model_a_language_that_it_had_no_tag_for(corpus, tmp_path):
@@ -107,3 +134,34 @@ def test_the_model_card_holds_data_rewards_and_the_scores_of_every_system(corpus
     assert all(signature in card for signature in results.signatures.values())
     assert "tsv|" in card
     assert "begun from `random weights`" in card
+    found = front(tmp_path / "run")
+    assert found["library_name"] == "transformers" and found["pipeline_tag"] == "translation"
+    assert "base_model" not in found
+
+
+def test_the_model_card_names_the_model_of_a_hub_that_a_run_began_from(corpus, tmp_path):
+    config = settings(corpus, supervised__steps=1, supervised__evaluate_every=1, reinforce=None)
+    results, dataset = run.start(config, tmp_path / "run"), prepare(config.data, config.seed)
+    for path, base in (("owner/name", "owner/name"), ("base", None), (str(tmp_path), None)):
+        other = config.model_copy(update={"policy": PolicyConfig(path=path)})
+        write_card(tmp_path / "run" / "model", other, dataset, results, [])
+        found = front(tmp_path / "run")
+        assert found.get("base_model") == base and found["library_name"] == "transformers"
+
+
+@pytest.mark.parametrize(("options", "alone"), [({}, False), ({"merge": False}, True), ({"per_language": True}, True)])
+def test_the_model_card_of_adapters_names_peft_and_their_model(corpus, tmp_path, options, alone):
+    pytest.importorskip("peft")
+    CausalPolicy(*build("llama", tmp_path)).save(tmp_path / "start")
+    config = settings(
+        corpus,
+        policy={"path": str(tmp_path / "start"), "lora": {"rank": 2} | options},
+        supervised__steps=1,
+        supervised__evaluate_every=1,
+        reinforce=None,
+    )
+    run.start(config, tmp_path / "run")
+    found = front(tmp_path / "run")
+    assert found["library_name"] == ("peft" if alone else "transformers")
+    assert found.get("base_model") == (str(tmp_path / "start") if alone else None)
+    assert found["pipeline_tag"] == "text-generation"

@@ -75,6 +75,10 @@ class PromptConfig(Model):
                 raise ValueError(f"not a template ({error}); write {{{{ and }}}} for braces") from error
             if not {"source"} <= fields <= known:
                 raise ValueError("a template has {source} and may have {source_language} and {target_language}")
+            try:
+                value.format(**dict.fromkeys(known, "text"))
+            except (ValueError, LookupError) as error:
+                raise ValueError(f"not a template ({error}); write its fields as {{source}}, without more") from error
         return value
 
     @field_validator("stop")

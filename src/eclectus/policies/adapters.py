@@ -133,10 +133,11 @@ class Adapters:
         """Adapters that `save` wrote, or peft; they can be trained on and are saved as adapters again.
 
         Raises:
-            ModelError: peft is missing, or a file is damaged or belongs to another model.
+            ModelError: peft is missing, a file is damaged or belongs to another model, or see `_check_kind`.
         """
         peft = _peft()
         folders = adapter_folders(folder)
+        alone = list(folders) == [_ONE]
         for name, path in folders.items():
             try:
                 settings = peft.PeftConfig.from_pretrained(str(path))
@@ -150,7 +151,8 @@ class Adapters:
             missing = [key for key in found.missing_keys if "lora_" in key and f".{name}." in key]
             if missing or found.unexpected_keys or not isinstance(settings, peft.LoraConfig):
                 raise ModelError(f"model: the adapter in '{path}' does not fit '{base}'; it was made for another model")
-        return cls(model, base, False, None if list(folders) == [_ONE] else Routing(list(folders)))
+            _check_kind(model, settings, name, path, alone)
+        return cls(model, base, False, None if alone else Routing(list(folders)))
 
     def untouched(self, model: Any) -> bool:
         """Whether no adapter changes anything: every B is 0."""
@@ -192,12 +194,27 @@ def linear_layers(model: Any) -> set[str]:
 
 
 def merged(model: Any) -> Any:
-    """A plain model, W + (alpha / rank) * B A; `model` stays as it is and shares with it what has no adapter."""
+    """A plain model, W + (alpha / rank) * B A; `model` stays as it is and shares with it what has no adapter.
+
+    peft adds, so that DoRA and biases of adapters count too.
+
+    Raises:
+        ModelError: the sum is not finite.
+    """
     plain = copy.deepcopy(model, {id(t): t for t in [*model.parameters(), *model.buffers()]})
     for name, layer in _layers(plain).items():
         base = layer.get_base_layer()
-        with torch.no_grad():
-            base.weight = torch.nn.Parameter(base.weight + layer.get_delta_weight(_ONE), requires_grad=False)
+        for key, value in list(base.named_parameters(recurse=False)):
+            # peft puts the sum into the parameter that it finds, which is that of `model`.
+            setattr(base, key, torch.nn.Parameter(value.detach(), requires_grad=False))
+        try:
+            with torch.no_grad():
+                layer.merge(safe_merge=True, adapter_names=[_ONE])
+        except ValueError as error:
+            raise ModelError(
+                f"model: the adapter of '{name}' makes weights that are not finite; train it again with a lower"
+                " learning rate"
+            ) from error
         parent, _, own = name.rpartition(".")
         setattr(plain.get_submodule(parent), own, base)
     del plain.peft_config
@@ -260,6 +277,42 @@ def _layers(model: Any) -> dict[str, Any]:
     from peft.tuners.lora import LoraLayer
 
     return {name: module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
+
+
+def _check_kind(model: Any, settings: Any, name: str, path: Path, alone: bool) -> None:
+    """Check that sampling, training and the merged model all follow an adapter.
+
+    Args:
+        settings: peft's.
+        alone: one adapter serves all languages.
+
+    Raises:
+        ModelError: it changes the output embeddings, has biases where the model has none, waits for words of the
+            prompt, or is DoRA for one language.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    if isinstance(model.get_output_embeddings(), LoraLayer):
+        raise ModelError(
+            f"model: the adapter in '{path}' changes the output embeddings, which sampling and training use as they"
+            " are; add it to its model with peft's merge_and_unload, and start from what that gives"
+        )
+    biased = [layer.get_base_layer() for layer in _layers(model).values() if layer.lora_bias.get(name)]
+    if any(base.bias is None for base in biased):
+        raise ModelError(
+            f"model: the adapter in '{path}' has biases (lora_bias) for layers that have none, so it cannot be added"
+            " to the weights; train it without lora_bias"
+        )
+    if getattr(settings, "alora_invocation_tokens", None):
+        raise ModelError(
+            f"model: the adapter in '{path}' waits for words of the prompt (alora_invocation_tokens), which it is not"
+            " told of here; train it without them"
+        )
+    if settings.use_dora and not alone:
+        raise ModelError(
+            f"model: the adapter in '{path}' is DoRA (use_dora), which peft does not mix with other adapters in a"
+            " batch; train it without use_dora, or use one adapter for all languages"
+        )
 
 
 def _inject(model: Any, settings: Any, name: str) -> None:

@@ -63,7 +63,16 @@ def loss_scaler(dtype: torch.dtype | None, device: torch.device) -> torch.amp.Gr
 
 
 def rounded_copy(model: Any, dtype: torch.dtype) -> Any:
-    """A frozen copy of a model with all weights in another floating type."""
+    """A frozen copy of a model with all weights in another floating type.
+
+    Rotary frequencies stay as they are, as where transformers loads a model in that type: rounded, their error grows
+    with the position.
+    """
     # Rounded on the way, so that there is at no time a copy in the old type.
     weights = [nn.Parameter(weight.detach().to(dtype), requires_grad=False) for weight in model.parameters()]
-    return copy.deepcopy(model, dict(zip(map(id, model.parameters()), weights, strict=True))).to(dtype)
+    twin = copy.deepcopy(model, dict(zip(map(id, model.parameters()), weights, strict=True)))
+    for module in twin.modules():
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            if buffer.is_floating_point() and not name.endswith("inv_freq"):
+                setattr(module, name, buffer.to(dtype))
+    return twin

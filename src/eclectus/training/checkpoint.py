@@ -85,7 +85,9 @@ def latest(folder: Path) -> Checkpoint | None:
     try:
         tensors = {file.stem: load_file(file) for file in sorted(found[-1].glob("*.safetensors"))}
         state = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        if not isinstance(state, dict):
+            raise ValueError("state.json holds no values by name")
+    except (OSError, SafetensorError, ValueError) as error:
         raise RunError(f"checkpoint: '{found[-1]}' is damaged ({error}); remove that folder to start again") from error
     return Checkpoint(tensors, state)
 

@@ -40,6 +40,11 @@ class Marian(Seq2SeqFamily):
                 "model: its tokenizer has no '>>xx<<' language tags, so it cannot be told what to translate into;"
                 " use a multilingual Marian model, or train one with policy.new"
             )
+        if not tags and not Codes([str(target)]).tags:
+            raise ModelError(
+                f"model: its tokenizer translates into '{target}', which is no language, and has no '>>xx<<' language"
+                " tags; write the language as target_lang into its tokenizer_config.json, or use another model"
+            )
         # OPUS-MT models name a language, or a group such as `roa`, for each side; ours read what they write.
         self._reads_all = source is not None and _is_group(source)
         self._reads = Codes([str(source)] if source else tags)
@@ -77,5 +82,5 @@ class Marian(Seq2SeqFamily):
 
 
 def _is_group(code: str) -> bool:
-    """Whether a code of ISO 639-5 means several languages: `roa`, `mul`."""
-    return Language.get(code).language_name().lower().endswith("languages")
+    """Whether a code means several languages: one of ISO 639-5 (`roa`, `mul`), or no code at all (`ROMANCE`)."""
+    return not Codes([code]).tags or Language.get(code).language_name().lower().endswith("languages")
