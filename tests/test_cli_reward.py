@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from eclectus import recipes, registry
+from eclectus import recipes, registry, scoring
+from eclectus.config import RewardTermConfig
 from eclectus.rewards.base import Reward
 from eclectus.rewards.bleu import Bleu
 from eclectus.segment import Segment
@@ -197,6 +198,21 @@ def test_score_reads_a_run_and_its_task(here):
     assert eclectus("reward", "score", "hyp.tsv", *DIRECTION, "--config", "my-corpus").code == 0
 
 
+def test_a_name_of_a_reward_and_of_a_recipe_is_the_reward(here):
+    """`joint` alone is both; a task can only be the recipe's."""
+    kinds, recipe = set(registry.names("rewards")), set(recipes.names())
+    assert kinds & recipe == {"joint"} and not kinds & set(recipes.reward_names())
+    assert scoring.settings("joint").reward.terms == [RewardTermConfig(type="joint")]
+    assert len(scoring.settings("joint", "eight languages").reward.terms) == 2
+    assert eclectus("reward", "describe", "joint").out.startswith("joint\n")
+    assert "reward 'joint' translates with a starting policy" in refused(
+        "reward", "score", "hyp.tsv", *DIRECTION, "--config", "joint"
+    )
+    assert "no task 'eight'; known: eight languages" in refused(
+        "reward", "score", "hyp.tsv", *DIRECTION, "--config", "joint", "--task", "eight"
+    )
+
+
 def test_score_without_references(here):
     (here / "bare.tsv").write_text("source\thypothesis\nThe cat sleeps in the garden\tDie Katze schläft im Garten\n")
     assert "reward 'bleu' needs references, and 'bare.tsv' has none" in refused(
@@ -315,6 +331,18 @@ def test_audit_of_a_cheatable_reward(systems):
     assert eclectus(*command, "--strict").code == 1
     assert eclectus(*command, "--strict", "--threshold", "2").code == 0
     assert eclectus(*command).out == eclectus(*command).out
+
+
+def test_an_audit_leaves_out_what_equals_any_reference(here):
+    """In the second reference the first is written in lower case, so that the cheat of that name is right."""
+    texts = ["Der Hund schläft", "Die Katze schläft"]
+    rows = [{"source": f"It {i}", "reference": [text, text.lower()]} for i, text in enumerate(texts)]
+    (here / "two.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for options in ([], ["--withhold-references"]):
+        kind = "nonempty" if options else "exact"
+        shown = eclectus("reward", "audit", "two.jsonl", *DIRECTION, "--config", kind, *options).out
+        assert re.search(r"lower-cased +0 ", shown), shown
+        assert re.search(r"doubled +2 ", shown), shown
 
 
 def test_an_audit_judges_a_system_that_gave_nothing(systems):

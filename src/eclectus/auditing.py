@@ -106,9 +106,9 @@ def _items(rows: Sequence[Row], segments: Sequence[Segment], limit: int | None) 
         key = (row.source, row.source_lang, row.target_lang, row.references)
         if key not in known and (limit is None or len(items) < limit):
             known[key] = len(items)
-            reference = normalise(row.references[0]) if row.references else None
-            # Cheats are made of the reference even where the reward may not see it.
-            items.append(Item(replace(judged, reference=reference, alternatives=()), judged))
+            # Cheats are made of the references even where the reward may not see them.
+            texts = tuple(map(normalise, row.references))
+            items.append(Item(replace(judged, reference=next(iter(texts), None), alternatives=texts[1:]), judged))
         places.append(known.get(key))
     return items, places
 

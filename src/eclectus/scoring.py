@@ -46,7 +46,9 @@ class Lent:
 
 
 def settings(name: str, task: str | None = None) -> RewardSettings:
-    """Find a reward: a YAML file, a packaged reward, a recipe (with its task), or the type of one reward.
+    """Find a reward: a YAML file, a packaged reward, the type of one reward, or a recipe (with its task).
+
+    What is the name of a type and of a recipe (`joint`) is the type, unless a task is named.
 
     Raises:
         ConfigError: there is none of this name, or its settings are wrong.
@@ -56,10 +58,11 @@ def settings(name: str, task: str | None = None) -> RewardSettings:
         return config.parse_reward(config.read(path), task, name)
     if name in recipes.reward_names():
         return config.parse_reward(recipes.read_reward(name), task, name)
-    if name in recipes.names():
+    kinds = registry.names("rewards")
+    if name in recipes.names() and (task is not None or name not in kinds):
         return config.parse_reward(recipes.read(name), task, name)
-    if ":" not in name and name not in registry.names("rewards"):
-        known = {*registry.names("rewards"), *recipes.reward_names(), *recipes.names()}
+    if ":" not in name and name not in kinds:
+        known = {*kinds, *recipes.reward_names(), *recipes.names()}
         raise ConfigError(f"reward: no file and no reward '{name}'{nearest(name, known)}")
     if task is not None:
         raise ConfigError(f"reward: '{name}' is one reward and has no task '{task}'; leave --task out")

@@ -54,6 +54,33 @@ def test_the_wrong_language_is_another_source_or_the_text_given():
     assert "wrong language" not in given
 
 
+def test_the_wrong_language_is_not_that_of_another_direction():
+    back = [Segment(f"Das ist der {i}. Satz", "de", "en", f"This is sentence {i}") for i in range(6)]
+    for seed in range(9):
+        drawn = made([*SEGMENTS, *back], seed=seed)["wrong language"]
+        assert sorted(drawn[:5]) == sorted(s.source for s in SEGMENTS)
+        assert sorted(drawn[5:]) == sorted(s.source for s in back)
+    assert made([*SEGMENTS, back[0]])["wrong language"][-1] is None  # there is no other
+
+
+def test_there_is_no_wrong_language_between_writings_of_one():
+    found = made([Segment(f"Реченица {i}", "sr-Cyrl", "sr-Latn", f"Rečenica {i}") for i in range(3)])
+    assert found["wrong language"] == [None] * 3
+    assert found["copied source"] == [f"Реченица {i}" for i in range(3)]
+
+
+def test_what_is_another_reference_is_no_cheat():
+    several = [
+        Segment("The cat", "en", "de", "Die Katze", alternatives=("die  katze", "Die")),
+        Segment("The dog", "en", "de", "Der Hund", alternatives=("The dog",)),
+    ]
+    found = made(several)
+    assert found["lower-cased"] == [None, "der hund"]
+    assert found["half"] == [None, "Der"]
+    assert found["copied source"] == ["The cat", None]
+    assert found["wrong language"] == ["The dog", "The cat"]
+
+
 def test_the_seed_decides_what_is_drawn():
     many = [segment(f"source {i}", "eins zwei drei vier fünf sechs sieben", i) for i in range(20)]
     assert made(many, seed=1) == made(many, seed=1)

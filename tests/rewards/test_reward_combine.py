@@ -3,11 +3,13 @@
 import math
 import sys
 from types import ModuleType
+from typing import ClassVar
 
+import numpy as np
 import pytest
 
 from eclectus.config import RewardConfig
-from eclectus.errors import ConfigError, RunError
+from eclectus.errors import ConfigError, DataError, RunError
 from eclectus.rewards.base import Reward, RewardContext
 from eclectus.rewards.combine import CompositeReward
 from eclectus.segment import Segment
@@ -36,6 +38,25 @@ class Short(ByTable):
         return [group[1:] for group in super().score_groups(segments, hypotheses)]
 
 
+class Returns(Reward):
+    """Returns what the test wrote down, or does what it says."""
+
+    found: ClassVar = None
+
+    def __call__(self, segments, hypotheses):
+        return self.found() if callable(self.found) else self.found
+
+
+class Rows(Returns):
+    def score_groups(self, segments, hypotheses):
+        return self.found
+
+
+class NoSegments(Reward):
+    def __call__(self, hypotheses):
+        return [1.0] * len(hypotheses)
+
+
 def lengths(prompts, completions, **kwargs):
     assert kwargs["target_lang"] == ["es"] * len(completions)
     return [None if not text else min(1.0, len(text) / 10) for text in completions]
@@ -49,7 +70,7 @@ def only_reference(prompts, completions, reference):
 def as_a_module(monkeypatch):
     """Make the rewards above loadable as `table:Second`."""
     module = ModuleType("table")
-    for found in (ByTable, Second, Third, Short, lengths, only_reference):
+    for found in (ByTable, Second, Third, Short, Returns, Rows, NoSegments, lengths, only_reference):
         setattr(module, found.__name__, found)
     monkeypatch.setitem(sys.modules, "table", module)
 
@@ -172,6 +193,73 @@ def test_a_value_that_is_no_number_stops_the_run(value):
 def test_a_reward_that_loses_hypotheses_stops_the_run():
     with pytest.raises(RunError, match="one value for each hypothesis"):
         totals(composite([{"type": "table:Short"}]), "1 1", "2 2")
+
+
+def one_sentence(kind, message):
+    with pytest.raises(RunError, match=f"^reward '{__name__}:{kind}' {message}") as caught:
+        totals(composite([{"type": f"table:{kind}"}]), "a", "b", "c")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        ([0.1, 0.2, 0.3, 0.4], "returned 4 values for 3 hypotheses; it must return one value for each"),
+        ([0.1, 0.2], "returned 2 values for 3 hypotheses"),
+        (None, "returned NoneType; it must return one value for each"),
+        (0.5, "returned float; it must"),
+        ([0.1, "0.2", 0.3], r"gave \"'0.2'\" to the hypothesis 'b'; a reward must be a number, or None to abstain"),
+        ([0.1, 0.2, [0.3]], r"gave '\[0.3\]' to the hypothesis 'c'"),
+        ("abc", r"gave \"'a'\" to the hypothesis 'a'"),
+        (lambda: 1 / 0, r"failed with ZeroDivisionError \(division by zero\) at .*test_reward_combine.py:\d+; it must"),
+        (lambda: (1 / 0 for _ in "abc"), "failed with ZeroDivisionError .*test_reward_combine.py"),
+        (lambda: int("a\nb"), "failed with ValueError .invalid literal"),
+    ],
+)
+def test_what_a_users_class_returns_is_checked(monkeypatch, found, message):
+    monkeypatch.setattr(Returns, "found", staticmethod(found) if callable(found) else found)
+    one_sentence("Returns", message)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (None, "returned NoneType for 1 segments; it must return a row for each segment"),
+        ([[0.1, 0.2, 0.3]] * 2, "returned 2 rows for 1 segments"),
+        ([0.5], "returned float; it must return one value for each hypothesis"),
+        ([[0.5, 0.5]], "returned 2 values for 3 hypotheses"),
+        ([[0.5, 0.5, "c"]], r"gave \"'c'\" to the hypothesis 'c'"),
+    ],
+)
+def test_the_groups_of_a_users_class_are_checked(monkeypatch, found, message):
+    monkeypatch.setattr(Returns, "found", found)
+    one_sentence("Rows", message)
+
+
+def test_a_users_class_that_cannot_be_called_is_one_sentence():
+    one_sentence("NoSegments", r"failed with TypeError \(.*takes 2 positional arguments but 3 were given\); it must")
+
+
+@pytest.mark.parametrize(
+    "found", [lambda: [True, 0, None], lambda: (1, np.float32(0), None), lambda: iter(np.array([1, 0, None]))]
+)
+def test_numbers_of_any_kind_become_floats(monkeypatch, found):
+    monkeypatch.setattr(Returns, "found", staticmethod(found))
+    judged = Returns()([Segment("x", "en", "es")] * 3, ["a", "b", "c"])
+    assert judged == [1.0, 0.0, None]
+    assert [type(value) for value in judged] == [float, float, type(None)]
+
+
+def test_errors_that_say_what_to_do_and_mistakes_of_ours_pass(monkeypatch):
+    def refuse():
+        raise DataError("the file is gone; bring it back")
+
+    monkeypatch.setattr(Returns, "found", staticmethod(refuse))
+    with pytest.raises(DataError, match="the file is gone"):
+        totals(composite([{"type": "table:Returns"}]), "a")
+    monkeypatch.setattr("eclectus.rewards.nonempty.visible", lambda text: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        totals(composite([{"type": "nonempty"}]), "a")
 
 
 def test_a_function_with_trls_signature():

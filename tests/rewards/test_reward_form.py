@@ -1,12 +1,13 @@
 """placeholders (ICU, printf, markup), numbers, links, casing, punctuation, glossary, length limits: golden tables."""
 
 import json
+import re
 
 import pytest
 
 from eclectus.errors import ConfigError, DataError
 from eclectus.registry import find, parse_options
-from eclectus.rewards.base import Reward
+from eclectus.rewards.base import Reward, RewardContext
 from eclectus.rewards.casing import Casing
 from eclectus.rewards.glossary import Glossary
 from eclectus.rewards.length import Length
@@ -342,6 +343,36 @@ def test_glossary_in_json(tmp_path):
 def test_a_glossary_that_is_none_is_refused(tmp_path, text, name, message):
     with pytest.raises(ConfigError, match=message):
         glossary(tmp_path, text, name)
+
+
+def of_directions(tmp_path, *directions, **context):
+    path = tmp_path / "terms.tsv"
+    path.write_text(TERMS, encoding="utf-8")
+    options = parse_options("reward.terms.0", Glossary.Options, {"files": dict.fromkeys(directions, path)})
+    return Glossary(options, RewardContext(**context))
+
+
+@pytest.mark.parametrize(
+    "direction", ["en_de", "english-german", "en", "", "en-", "en-xx", "en-DE", "en-en", "zh-Hant", "en-*", "en->de"]
+)
+def test_a_glossary_for_what_is_no_direction_is_refused(tmp_path, direction):
+    message = (
+        rf"'reward.terms.0.files': '{re.escape(direction)}' is no direction of two languages; write .* as in en-de"
+    )
+    with pytest.raises(ConfigError, match=message):
+        of_directions(tmp_path, "en-de", direction)
+
+
+def test_a_glossary_is_of_the_runs_directions(tmp_path):
+    run = {"languages": ["en", "de", "pt-BR", "zh-Hant"], "max_steps": 100}
+    reward = of_directions(tmp_path, "en-de", "zh-Hant-pt-BR", **run)
+    assert set(reward.unjudged(["de", "pt-BR", "zh-Hant", "en"])) == {"zh-Hant", "en"}
+    assert reward.unjudged(["en"]) == {"en": "its files name no direction into it"}
+    message = "reward 'glossary': files: 'en-da' names 'da', which is not among the run's languages"
+    with pytest.raises(ConfigError, match=message):
+        of_directions(tmp_path, "en-de", "en-da", **run)
+    # A text that is scored need not have all directions of the reward that scores it.
+    assert judge(of_directions(tmp_path, "en-de", "en-da", languages=["en", "de"]), "cat", "Katze", "en-de") == 1.0
 
 
 def test_a_glossary_that_is_absent_is_refused(tmp_path):

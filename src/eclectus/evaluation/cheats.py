@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from eclectus.rewards.text import PLACEHOLDERS, squeeze, units
+from eclectus.rewards.text import PLACEHOLDERS, squeeze, subtag, units
 from eclectus.seeds import rng
 from eclectus.segment import Segment
 
@@ -45,10 +45,10 @@ def cheats(
     """Make every cheat for segments with references.
 
     Args:
-        segments: what is to be translated.
+        segments: what is to be translated; cheats are made of the first reference.
         seed: of shuffling and drawing.
         others: other language -> its text for each segment; None: none. Without any, the wrong language is the
-            source's, by a sentence that is not this segment's source.
+            source's, by another segment's source in that language.
     """
     found = [
         Cheat("empty", "nothing", True, GROSS, ["" for _ in segments]),
@@ -73,7 +73,7 @@ def cheats(
     ]
     for name, made, bar, damage in damages:
         found.append(Cheat(name, made, False, bar, [damage(s.reference, s) if s.reference else None for s in segments]))
-    # What comes out as the reference is right and no cheat.
+    # What comes out as one of the references is right and no cheat.
     return [
         replace(
             c, hypotheses=[None if _right(text, s) else text for text, s in zip(c.hypotheses, segments, strict=True)]
@@ -136,7 +136,7 @@ def _transliterated(character: str) -> str:
 
 
 def _right(text: str | None, segment: Segment) -> bool:
-    return text is not None and segment.reference is not None and squeeze(text) == squeeze(segment.reference)
+    return text is not None and squeeze(text) in map(squeeze, segment.references)
 
 
 def _constant(segments: Sequence[Segment]) -> Cheat:
@@ -162,8 +162,15 @@ def _wrong_language(segments: Sequence[Segment], seed: int, others: Mapping[str,
         ]
     order = list(range(len(segments)))
     rng(seed, "wrong language").shuffle(order)
-    # The next in a shuffled circle, so that each source is used once and nobody gets its own.
-    following = {here: order[(i + 1) % len(order)] for i, here in enumerate(order)}
-    texts: Hypotheses = [segments[following[i]].source for i in range(len(segments))]
-    made = [None if text == s.source else text for text, s in zip(texts, segments, strict=True)]
+    following: dict[int, int] = {}
+    for language in dict.fromkeys(s.source_lang for s in segments):
+        # The next in a shuffled circle, so that each source is used once and nobody gets its own. A circle for each
+        # language: the source of another direction may be in the language that is wanted here.
+        circle = [i for i in order if segments[i].source_lang == language]
+        following |= zip(circle, [*circle[1:], circle[0]], strict=True)
+    texts = [segments[following[i]].source for i in range(len(segments))]
+    made: Hypotheses = [
+        None if text == s.source or subtag(s.source_lang) == subtag(s.target_lang) else text
+        for text, s in zip(texts, segments, strict=True)
+    ]
     return [Cheat("wrong language", "the source of another segment", True, GROSS, made)]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from eclectus.errors import DataError
+from eclectus.errors import DataError, EclectusError, RunError
 from eclectus.registry import Options
+from eclectus.rewards.text import excerpt
 from eclectus.segment import Segment
 
 Score = float | None
 Translate = Callable[[Sequence[Segment]], list[str]]
+
+_SCORES = {float, type(None)}
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,13 @@ class Reward(ABC):
         raise NotImplementedError(f"reward '{self.name}' makes no translations that could be learnt from")
 
     def score_groups(self, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]]) -> list[list[Score]]:
-        """Judge `hypotheses[b][g]` for `segments[b]`; equal hypotheses of one segment are judged once."""
+        """Judge `hypotheses[b][g]` for `segments[b]`; equal hypotheses of one segment are judged once.
+
+        What a subclass returns here and in `__call__` is checked.
+
+        Raises:
+            RunError: that is not one number or None for each hypothesis, or a class outside eclectus failed.
+        """
         self.check_texts(segments, hypotheses)
         flat: list[tuple[Segment, str]] = []
         index: list[list[int]] = []
@@ -167,10 +177,88 @@ class Reward(ABC):
                     )
 
 
+def failure(
+    what: str, error: Exception, wanted: str = "give a number or None for any text, an empty one included"
+) -> RunError:
+    """Say in one sentence that code of the user's own failed, and where; called where the error was caught.
+
+    Args:
+        what: whose code, for example "reward 'my_rewards:Ending'".
+        error: what it raised.
+        wanted: what it must do instead.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call, which is ours
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    said = " ".join(str(error).split())
+    return RunError(f"{what} failed with {type(error).__name__} ({said}){place}; it must {wanted}")
+
+
 def _guarded(method: Callable[..., Any], *, grouped: bool) -> Callable[..., Any]:
     @wraps(method)
     def checked(self: Reward, segments: Sequence[Segment], hypotheses: Sequence[Any], **keywords: Any) -> Any:
         self.check_texts(segments, hypotheses if grouped else [[text] for text in hypotheses])
-        return method(self, segments, hypotheses, **keywords)
+        try:
+            found = method(self, segments, hypotheses, **keywords)
+            found = list(found) if isinstance(found, Iterator) else found
+        except EclectusError:
+            raise
+        except Exception as error:
+            if _ours(self):
+                raise
+            raise failure(f"reward '{_written(self)}'", error) from error
+        if not grouped:
+            return _scores(self, found, hypotheses)
+        _check_rows(self, found, hypotheses)
+        return [_scores(self, row, group) for row, group in zip(found, hypotheses, strict=True)]
 
     return checked
+
+
+def _scores(reward: Reward, found: Any, hypotheses: Sequence[str]) -> list[Score]:
+    """Return one float or None for each hypothesis.
+
+    Raises:
+        RunError: there are more or fewer, or something else than numbers.
+    """
+    if type(found) is list and len(found) == len(hypotheses) and _SCORES.issuperset(map(type, found)):
+        return found  # the usual case, and one where nothing may cost time
+    kind, wanted = _written(reward), "it must return one value for each hypothesis, a number or None to abstain"
+    try:
+        values = list(found)
+    except TypeError as error:
+        raise RunError(f"reward '{kind}' returned {type(found).__name__}; {wanted}") from error
+    if len(values) != len(hypotheses):
+        raise RunError(f"reward '{kind}' returned {len(values)} values for {len(hypotheses)} hypotheses; {wanted}")
+    return [_score(kind, value, hypothesis) for value, hypothesis in zip(values, hypotheses, strict=True)]
+
+
+def _score(kind: str, value: Any, hypothesis: str) -> Score:
+    try:
+        if isinstance(value, str | bytes):  # float() would read "0.5"
+            raise TypeError
+        return None if value is None else float(value)
+    except (TypeError, ValueError) as error:
+        raise RunError(
+            f"reward '{kind}' gave {excerpt(repr(value))} to the hypothesis {excerpt(hypothesis)}; "
+            "a reward must be a number, or None to abstain"
+        ) from error
+
+
+def _check_rows(reward: Reward, found: Any, hypotheses: Sequence[Sequence[str]]) -> None:
+    """Refuse what is no table with a row for each segment."""
+    if not isinstance(found, Sized) or len(found) != len(hypotheses):
+        what = f"{len(found)} rows" if isinstance(found, Sized) else type(found).__name__
+        raise RunError(
+            f"reward '{_written(reward)}' returned {what} for {len(hypotheses)} segments; "
+            "it must return a row for each segment, with one value for each hypothesis"
+        )
+
+
+def _ours(reward: Reward) -> bool:
+    return type(reward).__module__.partition(".")[0] == "eclectus"
+
+
+def _written(reward: Reward) -> str:
+    """The type, as the config writes it."""
+    kind = type(reward)
+    return reward.name if _ours(reward) else f"{kind.__module__}:{kind.__qualname__}"

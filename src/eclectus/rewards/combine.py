@@ -208,7 +208,7 @@ class CompositeReward:
             finished: [B][G], false where the length limit cut the hypothesis; None: nothing was cut.
 
         Raises:
-            RunError: a reward returned something else than finite numbers or None, one for each hypothesis.
+            RunError: a reward failed, or returned something else than finite numbers or None, one for each hypothesis.
         """
         parts = {name: self.judge(name, segments, hypotheses, step) for name in self._rewards}
         return CompositeScores(self.combine(parts, [len(g) for g in hypotheses], step=step, finished=finished), parts)
@@ -317,13 +317,11 @@ def _checked(
     hypotheses: Sequence[Sequence[str]],
     workers: Workers | None,
 ) -> Table:
-    """Ask one reward, in worker processes where it can, and check what it says."""
+    """Ask one reward, in worker processes where it can, and refuse what is not finite."""
     if workers is not None and reward.pure:
         table = workers.score_groups(reward, segments, hypotheses)
     else:
         table = reward.score_groups(segments, hypotheses)
-    if [len(row) for row in table] != [len(group) for group in hypotheses]:
-        raise RunError(f"reward '{name}' did not return one value for each hypothesis")
     for segment, group, row in zip(segments, hypotheses, table, strict=True):
         for hypothesis, value in zip(group, row, strict=True):
             if value is not None and not math.isfinite(value):

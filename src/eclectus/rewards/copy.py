@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from pydantic import Field
 
@@ -20,8 +20,9 @@ class Copy(Reward):
     $$o = \frac{|W(y) \cap W(x)|}{|W(y)|}, \qquad r = \min\Big(1, \frac{1 - o}{1 - \text{tolerated}}\Big)$$
 
     with W the multiset of words (characters in scripts without spaces), case folded, without what is copied by right:
-    numbers, placeholders, links, and words with a capital letter that are not the text's first. The tolerated share is
-    the option, or the reference's own share where that is higher. Range [0, 1].
+    numbers, placeholders, links, and words with a capital letter that are not the text's first and stand so in the
+    source or the reference (names). The tolerated share is the option, or the reference's own share where that is
+    higher. Range [0, 1].
 
     Abstains where copying can be right: the source has fewer than `min_words` such words (`min_characters` characters),
     or the reference equals the source. An empty hypothesis copies nothing: 1.
@@ -35,8 +36,9 @@ class Copy(Reward):
         >>> Copy()([segment] * 3, ["el gato negro duerme", "the black cat sleeps here", "the black cat duerme"])
         [1.0, 0.0, 0.5]
 
-    How it is cheated: changing one letter in each word makes it another word; adding target-language words in front of
-    a full copy keeps the share below 1 (gate with `length` and `language`).
+    How it is cheated: changing one letter in each word makes it another word, and so does writing in lower case what
+    the source writes with a capital (German nouns); adding target-language words in front of a full copy keeps the
+    share below 1 (gate with `length` and `language`).
     """
 
     class Options(Reward.Options):
@@ -62,13 +64,17 @@ class Copy(Reward):
     def _judge(self, segment: Segment, hypothesis: str) -> Score:
         if segment.reference is not None and squeeze(segment.reference) == squeeze(segment.source):
             return None
-        source, spaced = _words(segment.source)
+        spelled, known = _words(segment.source), _words(segment.reference or "")
+        names = {word for word in (*spelled, *known) if word[0].isupper()}
+        source = _counted(spelled, names)
+        # Characters, not words, where most are not spaced.
+        spaced = sum(map(len, source.elements())) > 1.5 * source.total()
         if source.total() < (self.options.min_words if spaced else self.options.min_characters):
             return None
         tolerated = self.options.tolerated
         if segment.reference is not None:
-            tolerated = max(tolerated, _overlap(_words(segment.reference)[0], source))
-        overlap = _overlap(_words(hypothesis)[0], source)
+            tolerated = max(tolerated, _overlap(_counted(known, names), source))
+        overlap = _overlap(_counted(_words(hypothesis), names), source)
         return 1.0 if overlap <= tolerated else (1 - overlap) / (1 - tolerated)
 
 
@@ -77,12 +83,14 @@ def _overlap(words: Counter[str], source: Counter[str]) -> float:
     return (words & source).total() / total if total else 0.0
 
 
-def _words(text: str) -> tuple[Counter[str], bool]:
-    """Count the words that a translation changes, and tell whether most of them are spaced."""
-    words = [stripped for word in units(words_only(text)) if (stripped := word.strip(_EDGES))]
-    kept = [
+def _words(text: str) -> list[str]:
+    return [stripped for word in units(words_only(text)) if (stripped := word.strip(_EDGES))]
+
+
+def _counted(words: Sequence[str], names: Set[str]) -> Counter[str]:
+    """Count the words that a translation changes, which are neither numbers nor names; the first word always counts."""
+    return Counter(
         word.casefold()
         for i, word in enumerate(words)
-        if (i == 0 or not word[0].isupper()) and not any(c.isnumeric() for c in word)
-    ]
-    return Counter(kept), sum(map(len, kept)) > 1.5 * len(kept)
+        if (i == 0 or word not in names) and not any(c.isnumeric() for c in word)
+    )

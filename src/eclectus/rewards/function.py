@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pydantic import Field
 
 from eclectus import registry
 from eclectus.errors import ConfigError, RunError
-from eclectus.rewards.base import Reward, RewardContext, Score
+from eclectus.rewards.base import Reward, RewardContext, Score, failure
 from eclectus.segment import Segment
 
 
@@ -128,11 +127,7 @@ class FunctionReward(Reward):
             values = [None if value is None else float(value) for value in found]
         except Exception as error:
             # Code that is not ours, on hypotheses that nobody foresaw: an empty one is the usual surprise.
-            last = traceback.extract_tb(error.__traceback__)[-1]
-            raise RunError(
-                f"reward '{self._kind}' failed with {type(error).__name__} ({error}) at {last.filename}:{last.lineno}; "
-                "it must give a number or None for any text, an empty one included"
-            ) from error
+            raise failure(f"reward '{self._kind}'", error) from error
         if len(values) != len(hypotheses):
             raise RunError(f"reward '{self._kind}' returned {len(values)} values for {len(hypotheses)} hypotheses")
         return values

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field
+import langcodes
+from pydantic import Field, field_validator
 
 from eclectus.errors import ConfigError
+from eclectus.languages import expand_directions
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.rewards.text import units
 from eclectus.segment import Segment
@@ -28,7 +30,8 @@ class Glossary(Reward):
     $$r = \frac{|\{t \in G(x) : \exists u \in G_t : u \text{ in } y\}|}{|G(x)|}$$
 
     with G(x) the glossary's terms in the source, each once and the longest where they overlap, and G_t the allowed
-    translations of term t. Range [0, 1]. Abstains where the source holds none, and in directions without a glossary.
+    translations of term t. Range [0, 1]. Abstains where the source holds none, and in directions without a glossary; a
+    run warns of target languages without one, and refuses a direction that is none of its own.
 
     A file holds the terms of one direction: TSV (`source term`, tab, `translation`, more translations after further
     tabs; lines that begin with `#` are comments) or JSON (`{"term": "translation"}` or a list of translations).
@@ -64,10 +67,25 @@ class Glossary(Reward):
         casefold: bool = Field(True, description="whether capitals do not count")
         inflection: int = Field(2, ge=0, le=10, description="letters that may differ at the end of a word; 0: none")
 
+        @field_validator("files")
+        @classmethod
+        def _directions(cls, value: dict[str, Path]) -> dict[str, Path]:
+            for direction in value:
+                if _cut(direction) is None:
+                    raise ValueError(f"'{direction}' is no direction of two languages; write BCP-47 tags, as in en-de")
+            return value
+
     options: Options
 
     def __init__(self, options: Options | None = None, context: RewardContext | None = None) -> None:
         super().__init__(options, context)
+        # Outside a run the languages are those of one text, and a glossary may serve more.
+        for direction in self.options.files if self.context.max_steps else ():
+            try:
+                expand_directions([direction], self.context.languages)
+            except ConfigError as error:
+                told = str(error).removeprefix("directions: ")
+                raise ConfigError(f"reward 'glossary': files: {told}; correct it, or leave it out") from error
         self._terms = {
             direction: _Terms(_read(direction, path), self.options.casefold, self.options.inflection)
             for direction, path in self.options.files.items()
@@ -87,6 +105,10 @@ class Glossary(Reward):
             terms = self._terms.get(segment.direction)
             scores.append(terms.satisfied(segment.source, hypothesis) if terms else None)
         return scores
+
+    def unjudged(self, languages: Iterable[str]) -> dict[str, str]:
+        targets = {cut[1] for direction in self._terms if (cut := _cut(direction))}
+        return {tag: "its files name no direction into it" for tag in languages if tag not in targets}
 
 
 @dataclass(frozen=True)
@@ -163,6 +185,17 @@ class _Terms:
         stem = next(differs, min(len(word), len(wanted)))
         ends = len(word) - stem, len(wanted) - stem
         return max(ends) <= self._inflection and stem >= (_SHORTEST_STEM if sum(ends) <= 2 else _SHORTEST_STEM + 1)
+
+
+def _cut(direction: str) -> tuple[str, str] | None:
+    """Return the languages of a direction (`es-pt-BR`), None where it is none of two tags in standard spelling."""
+    places = [i for i, character in enumerate(direction) if character == "-"]
+    cuts = [(direction[:i], direction[i + 1 :]) for i in places]
+    return next((cut for cut in cuts if all(map(_is_tag, cut)) and cut[0] != cut[1]), None)
+
+
+def _is_tag(tag: str) -> bool:
+    return langcodes.tag_is_valid(tag) and langcodes.standardize_tag(tag) == tag
 
 
 def _split(text: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
+from numbers import Real
 
 import langcodes
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
@@ -14,7 +15,7 @@ from pydantic import Field
 
 from eclectus import registry
 from eclectus.errors import ConfigError, RunError
-from eclectus.rewards.base import Reward, RewardContext, Score
+from eclectus.rewards.base import Reward, RewardContext, Score, failure
 from eclectus.rewards.text import excerpt, words_only
 from eclectus.segment import Segment
 
@@ -26,6 +27,15 @@ _MOST_CHARACTERS = 2000  # read of a text: plenty to tell its language
 _CACHED_TEXTS = 2**16
 # Labels of py3langid that are not what langcodes makes of a tag.
 _ALIASES = {"fil": "tl", "nb": "no", "nds": None, "ckb": None}
+# Scripts in which py3langid knows a language, tried on sentences, where they are not its likeliest one by CLDR alone.
+_SCRIPTS = {
+    "sr": {"Cyrl", "Latn"},
+    "uz": {"Latn", "Cyrl"},
+    "zh": {"Hans", "Hant"},
+    "yue": {"Hant", "Hans"},
+    "ko": {"Kore", "Hang"},
+    "crh": {"Latn"},
+}
 
 
 class Language(Reward):
@@ -36,7 +46,8 @@ class Language(Reward):
 
     with p the probabilities of py3langid over the run's K languages only, of the text without placeholders, markup,
     links, digits and punctuation. Range {0, 1}. Abstains between the two cases, under `min_bytes` bytes of letters (10
-    Latin, 5 Cyrillic, 4 Chinese), and where py3langid does not know the target language or only one of the run's
+    Latin, 5 Cyrillic, 4 Chinese), and where py3langid does not know the target language, does not know it in the tag's
+    script (`hi-Latn`, `kk-Latn`, `pa-Arab`; it knows `sr-Latn` and `uz-Cyrl`), or knows only one of the run's
     languages. Varieties such as `pt-BR` and `pt-PT` are one language to it.
 
     The odds are against the target, with half of the prior on the target and half spread over the K - 1 others (over 4
@@ -129,15 +140,16 @@ class Language(Reward):
     def _asked(self, letters: str) -> Mapping[str, float] | None:
         """Return the probabilities of the user's own identifier, over the tags that it knows."""
         assert self._ask is not None
-        found = self._ask(letters, list(self._labels))
+        place = f"reward '{self.name}': the identifier '{self.options.identifier}'"
+        wanted = "return a probability for each tag that it knows, or None"
+        try:
+            found = self._ask(letters, list(self._labels))
+        except Exception as error:
+            raise failure(place, error, f"take a text and the run's tags, and {wanted}") from error
         if found is None:
             return None
-        total = sum(found.values()) if isinstance(found, Mapping) else math.nan
-        if not (math.isfinite(total) and all(p >= 0 for p in found.values())):
-            raise RunError(
-                f"reward '{self.name}': the identifier '{self.options.identifier}' returned {found!r} for"
-                f" {excerpt(letters)}; it must return a probability for each tag that it knows, or None"
-            )
+        if not (isinstance(found, Mapping) and all(isinstance(p, Real) and 0 <= p < math.inf for p in found.values())):
+            raise RunError(f"{place} returned {found!r} for {excerpt(letters)}; it must {wanted}")
         own = {tag: p for tag, p in found.items() if tag in self._labels}
         total = sum(own.values())
         return {tag: p / total for tag, p in own.items()} if total and len(own) > 1 else None
@@ -189,7 +201,7 @@ def identify(
 
 
 def labels(languages: Sequence[str]) -> dict[str, str | None]:
-    """Return py3langid's label for each BCP-47 tag, None where it knows no such language."""
+    """Return py3langid's label for each BCP-47 tag, None where it knows no such language, or not in this script."""
     return {tag: _label(tag) for tag in dict.fromkeys(languages)}
 
 
@@ -198,13 +210,22 @@ def _label(tag: str) -> str | None:
     known = set(_model().labels)
     for macro in (False, True):  # yue is a label of its own, cmn is not and becomes zh
         try:
-            code = langcodes.standardize_tag(tag.replace("_", "-"), macro=macro).split("-")[0]
+            standard = langcodes.standardize_tag(tag.replace("_", "-"), macro=macro)
         except ValueError:
             return None
+        code = standard.split("-")[0]
         label = _ALIASES.get(code, code)
         if label is None or label in known:
-            return label
+            return label if label and _knows_script(standard, code, label) else None
     return None
+
+
+def _knows_script(tag: str, code: str, label: str) -> bool:
+    """Tell whether the script that a tag names, or that its region implies (`pa-PK`), is one that the label is for."""
+    usual = langcodes.Language.get(code).maximize().script
+    wanted = langcodes.Language.get(tag)
+    script = wanted.maximize().script
+    return script in _SCRIPTS.get(label, {usual}) or (wanted.script is None and script == usual)
 
 
 @cache

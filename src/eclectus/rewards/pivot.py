@@ -10,6 +10,7 @@ from eclectus.errors import ConfigError
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.rewards.cache import Translations, TranslationsOptions
 from eclectus.rewards.similarity import Similarity, SimilarityOptions
+from eclectus.rewards.text import visible
 from eclectus.segment import Segment
 
 
@@ -19,9 +20,10 @@ class Pivot(Reward):
     $$r(x, y) = m\big(y, \pi_0(\pi_0(x; s \to p); p \to t)\big)$$
 
     with s, p, t the source, pivot and target languages, pi_0 the starting policy (greedy) and m the weighted mean of
-    BLEU, chrF and exact match, or the cosine of embeddings. Range [0, 1]. No references are needed: a model that knows
-    s-p and p-t can learn s-t. Abstains where the pivot is the source or the target language, and where a translation
-    comes out empty. With `refresh` the path is that of a copy of the policy, renewed as it learns.
+    BLEU, chrF and exact match, or the cosine of embeddings. Range [0, 1]; a hypothesis with nothing visible is 0. No
+    references are needed: a model that knows s-p and p-t can learn s-t. Abstains where the pivot is the source or the
+    target language, and where a translation comes out empty. With `refresh` the path is that of a copy of the policy,
+    renewed as it learns.
 
     Source: zero-resource translation through a pivot as a teacher: Chen et al. 2017, https://aclanthology.org/P17-1176;
     agreement between the direct and the pivot path: Al-Shedivat and Parikh 2019, https://aclanthology.org/N19-1121.
@@ -62,15 +64,14 @@ class Pivot(Reward):
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
         """Judge each hypothesis against the pivot translation of its source; None where there is none."""
+        references = self.demonstrations(segments)
+        scores: list[Score] = [0.0 if reference.strip() else None for reference in references]
         apt = [
             (i, hypothesis, reference, segment.target_lang)
-            for i, (segment, hypothesis, reference) in enumerate(
-                zip(segments, hypotheses, self.demonstrations(segments), strict=True)
-            )
-            if reference.strip()
+            for i, (segment, hypothesis, reference) in enumerate(zip(segments, hypotheses, references, strict=True))
+            if scores[i] is not None and visible(hypothesis)
         ]
         values = self._similarity([h for _, h, _, _ in apt], [r for _, _, r, _ in apt], [lang for *_, lang in apt])
-        scores: list[Score] = [None] * len(segments)
         for (i, *_), value in zip(apt, values, strict=True):
             scores[i] = value
         return scores
