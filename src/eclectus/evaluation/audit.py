@@ -42,8 +42,8 @@ class Item:
     """One thing to translate.
 
     Args:
-        source: the segment, with its first reference if there is any.
-        judged: what the reward is given: the same with all its references, or without any.
+        source: the segment, with its references if there are any.
+        judged: what the reward is given: the same, or the segment without references.
     """
 
     source: Segment
