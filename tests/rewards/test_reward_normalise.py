@@ -18,19 +18,14 @@ def test_equals_the_population_deviation():
     for start in range(0, 1000, 37):
         normaliser.update("en-es", values[start : start + 37])
     assert normaliser.deviation("en-es") == pytest.approx(statistics.pstdev(values), rel=1e-9)
-    assert normaliser.scale("en-es", [0.5, None, 0.0]) == [
-        pytest.approx(0.5 / statistics.pstdev(values)),
-        None,
-        0.0,
-    ]
 
 
-def test_directions_come_to_one_scale():
+def test_each_direction_has_its_own():
     normaliser = Normaliser()
     normaliser.update("en-es", [0.2, 0.6] * 50)
     normaliser.update("en-zh", [0.10, 0.22] * 50)
-    assert normaliser.scale("en-es", [0.6])[0] - normaliser.scale("en-es", [0.2])[0] == pytest.approx(2)
-    assert normaliser.scale("en-zh", [0.22])[0] - normaliser.scale("en-zh", [0.1])[0] == pytest.approx(2)
+    assert normaliser.deviation("en-es") == pytest.approx(0.2)
+    assert normaliser.deviation("en-zh") == pytest.approx(0.06)
 
 
 def test_too_few_values_use_the_pool_and_then_one():
@@ -47,7 +42,7 @@ def test_too_few_values_use_the_pool_and_then_one():
 def test_equal_rewards_are_not_blown_up():
     normaliser = Normaliser()
     normaliser.update("en-es", [0.3] * 100)
-    assert normaliser.scale("en-es", [0.3]) == [pytest.approx(6.0)]  # the floor of 0.05
+    assert normaliser.deviation("en-es") == 0.05  # the floor
 
 
 def test_the_window_forgets():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from eclectus.rollouts import limits as module
-from eclectus.rollouts.base import Among, Rollouts, Sampling, assembled
+from eclectus.rollouts.base import Among, Rollouts, Sampling, joined
 from eclectus.rollouts.limits import Limits, truncated
 from eclectus.rollouts.native import draw
 from tests.rollouts.test_native import END, PAD, START, TABLE, Fixed
@@ -148,7 +148,7 @@ def test_they_go_with_their_samples_into_parts_and_back():
             [[""] * 2] * len(rows), limits=Limits(whole[rows, :, :width], only=False),
         )  # fmt: skip
 
-    found = assembled([part([0, 2], 4), part([1], 3)], [[0, 2], [1]], pad=0)
+    found = joined([part([0, 2], 4), part([1], 3)], [[0, 2], [1]], pad=0)
     assert torch.equal(found.limits.ids[[0, 2]], whole[[0, 2]]) and not found.limits.only
     assert torch.equal(found.limits.ids[1, :, :3], whole[1, :, :3]) and (found.limits.ids[1, :, 3] == -1).all()
     assert torch.equal(found.only([2]).limits.ids, whole[[2]])

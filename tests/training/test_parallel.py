@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from eclectus import config as cfg
 from eclectus import launch, parallel, recipes
 from eclectus.errors import ConfigError, RunError
-from eclectus.rollouts.base import Rollouts, assembled
+from eclectus.rollouts.base import Rollouts, joined
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import run
 from eclectus.training.averaged import Averaged
@@ -356,7 +356,7 @@ def test_parts_are_put_back_in_the_order_of_the_sources():
         texts = [[f"text {row}"] for row in rows]
         return Rollouts(values.clone(), values / 10, values >= 0, values[:, :, 0] > 2, texts, forced=values > 3)
 
-    found = assembled([part([0, 3], 2), part([1, 4], 3), part([2], 1)], [[0, 3], [1, 4], [2]], pad=9)
+    found = joined([part([0, 3], 2), part([1, 4], 3), part([2], 1)], [[0, 3], [1, 4], [2]], pad=9)
     assert found.tokens[:, 0].tolist() == [[0, 0, 9], [1, 1, 1], [2, 9, 9], [3, 3, 9], [4, 4, 4]]
     assert found.texts == [[f"text {row}"] for row in range(5)]
     assert found.mask[2, 0].tolist() == [True, False, False]

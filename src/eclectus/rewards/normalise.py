@@ -50,11 +50,6 @@ class Normaliser:
                 return max(self._floor, math.sqrt(squares / count))
         return 1.0
 
-    def scale(self, direction: str, values: Sequence[Score]) -> list[Score]:
-        """Return the values divided by their direction's deviation; None stays None."""
-        divisor = self.deviation(direction)
-        return [None if value is None else value / divisor for value in values]
-
     def state_dict(self) -> dict[str, Any]:
         """Return plain numbers for JSON, which restore this normaliser to the last bit."""
         return {"pooled": list(self._pooled), "directions": {k: list(v) for k, v in self._directions.items()}}

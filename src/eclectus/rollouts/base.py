@@ -102,7 +102,7 @@ class Rollouts:
         )
 
 
-def assembled(parts: Sequence[Rollouts], places: Sequence[Sequence[int]], pad: int) -> Rollouts:
+def joined(parts: Sequence[Rollouts], places: Sequence[Sequence[int]], pad: int) -> Rollouts:
     """The rollouts of a batch that was drawn in parts.
 
     Args:

@@ -30,7 +30,7 @@ from eclectus.policies.base import Policy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling
-from eclectus.rollouts.engine import Engine, assembled
+from eclectus.rollouts.engine import Engine, from_rows
 from eclectus.segment import Segment
 
 _MEMORY = Path("/dev/shm")
@@ -136,7 +136,7 @@ class CTranslate2(Engine):
         for row, _, token, value in sorted(found):
             rows[row].append(token)
             logprobs[row].append(value)
-        return assembled(self.policy, rows, logprobs, [row[-1] in self.policy.end_ids for row in rows], samples)
+        return from_rows(self.policy, rows, logprobs, [row[-1] in self.policy.end_ids for row in rows], samples)
 
     def _inputs(self, sources: Sequence[Source]) -> tuple[list[list[str]], list[list[str]]]:
         """Tokens of the sources, and those that their translations begin with."""

@@ -58,7 +58,7 @@ class Engine(ABC):
         """Translations by beam search, one for each segment."""
 
 
-def assembled(
+def from_rows(
     policy: Policy,
     tokens: Sequence[Sequence[int]],
     logprobs: Sequence[Sequence[float]],

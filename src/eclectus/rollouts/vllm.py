@@ -26,7 +26,7 @@ from eclectus.errors import ConfigError, RunError
 from eclectus.policies.base import Policy
 from eclectus.policies.causal import CausalPolicy
 from eclectus.rollouts.base import Rollouts, Sampling
-from eclectus.rollouts.engine import Engine, assembled
+from eclectus.rollouts.engine import Engine, from_rows
 from eclectus.segment import Segment
 
 _NEVER = -100.0
@@ -90,7 +90,7 @@ class VLLM(Engine):
         logprobs = [
             [found[token].logprob for found, token in zip(one.logprobs, one.token_ids, strict=True)] for one in drawn
         ]
-        return assembled(self.policy, tokens, logprobs, [one.finish_reason == "stop" for one in drawn], samples)
+        return from_rows(self.policy, tokens, logprobs, [one.finish_reason == "stop" for one in drawn], samples)
 
     def translate(self, segments: Sequence[Segment], max_length: int) -> list[str]:
         if not segments:

@@ -16,7 +16,7 @@ from eclectus.algorithms.importance import weighted
 from eclectus.config import ReinforceConfig
 from eclectus.policies.base import Policy
 from eclectus.policies.source import Source
-from eclectus.rollouts.base import Among, Rollouts, Sampling, assembled
+from eclectus.rollouts.base import Among, Rollouts, Sampling, joined
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
@@ -312,7 +312,7 @@ class Reinforcer:
             judge.take(rows, drawn[-1].rollouts)
         if len(drawn) == 1:
             return drawn[0]
-        return Sampled(assembled([part.rollouts for part in drawn], parts, self.policy.pad_id))
+        return Sampled(joined([part.rollouts for part in drawn], parts, self.policy.pad_id))
 
     def _evaluate(self, started: float | None = None) -> str | None:
         """Score the dev set with the mean weights, keep them if they are the best, and ask the stop rule.

@@ -14,7 +14,7 @@ from eclectus.algorithms.value_based import ValueBased
 from eclectus.config import ReinforceConfig, RunConfig, TruncateConfig
 from eclectus.errors import ConfigError
 from eclectus.policies.base import Policy
-from eclectus.rollouts.base import Among, Rollouts, Sampling, assembled
+from eclectus.rollouts.base import Among, Rollouts, Sampling, joined
 from eclectus.rollouts.engine import engine_of
 from eclectus.schedule import value_at
 from eclectus.seeds import derive
@@ -111,7 +111,7 @@ class Sampler:
         parts = parallel.gather(None if drawn is None else drawn.to("cpu"))
         there = [part for part in parts if part is not None]
         places = [range(number, count, len(parts)) for number in range(len(there))]
-        return assembled(there, places, self.policy.pad_id).to(self.policy.device)
+        return joined(there, places, self.policy.pad_id).to(self.policy.device)
 
     def _corrected(self, segments: Sequence[Segment], drawn: Rollouts, temperature: float) -> Sampled:
         """Samples of an engine with the policy's log-probabilities, and what makes up for the difference."""
