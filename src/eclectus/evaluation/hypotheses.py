@@ -13,13 +13,12 @@ from eclectus.corpora import files
 from eclectus.corpora.clean import normalise
 from eclectus.errors import ConfigError, DataError
 from eclectus.rewards.text import excerpt
+from eclectus.rewards.tokens import encodable
 from eclectus.segment import REFERENCE_COLUMN, Segment
 
 UNUSED = "-"
 
 _EXAMPLE = '{"source": "…", "hypothesis": "…"}'
-_HALF = re.compile("[\ud800-\udfff]")
-"""Half characters, which JSON can hold and no page or table; U+FFFD stands for them."""
 
 Cell = str | int | float | None
 """What a column holds in one line: text, or in JSONL a number or null."""
@@ -221,8 +220,9 @@ class HypothesisFile:
                     raise DataError(f"{place}: '{key}' holds {type(cell).__name__} instead of text; write it in quotes")
                 if cell is None and several and texts:
                     raise DataError(f"{place}: '{key}' holds a null among its texts; leave it out")
-                name = _HALF.sub("\ufffd", key if n == 1 else f"{key} {n}")
-                cells[name] = _HALF.sub("\ufffd", cell) if isinstance(cell, str) else cell
+                # JSON can hold half characters, and no page or table.
+                name = encodable(key if n == 1 else f"{key} {n}")
+                cells[name] = encodable(cell) if isinstance(cell, str) else cell
         return cells
 
     def _row(self, number: int, cells: dict[str, Cell], source_lang: str | None, target_lang: str | None) -> Row:

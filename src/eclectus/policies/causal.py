@@ -22,7 +22,7 @@ from transformers.cache_utils import Cache
 
 from eclectus.config import PromptConfig
 from eclectus.errors import ModelError
-from eclectus.policies import asked
+from eclectus.policies import prompt_file
 from eclectus.policies.cache import FilledLayer, RepeatableLayer, prefixed, repeated
 from eclectus.policies.compat import CACHE
 from eclectus.policies.examples import Example, Examples
@@ -210,7 +210,7 @@ class CausalPolicy(PretrainedPolicy):
             eos_token_id=self.end_ids,
             suppress_tokens=self._never,
         ).save_pretrained(path)
-        asked.write(path, self._prompt.config, self._examples.pairs)
+        prompt_file.write(path, self._prompt.config, self._examples.pairs)
 
     def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:
         cache, seen = self.prefill(sources)

@@ -21,7 +21,7 @@ from eclectus.config import NewModelConfig, PromptConfig
 from eclectus.corpora.seen import FILE as SEEN_FILE
 from eclectus.corpora.seen import SeenText
 from eclectus.errors import ModelError, RunError
-from eclectus.policies import asked
+from eclectus.policies import prompt_file
 from eclectus.policies.adapters import adapted_base
 from eclectus.policies.causal import MODEL_TYPES as CAUSAL
 from eclectus.policies.causal import CausalPolicy
@@ -111,8 +111,8 @@ def _load(path: str, name: str, prompt: PromptConfig | None, beside: str, revisi
         )
     if single:
         forget_quantisation(model)
-    saved = _file(beside, asked.FILE, revision) if prompt is None else None
-    prompt, examples = (prompt, {}) if saved is None else asked.read(saved)
+    saved = _file(beside, prompt_file.FILE, revision) if prompt is None else None
+    prompt, examples = (prompt, {}) if saved is None else prompt_file.read(saved)
     policy: PretrainedPolicy = (
         CausalPolicy(model, tokenizer, prompt, examples) if causal else Seq2SeqPolicy(model, tokenizer, prompt)
     )

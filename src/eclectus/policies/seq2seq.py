@@ -24,7 +24,7 @@ from transformers import (
 from eclectus.config import NewModelConfig, PromptConfig
 from eclectus.errors import ModelError
 from eclectus.languages import Direction
-from eclectus.policies import asked
+from eclectus.policies import prompt_file
 from eclectus.policies.attention import Layout, layout_of
 from eclectus.policies.cache import select_sources, shared_source_cache
 from eclectus.policies.compat import CACHE, OLD, stack
@@ -167,7 +167,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
     def save(self, path: Path) -> None:
         self.save_parts(path)
         if not self.languages:
-            asked.write(path, self._family.prompt, {})
+            prompt_file.write(path, self._family.prompt, {})
         self._generation_config().save_pretrained(path)
 
     def encode(self, sources: Sequence[Source]) -> tuple[torch.Tensor, torch.Tensor]:
