@@ -5,19 +5,23 @@ BIN := $(VENV)/bin
 
 VENV4 := .venv-transformers4
 
+# Refused before it is made: an environment that an older Python began keeps it, whatever PYTHON is the next time.
+NEW_VENV := $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; \
+name it, as in: make quickstart PYTHON=python3.12")' && $(PYTHON) -m venv
+
 # A process for each core, up to 8; a file's tests stay together, for what they share.
 PYTEST := -m pytest -n auto --maxprocesses 8 --dist loadfile
 
-.PHONY: quickstart test test-slow test-transformers4 mutation lint type format bench clean
+.PHONY: quickstart test test-slow test-transformers4 mutation lint type format docs bench clean
 
 $(VENV)/.quickstart: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	$(NEW_VENV) $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet -e ".[quickstart]"
 	touch $@
 
 $(VENV)/.test: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	$(NEW_VENV) $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet -e ".[test]"
 	touch $@ $(VENV)/.quickstart
@@ -32,13 +36,13 @@ test-slow: $(VENV)/.test  ## the tests that train for minutes
 	$(BIN)/python $(PYTEST) -m slow --timeout 3600
 
 $(VENV4)/.test: pyproject.toml
-	$(PYTHON) -m venv $(VENV4)
+	$(NEW_VENV) $(VENV4)
 	$(VENV4)/bin/pip install --quiet --upgrade pip
 	$(VENV4)/bin/pip install --quiet -e ".[test]" "transformers>=4.57.6,<5"
 	touch $@
 
 test-transformers4: $(VENV4)/.test  ## models, sampling and training with the last transformers 4
-	$(VENV4)/bin/python $(PYTEST) tests/test_base.py tests/policies tests/rollouts tests/training
+	$(VENV4)/bin/python $(PYTEST) tests/test_base.py tests/engines tests/policies tests/rollouts tests/training
 
 mutation: $(VENV)/.test  ## small mistakes in the core, which the tests must notice
 	$(BIN)/python -W ignore -m tests.mutation.run
@@ -53,6 +57,13 @@ type: $(VENV)/.test
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+$(VENV)/.docs: $(VENV)/.test
+	$(BIN)/pip install --quiet -e ".[docs]"
+	touch $@
+
+docs: $(VENV)/.docs  ## the pages in docs/ as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 $(VENV)/.bench: $(VENV)/.test
 	$(BIN)/pip install --quiet -e ".[bench]"

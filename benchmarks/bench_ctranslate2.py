@@ -16,10 +16,10 @@ import torch
 from timing import compare, heading, near, same
 
 from eclectus.config import Component
+from eclectus.engines.base import engine_of
+from eclectus.engines.ctranslate2 import CTranslate2
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rollouts.base import Sampling
-from eclectus.rollouts.ctranslate2 import CTranslate2
-from eclectus.rollouts.engine import engine_of
 
 SOURCES, SAMPLES, TOKENS, SENTENCES = 32, 8, 40, 256
 GOAL = 0.8

@@ -15,7 +15,7 @@ import torch
 from timing import added_memory, compare, heading, in_new_process, near, report, same
 from torch.nn.functional import cross_entropy, linear
 
-from eclectus.policies.head import smoothed_cross_entropy, token_logprobs
+from eclectus.policies.head import Asked, block_scores, smoothed_cross_entropy
 
 TOKENS, VOCABULARY, WIDTH, SMOOTHING = 1024, 256_000, 1024, 0.1
 TOKENS_OF_MEMORY = 2048
@@ -35,7 +35,8 @@ class Case:
         self.weights = torch.randn(tokens) / tokens
 
     def policy_gradient_ours(self) -> float:
-        return self._backward(token_logprobs(self.hidden, self.head, self.bias, self.labels, 1.0) @ self.weights)
+        logprobs, *_ = block_scores(self.hidden, self.head, self.bias, self.labels, Asked(1.0, None))
+        return self._backward(logprobs @ self.weights)
 
     def policy_gradient_plain(self) -> float:
         logprobs = torch.log_softmax(linear(self.hidden, self.head, self.bias), dim=-1)

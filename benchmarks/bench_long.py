@@ -45,7 +45,7 @@ def seconds(reward: Reward, length: int) -> float:
 
 print("| reward | 10,000 characters | 100,000 characters | ratio |\n|---|---|---|---|")
 for name in names("rewards"):
-    kind = find("rewards", name, Reward)  # type: ignore[type-abstract]
+    kind = find("rewards", name, Reward)
     if name in ELSEWHERE:
         continue
     try:

@@ -13,11 +13,11 @@ import models
 import torch
 from timing import compare, heading
 
-from eclectus.policies.padding import pad_rows
+from eclectus.engines.cuda_graphs import CudaGraphs
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rollouts.base import Sampling
-from eclectus.rollouts.cuda_graphs import CudaGraphs
 from eclectus.rollouts.native import draw
+from eclectus.rollouts.padding import pad_rows
 
 SOURCES, SAMPLES, TOKENS = 32, 8, 40
 

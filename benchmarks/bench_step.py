@@ -22,10 +22,10 @@ from timing import compare, heading, near, report, same, timed
 from transformers import TrainerCallback
 
 from eclectus.algorithms.advantages import leave_one_out
-from eclectus.policies.padding import pad_rows
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rewards.combine import CompositeReward
 from eclectus.rollouts.base import Sampling
+from eclectus.rollouts.padding import pad_rows
 from eclectus.segment import Segment
 from eclectus.training.optimizer import build_optimizer, update
 

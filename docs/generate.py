@@ -17,8 +17,8 @@ from pydantic.fields import FieldInfo
 from eclectus import config, registry, schedule
 from eclectus.algorithms.base import Algorithm
 from eclectus.corpora.base import Corpus
+from eclectus.engines.base import Engine
 from eclectus.rewards.base import Reward
-from eclectus.rollouts.engine import Engine
 
 PAGE = Path(__file__).parent / "configuration.md"
 
@@ -50,14 +50,14 @@ PARTS: list[tuple[str, type[BaseModel]]] = [
 ROOMS: list[tuple[str, str, type]] = [
     ("corpora", "`data.corpora.N`", Corpus),
     ("algorithms", "`reinforce.algorithm`", Algorithm),
-    ("rollouts", "`reinforce.engine` and `evaluation.engine`", Engine),
+    ("engines", "`reinforce.engine` and `evaluation.engine`", Engine),
     ("rewards", "the `terms` and `gates` of a task's `reward`", Reward),
 ]
 
 INTRODUCTION = """\
 # Configuration
 
-<!-- Written by docs/generate.py from the models in src/eclectus/config.py and from the components; do not edit. -->
+<!-- Written by docs/generate.py from the models in src/eclectus/config/ and from the components; do not edit. -->
 
 A run is one YAML file. Every key that is not given has the default below; a key that does not exist is refused with the
 nearest one that does. `eclectus recipe show NAME` prints a packaged file, `eclectus recipe copy NAME` makes it yours.
@@ -83,7 +83,7 @@ def page() -> str:
         lines += [
             f"## {room.capitalize()}",
             "",
-            f"Named by `type` in `{place}`; the other keys are the type's own.",
+            f"Named by `type` in {place}; the other keys are the type's own.",
             "",
         ]
         for name in registry.names(room):
@@ -123,6 +123,8 @@ def _names(annotation: Any) -> Iterator[str]:
     origin, arguments = getattr(annotation, "__origin__", None), get_args(annotation)
     if annotation is type(None):
         yield "null"
+    elif hasattr(annotation, "__metadata__"):  # Annotated
+        yield from _names(origin)
     elif origin is list:
         yield f"list of {' or '.join(_names(arguments[0]))}"
     elif origin is dict:

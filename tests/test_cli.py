@@ -135,6 +135,15 @@ print(sorted({{"torch", "transformers", "numpy", "sacrebleu", "matplotlib", "jin
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=folder, check=True)
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_every_language_is_printed_whatever_the_terminal_writes(tmp_path, encoding):
+    script = "import sys; from eclectus import cli; cli._write_any_language(); print('تحيات, Grüße', file=sys.stderr)"
+    known = {**os.environ, "PYTHONIOENCODING": encoding}
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, env=known, check=True)
+    said = ended.stderr.decode(encoding)
+    assert said.startswith("\\u062a") and ("Grüße" in said or encoding == "ascii")
+
+
 def test_help_and_recipes_need_nothing_heavy(tmp_path):
     commands = [["--help"], ["--version"], ["train", "--help"], ["recipe", "list"], ["recipe", "show", "quickstart"]]
     # A mistake in a configuration shows at once as well.
@@ -576,6 +585,10 @@ def test_settings_that_changed_since_a_run_began_do_not_go_on(tmp_path, finished
         (lambda c: c["reinforce"]["tasks"][0].update(kl=0.9), "reinforce.tasks.0.kl"),
         (lambda c: c["supervised"].update(steps=9), "supervised.steps"),
         (lambda c: c["data"]["languages"].append("fr"), "data.languages"),
+        (lambda c: c["reinforce"]["algorithm"].update(clip=0.5), "reinforce.algorithm.clip"),
+        (lambda c: c["data"]["max_pairs"].update(es=100), "data.max_pairs.es"),
+        (lambda c: c["evaluation"].update(dev_segments=3), "evaluation.dev_segments"),
+        (lambda c: c["evaluation"].update(max_length=7), "evaluation.max_length"),
     ):
         changed = copy.deepcopy(before)
         change(changed)
@@ -584,6 +597,32 @@ def test_settings_that_changed_since_a_run_began_do_not_go_on(tmp_path, finished
     changed = copy.deepcopy(before) | {"threads": 2, "title": "another"}
     path.write_text(yaml.safe_dump(changed), encoding="utf-8")
     assert eclectus("train", "--resume", folder, "--quiet").code == 0
+    # Another version may have keys that this one has not; what both have must still be the same.
+    begun = json.loads((folder / "begun.json").read_text(encoding="utf-8"))
+    begun["eclectus"] = "0.0.1"
+    begun["reinforce"]["a_key_of_old"] = 1
+    (folder / "begun.json").write_text(json.dumps(begun), encoding="utf-8")
+    assert eclectus("train", "--resume", folder, "--quiet").code == 0
+    begun["reinforce"]["steps"] = 99
+    (folder / "begun.json").write_text(json.dumps(begun), encoding="utf-8")
+    assert "resume: 'reinforce.steps' in" in refused("train", "--resume", folder)
+
+
+def test_all_systems_of_a_table_are_translated_alike(tmp_path, finished):
+    """Translations that are kept from before another number of beams are made again."""
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    path = folder / "config.yaml"
+    changed = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for key, value in (("beams", 3), ("directions", ["en-es"])):
+        kept = {file.name: file.read_text(encoding="utf-8") for file in (folder / "outputs").glob("*.json")}
+        assert eclectus("train", "--resume", folder, "--quiet").code == 0
+        assert kept == {file.name: file.read_text(encoding="utf-8") for file in (folder / "outputs").glob("*.json")}
+        changed["evaluation"][key] = value
+        path.write_text(yaml.safe_dump(changed), encoding="utf-8")
+        assert eclectus("train", "--resume", folder, "--quiet").code == 0
+        for file in (folder / "outputs").glob("*.json"):
+            assert json.loads(file.read_text(encoding="utf-8"))["decoding"][key] == value
 
 
 def test_ctrl_c_says_what_is_left(tmp_path, monkeypatch, config):

@@ -23,7 +23,7 @@ def listing() -> str:
     """A line for each reward: name, range, needs, summary; the packaged ones last."""
     rows = [("reward", "range", "needs", "")]
     for name in registry.names("rewards"):
-        kind = registry.find("rewards", name, Reward)  # type: ignore[type-abstract]
+        kind = registry.find("rewards", name, Reward)
         rows.append((name, _range(kind), _needs(kind), _summary(kind)))
     rows += [(name, "", "", recipes.reward_summary(name)) for name in recipes.reward_names()]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
@@ -51,7 +51,7 @@ def description(name: str) -> str:
     if ":" not in name and name not in registry.names("rewards"):
         known = [*registry.names("rewards"), *recipes.reward_names()]
         raise ConfigError(f"reward: no reward '{name}'{nearest(name, known)}")
-    kind = registry.find("rewards", name, Reward)  # type: ignore[type-abstract]
+    kind = registry.find("rewards", name, Reward)
     lines = [name, "", _plain(inspect.getdoc(kind) or "No documentation."), "", f"Needs: {_needs(kind) or 'nothing'}."]
     return "\n".join([*lines, "", *_options(kind), ""])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import time
@@ -36,13 +37,14 @@ _GRACE = 5.0
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a value, as in --set reinforce.steps=100."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a setting, e.g. --set reinforce.steps=100; repeatable."),
 ]
 Processes = Annotated[
-    int, typer.Option(min=1, metavar="N", help="Train in N processes together: one for each GPU, or for some cores.")
+    int,
+    typer.Option(min=1, metavar="N", help="Train with N processes: one per GPU, or sharing the CPU cores."),
 ]
-MaxLength = Annotated[int, typer.Option(min=1, metavar="N", help="Most tokens of a translation.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors and the final table only.")]
+MaxLength = Annotated[int, typer.Option(min=1, metavar="N", help="Maximum tokens per translation.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the final table.")]
 
 
 def main() -> None:
@@ -52,6 +54,7 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
+    _write_any_language()
     try:
         app(prog_name="eclectus")
     except InterruptedRunError as error:
@@ -74,6 +77,15 @@ def main() -> None:
     except OSError as error:
         _complain(_describe(error))
         raise SystemExit(2) from None
+
+
+def _write_any_language() -> None:
+    """Print every text, whatever the encoding of the terminal: escaped where it has no such character."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # In pipes and files Windows takes the old code page, which hardly any other program reads.
+            encoding = "utf-8" if os.name == "nt" and not stream.isatty() else None
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def _complain(sentence: str) -> None:
@@ -107,23 +119,23 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 @app.command()
 def quickstart(
-    output: Annotated[Path, typer.Option(help="Folder for the results; numbered where it exists.")] = Path(
-        "runs/quickstart"
-    ),
+    output: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Output folder; a number is appended if it exists.")
+    ] = Path("runs/quickstart"),
     controls: Annotated[
-        bool, typer.Option("--controls", help="Also run the controls (three to four times as long).")
+        bool, typer.Option("--controls", help="Also run the controls (takes three to four times as long).")
     ] = False,
     from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="Train the base model first instead of using the shipped one.")
+        bool, typer.Option("--from-scratch", help="Train the base model first instead of using the bundled one.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the run.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 1,
     overrides: Overrides = None,
     processes: Processes = 1,
     quiet: Quiet = False,
 ) -> None:
-    """Run the main job on the shipped model, in minutes.
+    """Run the demo on the bundled model (minutes).
 
-    Teaches it directions of which it never saw a sentence pair, and reports what that changed.
+    Improves it on directions for which it has seen no sentence pairs, and reports what changed.
     """
     _several(processes)
     from eclectus import config, recipes
@@ -147,10 +159,14 @@ def quickstart(
 
 @app.command()
 def train(
-    recipe: Annotated[str | None, typer.Argument(metavar="CONFIG", help="A YAML file or a packaged recipe.")] = None,
-    output: Annotated[Path | None, typer.Option(help="New folder for the results (default runs/<name>).")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="CONFIG", help="YAML file or name of a packaged recipe.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="New output folder; default: runs/<name of CONFIG>.")
+    ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Continue the interrupted run in this folder.")
+        Path | None, typer.Option(metavar="RUN", help="Resume the interrupted run in this folder.")
     ] = None,
     overrides: Overrides = None,
     processes: Processes = 1,
@@ -158,7 +174,7 @@ def train(
 ) -> None:
     """Run a configuration, from text to report.
 
-    Its stages: text, supervised training, reinforcement learning, evaluation, report.
+    Stages: data preparation, supervised training, reinforcement learning, evaluation, report.
     """
     _several(processes)
     if resume is not None:
@@ -180,31 +196,30 @@ def train(
 
 @app.command()
 def compare(
-    recipe: Annotated[str, typer.Argument(metavar="CONFIG", help="A YAML file or a packaged recipe.")],
-    algorithms: Annotated[str, typer.Option(help="Algorithms to compare, as in rloo,grpo.")] = "",
+    recipe: Annotated[str, typer.Argument(metavar="CONFIG", help="YAML file or name of a packaged recipe.")],
+    algorithms: Annotated[str, typer.Option(metavar="NAMES", help="Algorithms to compare, e.g. rloo,grpo.")] = "",
     variants: Annotated[
         list[str] | None,
-        typer.Option("--variant", metavar="NAME: KEY=VALUE; ...", help="A variant by its settings; several allowed."),
+        typer.Option("--variant", metavar="NAME: KEY=VALUE; ...", help="A variant and its settings; repeatable."),
     ] = None,
     like: Annotated[
         str | None,
-        typer.Option(metavar="CONFIG", help="Take the variants and seeds of this one, as in --like algorithms."),
+        typer.Option(metavar="CONFIG", help="Use the variants and seeds of another configuration, e.g. algorithms."),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="Seeds of the runs of each variant; default: as CONFIG says, or 1,2,3.")
+        str | None,
+        typer.Option(metavar="SEEDS", help="Seeds, one run per variant each; default: those in CONFIG, else 1,2,3."),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder for the runs; the same command goes on there.")] = Path(
-        "runs/compare"
-    ),
-    jobs: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Make N runs at the same time, each on its share of the cores.")
-    ] = 1,
+    output: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for the runs; repeat the command to resume.")
+    ] = Path("runs/compare"),
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Run N at a time, each on its share of the cores.")] = 1,
     overrides: Overrides = None,
 ) -> None:
-    """Compare algorithms, settings or sizes of data over seeds.
+    """Compare algorithms, settings or data sizes over several seeds.
 
-    Writes a table with intervals over seeds, and curves over time and over samples. What CONFIG says under `compare` is
-    run where neither --algorithms, --variant nor --like is given.
+    Writes a table with intervals over seeds, and curves over time and samples. Without --algorithms, --variant or
+    --like, runs CONFIG's `compare` section.
     """
     from eclectus import config
 
@@ -242,23 +257,26 @@ def compare(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="'base', a model folder, or the folder of a run.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="'base', a model folder or a run folder.")],
     file: Annotated[
-        Path, typer.Argument(help="TSV (a column per language), JSONL (a key per language), TMX or XLIFF.")
+        Path,
+        typer.Argument(metavar="FILE", help="TSV (a column per language), JSONL (a key per language), TMX or XLIFF."),
     ],
-    source: Annotated[str, typer.Option("--from", help="Source language.")],
-    target: Annotated[str, typer.Option("--to", help="Target language.")],
+    source: Annotated[str, typer.Option("--from", metavar="LANG", help="Source language.")],
+    target: Annotated[str, typer.Option("--to", metavar="LANG", help="Target language.")],
     columns: Annotated[
         str | None,
-        typer.Option(help="Languages of the TSV's columns, as in en,es; default: its first line."),
+        typer.Option(metavar="LANGS", help="Languages of a TSV's columns, e.g. en,es; default: its first line."),
     ] = None,
-    beams: Annotated[int, typer.Option(min=1, help="Beam size; 1 is greedy.")] = 1,
+    beams: Annotated[int, typer.Option(min=1, metavar="N", help="Beam size; 1 is greedy.")] = 1,
     max_length: MaxLength = 128,
-    save: Annotated[Path | None, typer.Option("--save", help="Also write the translations, one a line.")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE", help="Also write the translations, one per line.")
+    ] = None,
 ) -> None:
     """Score a model on a file of sentence pairs.
 
-    Prints BLEU and chrF++ with their signatures, and what these do not see.
+    Prints BLEU and chrF++ with their signatures, and diagnostics for what these miss.
     """
     from eclectus import inference
 
@@ -277,13 +295,20 @@ def evaluate(
 
 @app.command()
 def translate(
-    model: Annotated[str, typer.Argument(help="'base', a model folder, or the folder of a run.")],
-    source: Annotated[str, typer.Option("--from", help="Source language.")],
-    target: Annotated[str, typer.Option("--to", help="Target language.")],
-    text: Annotated[list[str] | None, typer.Argument(help="Texts; none: lines of --input or standard input.")] = None,
-    input_file: Annotated[Path | None, typer.Option("--input", help="Text file, one segment a line.")] = None,
-    output: Annotated[Path | None, typer.Option(help="File for the translations; default: standard output.")] = None,
-    beams: Annotated[int, typer.Option(min=1, help="Beam size; 1 is greedy.")] = 1,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="'base', a model folder or a run folder.")],
+    source: Annotated[str, typer.Option("--from", metavar="LANG", help="Source language.")],
+    target: Annotated[str, typer.Option("--to", metavar="LANG", help="Target language.")],
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT", help="Texts to translate; default: the lines of --input or standard input."),
+    ] = None,
+    input_file: Annotated[
+        Path | None, typer.Option("--input", metavar="FILE", help="Text file, one segment per line.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File for the translations; default: standard output.")
+    ] = None,
+    beams: Annotated[int, typer.Option(min=1, metavar="N", help="Beam size; 1 is greedy.")] = 1,
     max_length: MaxLength = 128,
 ) -> None:
     """Translate texts, a file, or standard input line by line."""
@@ -293,8 +318,8 @@ def translate(
 
 
 @app.command()
-def report(run: Annotated[Path, typer.Argument(help="Folder of a run, finished or not.")]) -> None:
-    """Write a run's report.html again."""
+def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, finished or not.")]) -> None:
+    """Rebuild a run's report.html."""
     from eclectus.evaluation import report as reports
 
     print(f"report: {reports.write(run)}")
@@ -304,50 +329,58 @@ def report(run: Annotated[Path, typer.Argument(help="Folder of a run, finished o
 def tabular(
     *,
     algorithm: Annotated[
-        list[str] | None, typer.Option(help="q_learning, sarsa or expected_sarsa; repeat to compare. Default: all.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="q_learning, sarsa or expected_sarsa; repeat to compare; default: all."),
     ] = None,
     exploration: Annotated[
         list[str] | None,
         typer.Option(
+            metavar="NAME",
             help="epsilon_greedy, boltzmann, entropy_target, count_bonus, greedy (none) or uniform, or YAML such as"
-            " '{type: epsilon_greedy, top_k: 3}'; repeat to compare. Default: all."
+            " '{type: epsilon_greedy, top_k: 3}'; repeat to compare; default: all.",
         ),
     ] = None,
     sentences: Annotated[
         list[str] | None,
         typer.Option(
             metavar="BANDIT",
-            help="What chooses the next sentence: uniform, ucb1, thompson or exp3; repeat to compare. Default: all.",
+            help="Chooses the next sentence: uniform, ucb1, thompson or exp3; repeat to compare; default: all.",
         ),
     ] = None,
-    episodes: Annotated[int, typer.Option(help="Sentences translated in each training.")] = 2000,
-    seeds: Annotated[int, typer.Option(help="Trainings of each setting.")] = 5,
-    seed: Annotated[int, typer.Option(help="The first seed.")] = 1,
-    reward: Annotated[str, typer.Option(help="word: after each word; bleu: at the end.")] = "word",
-    alpha: Annotated[float, typer.Option(help="Step size of the update.")] = 0.3,
-    initial: Annotated[float, typer.Option(help="First value of each state and action; 1 is optimistic.")] = 0.0,
+    episodes: Annotated[int, typer.Option(metavar="N", help="Sentences translated per run.")] = 2000,
+    seeds: Annotated[int, typer.Option(metavar="N", help="Runs per setting.")] = 5,
+    seed: Annotated[int, typer.Option(metavar="N", help="First seed.")] = 1,
+    reward: Annotated[str, typer.Option(metavar="NAME", help="word: after each word; bleu: at the end.")] = "word",
+    alpha: Annotated[float, typer.Option(metavar="X", help="Step size of the update.")] = 0.3,
+    decay: Annotated[
+        float, typer.Option(metavar="X", help="The n-th update of a state-action pair has step size alpha / n ** X.")
+    ] = 0.0,
+    gamma: Annotated[float, typer.Option(metavar="X", help="Discount of later rewards, 0 to 1.")] = 1.0,
+    initial: Annotated[
+        float, typer.Option(metavar="X", help="Initial value of every state-action pair; 1 is optimistic.")
+    ] = 0.0,
     phrase_table: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="TSV or JSON; default: English-Spanish.")
+        Path | None, typer.Option(metavar="FILE", help="TSV or JSON file; default: English-Spanish.")
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder for the results; numbered where it exists.")] = Path(
-        "runs/tabular"
-    ),
+    output: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Output folder; a number is appended if it exists.")
+    ] = Path("runs/tabular"),
     quiet: Quiet = False,
 ) -> None:
     """Learn word-by-word translation with a Q-table, in seconds.
 
-    Compares algorithms, exploration strategies and bandits over seeds, and draws curves, policy and Q-table.
+    Compares algorithms, exploration strategies and bandits over seeds; plots curves, policy and Q-table.
     """
-    from eclectus.training import tabular as lessons
+    from eclectus.tabular import lesson as lessons
 
     config = lessons.configure(
         algorithms=algorithm, explorations=exploration, choices=sentences, episodes=episodes, seeds=seeds, seed=seed,
-        reward=reward, alpha=alpha, initial=initial, phrase_table=phrase_table,
+        reward=reward, alpha=alpha, decay=decay, gamma=gamma, initial=initial, phrase_table=phrase_table,
     )  # fmt: skip
     folder = _free(output)
     lesson = lessons.run(config, folder, _console(quiet))
     # After the training: this import takes a second.
-    from eclectus.evaluation import tabular as shown
+    from eclectus.tabular import figures as shown
 
     shown.show(lesson, _console(False))
     for path in shown.draw(lesson, folder):

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Write a trained model for another program.", no_args_is_help=True)
+app = typer.Typer(help="Convert a trained model for another program.", no_args_is_help=True)
 
 
 class Quantization(enum.StrEnum):
@@ -29,10 +29,10 @@ def _formats() -> None:
 
 @app.command()
 def ctranslate2(
-    model: Annotated[str, typer.Argument(metavar="RUN", help="'base', a model folder, or the folder of a run.")],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="New folder.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="'base', a model folder or a run folder.")],
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="New folder for the converted model.")],
     quantization: Annotated[
-        Quantization, typer.Option(help="Type of the weights; int8 is a quarter of the size and faster.")
+        Quantization, typer.Option(help="Data type of the weights; int8 is a quarter of the size and faster.")
     ] = Quantization.float32,
 ) -> None:
     """Convert an encoder-decoder model to CTranslate2, with its tokenizer."""

@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Packaged configurations.", no_args_is_help=True)
+app = typer.Typer(help="List, show and copy packaged configurations.", no_args_is_help=True)
+
+
+Recipe = Annotated[str, typer.Argument(metavar="NAME", help="A packaged recipe; `eclectus recipe list` shows them.")]
+To = Annotated[Path | None, typer.Argument(metavar="FILE", help="New file; default: NAME.yaml in this folder.")]
 
 
 @app.command("list")
 def list_recipes() -> None:
-    """Name the packaged recipes."""
+    """List the packaged recipes."""
     from eclectus import recipes
 
     width = max(map(len, recipes.names()))
@@ -21,18 +25,16 @@ def list_recipes() -> None:
 
 
 @app.command()
-def show(name: str) -> None:
-    """Print a recipe."""
+def show(name: Recipe) -> None:
+    """Print a recipe as YAML."""
     from eclectus import recipes
 
     print(recipes.read(name), end="")
 
 
 @app.command()
-def copy(
-    name: str, to: Annotated[Path | None, typer.Argument(help="New file (default NAME.yaml here).")] = None
-) -> None:
-    """Copy a recipe to a file of your own."""
+def copy(name: Recipe, to: To = None) -> None:
+    """Copy a recipe to a file you can edit."""
     from eclectus import recipes
 
     path = _write(recipes.read(name), to or Path(f"{name}.yaml"))
@@ -41,10 +43,10 @@ def copy(
 
 @app.command()
 def accelerate(
-    name: Annotated[str, typer.Argument(help="ddp, fsdp or deepspeed; see docs/processes.md.")],
-    to: Annotated[Path | None, typer.Argument(help="New file (default NAME.yaml here).")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="ddp, fsdp or deepspeed; see docs/processes.md.")],
+    to: To = None,
 ) -> None:
-    """Write a configuration of accelerate's launcher, for several processes."""
+    """Write a configuration for `accelerate launch`."""
     from eclectus import recipes
 
     path = _write(recipes.read_accelerate(name), to or Path(f"{name}.yaml"))

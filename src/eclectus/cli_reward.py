@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-app = typer.Typer(help="List, describe, try and audit rewards.", no_args_is_help=True)
+app = typer.Typer(help="List, describe, apply and audit rewards.", no_args_is_help=True)
 
 
 class Format(enum.StrEnum):
@@ -21,37 +21,51 @@ class Format(enum.StrEnum):
 
 
 Reward = Annotated[
-    str, typer.Option("--config", metavar="REWARD", help="A YAML file, a recipe, or one reward; 'default' is packaged.")
+    str,
+    typer.Option("--config", metavar="REWARD", help="YAML file, recipe, or a single reward; 'default' is packaged."),
 ]
-Task = Annotated[str | None, typer.Option("--task", help="Which task's reward, where REWARD is a whole run.")]
-Source = Annotated[str | None, typer.Option("--from", help="Language of the sources; default: the column source_lang.")]
+Task = Annotated[
+    str | None,
+    typer.Option("--task", metavar="NAME", help="Task whose reward to use, if REWARD is a run with several."),
+]
+Source = Annotated[
+    str | None, typer.Option("--from", metavar="LANG", help="Source language; default: the source_lang column.")
+]
 Target = Annotated[
-    str | None, typer.Option("--to", help="Language of the translations; default: the column target_lang.")
+    str | None, typer.Option("--to", metavar="LANG", help="Target language; default: the target_lang column.")
 ]
 Columns = Annotated[
-    str | None, typer.Option(help="Names of a TSV's columns, as in source,hypothesis; default: its first line.")
+    str | None,
+    typer.Option(metavar="NAMES", help="Names of a TSV's columns, e.g. source,hypothesis; default: its first line."),
 ]
-Model = Annotated[str | None, typer.Option(help="Starting policy for rewards that translate: 'base' or a folder.")]
+Model = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="Starting policy for rewards that translate: 'base' or a folder."),
+]
 Texts = Annotated[
-    list[str] | None, typer.Option("--texts", metavar="LANG=FILE", help="Text of a language, one a line.")
+    list[str] | None,
+    typer.Option("--texts", metavar="LANG=FILE", help="Text in a language, one segment per line; repeatable."),
 ]
 Languages = Annotated[
-    str | None, typer.Option(help="The run's languages, the pivot first, as in en,de; default: those of the text.")
+    str | None,
+    typer.Option(metavar="LANGS", help="The run's languages, pivot first, e.g. en,de; default: those of the text."),
 ]
-Withhold = Annotated[bool, typer.Option("--withhold-references", help="Judge as a task with references: false does.")]
+Withhold = Annotated[
+    bool, typer.Option("--withhold-references", help="Hide references, as a task with references: false does.")
+]
 
 
 @app.command("list")
 def list_rewards() -> None:
-    """Name the rewards, their range and what they need."""
+    """List the rewards with their range and requirements."""
     from eclectus import catalogue
 
     print(catalogue.listing(), end="")
 
 
 @app.command()
-def describe(name: Annotated[str, typer.Argument(help="A reward, or package.module:Class.")]) -> None:
-    """Say what a reward computes, how it is cheated, and its options."""
+def describe(name: Annotated[str, typer.Argument(metavar="NAME", help="A reward or package.module:Class.")]) -> None:
+    """Explain a reward: formula, known cheats, options."""
     from eclectus import catalogue
 
     print(catalogue.description(name), end="")
@@ -59,26 +73,31 @@ def describe(name: Annotated[str, typer.Argument(help="A reward, or package.modu
 
 @app.command()
 def score(
-    file: Annotated[Path, typer.Argument(help="TSV or JSONL with source, hypothesis and, where needed, reference.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="TSV or JSONL with source, hypothesis and, if needed, reference.")
+    ],
     *,
     config: Reward = "default",
     source: Source = None,
     target: Target = None,
     task: Task = None,
     columns: Columns = None,
-    hypothesis: Annotated[str, typer.Option(help="Column to score.")] = "hypothesis",
+    hypothesis: Annotated[str, typer.Option(metavar="NAME", help="Column to score.")] = "hypothesis",
     model: Model = None,
     texts: Texts = None,
     languages: Languages = None,
     withhold: Withhold = False,
-    save: Annotated[Path | None, typer.Option("--save", help="File for the scores; default: standard output.")] = None,
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE", help="File for the scores; default: standard output.")
+    ] = None,
     form: Annotated[
-        Format | None, typer.Option("--format", help="Of the scores; default: by the suffix of --save, else tsv.")
+        Format | None, typer.Option("--format", help="Output format; default: by the suffix of --save, else tsv.")
     ] = None,
 ) -> None:
-    """Score the translations of a file, line by line.
+    """Score the translations in a file, line by line.
 
-    One line for each: its number, the total, every term and gate; empty where one abstains. Means go to standard error.
+    Prints one line per translation: its number, the total, and every term and gate (empty if it abstains). Means go to
+    standard error.
     """
     from eclectus import scoring
 
@@ -102,7 +121,12 @@ def score(
 
 @app.command()
 def audit(
-    file: Annotated[Path, typer.Argument(help="TSV or JSONL with source and reference, real output and human scores.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="TSV or JSONL: source, reference, optionally real output and human scores."
+        ),
+    ],
     *,
     config: Reward = "default",
     source: Source = None,
@@ -110,35 +134,41 @@ def audit(
     task: Task = None,
     columns: Columns = None,
     systems: Annotated[
-        str | None, typer.Option(help="Columns with real output, as in a,b; default: the column hypothesis.")
+        str | None,
+        typer.Option(metavar="NAMES", help="Columns with real output, e.g. a,b; default: the hypothesis column."),
     ] = None,
     human: Annotated[
-        str | None, typer.Option(help="Column of human judgements; default: score where there is one.")
+        str | None, typer.Option(metavar="NAME", help="Column of human judgements; default: score, if present.")
     ] = None,
     errors: Annotated[
-        bool, typer.Option("--lower-is-better", help="The judgements count errors, as MQM does.")
+        bool, typer.Option("--lower-is-better", help="The human scores count errors, as MQM does.")
     ] = False,
     wrong_language: Annotated[
         list[str] | None,
-        typer.Option(metavar="LANG[=FILE]", help="Text in a wrong language: a column, or a file's lines in turn."),
+        typer.Option(metavar="LANG[=FILE]", help="Text in a wrong language: a column, or the lines of a file."),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, help="Share of honest work that a cheat may keep; default 0.5, slight damage 0.95."),
+        typer.Option(
+            min=0,
+            metavar="X",
+            help="Flag cheats that earn more than this share of the score of real output (damaged references: of the"
+            " reference's); default: 0.5, for slight damage 0.95.",
+        ),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with status 1 where a cheat pays.")] = False,
-    html: Annotated[Path | None, typer.Option("--html", help="Also write a page.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of shuffling and drawing.")] = 1,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the file's first segments.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with status 1 if a cheat is flagged.")] = False,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also write an HTML report.")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Use only the first N segments.")] = None,
     model: Model = None,
     texts: Texts = None,
     languages: Languages = None,
     withhold: Withhold = False,
 ) -> None:
-    """Show how cheatable a reward is.
+    """Show how easily a reward can be gamed.
 
-    What it pays for empty, copied, repeated, cut, shuffled and foreign text, beside references and real output; and how
-    it agrees with human judgements, where the file has them.
+    Compares what it pays for empty, copied, repeated, truncated, shuffled and wrong-language text with what references
+    and real output earn; and reports its agreement with human judgements, if the file has any.
     """
     from eclectus import auditing, scoring
 
@@ -179,20 +209,25 @@ def _console(file: TextIO) -> Console:
 
 @app.command("install")
 def install_reward(
-    name: Annotated[str, typer.Argument(help="comet, cometkiwi or metricx.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="comet, cometkiwi or metricx.")],
     folder: Annotated[
-        Path | None, typer.Argument(help="New folder for the program and its environment; default: programs/NAME.")
+        Path | None,
+        typer.Argument(metavar="FOLDER", help="New folder for program and environment; default: programs/NAME."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Another model of the same kind: a hub name or a folder.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Another model of the same kind: hub id or folder.")
+    ] = None,
     python: Annotated[
-        str | None, typer.Option(help="The environment's Python; default: the one that runs this.")
+        str | None, typer.Option(metavar="PYTHON", help="Python for the environment; default: the one running this.")
     ] = None,
-    files_only: Annotated[bool, typer.Option("--files-only", help="Write the files, make no environment.")] = False,
+    files_only: Annotated[
+        bool, typer.Option("--files-only", help="Write the files but create no environment.")
+    ] = False,
 ) -> None:
-    """Install COMET or MetricX with a program for it.
+    """Install COMET or MetricX as a reward.
 
-    pip's output goes to standard error; the YAML that uses the metric goes to standard output.
+    Prints the YAML for the reward; pip's output goes to standard error.
     """
-    from eclectus.rewards.environments import install
+    from eclectus.rewards.install import install
 
     print(install(name, folder, model, python, files_only))

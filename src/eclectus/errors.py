@@ -6,7 +6,10 @@ The command line prints the sentence and exits with `exit_code`; every other exc
 from __future__ import annotations
 
 import difflib
+import os
 import shlex
+import subprocess
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,6 +49,14 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{matches[0]}'?" if matches else f"; known: {', '.join(known)}"
 
 
+def raised(error: Exception) -> str:
+    """`ValueError (message) at file:line`, of code that is not ours; called where the error was caught."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call, which is ours
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__} ({' '.join(str(error).split())}){place}"
+
+
 def resuming(folder: str | Path) -> str:
     """The command that goes on with a run, for an error that left it unfinished."""
-    return f"`eclectus train --resume {shlex.quote(str(folder))}`"
+    quoted = subprocess.list2cmdline([str(folder)]) if os.name == "nt" else shlex.quote(str(folder))
+    return f"`eclectus train --resume {quoted}`"

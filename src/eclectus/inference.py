@@ -68,12 +68,12 @@ def translate(
     made = iter(found)
     # An empty line stays an empty line, so that line n of the output is line n of the input.
     results = [next(made) if segment.source else "" for segment in segments]
-    text = "".join(f"{line}\n" for line in results)
+    data = _as_lines(results)
     if output is None:
-        sys.stdout.buffer.write(text.encode("utf-8"))
+        sys.stdout.buffer.write(data)
         sys.stdout.flush()
     else:
-        output.write_text(text, encoding="utf-8")
+        output.write_bytes(data)
 
 
 def evaluate(
@@ -124,7 +124,12 @@ def evaluate(
             style="yellow",
         )
     if save is not None:  # after the scores, which a full disk then does not take away
-        save.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+        save.write_bytes(_as_lines(texts))
+
+
+def _as_lines(texts: list[str]) -> bytes:
+    """One text a line, the same on every system."""
+    return "".join(f"{text}\n" for text in texts).encode("utf-8")
 
 
 def _translate(policy: Policy, segments: list[Segment], beams: int, max_length: int) -> list[str]:
@@ -155,8 +160,7 @@ def _corpus(file: Path, columns: str | None, tags: list[str]) -> Corpus:
     if kind is not None:
         if columns is not None:
             raise DataError(f"evaluate: '{file}' names its languages itself; leave --columns out")
-        corpus = registry.find("corpora", kind, Corpus)  # type: ignore[type-abstract]
-        return corpus(registry.parse_options("evaluate", corpus.Options, {"path": file}), tags, 0)
+        return registry.build("corpora", kind, Corpus, "evaluate", {"path": file}, tags, 0)
     if columns is not None:
         names, place, advice = columns.split(","), "--columns", "name every column of the file there"
     else:

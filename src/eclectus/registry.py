@@ -12,12 +12,12 @@ import os
 import pkgutil
 import sys
 import traceback
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from eclectus.errors import ConfigError, nearest
+from eclectus.errors import ConfigError, EclectusError, nearest, raised
 
 T = TypeVar("T")
 
@@ -64,21 +64,22 @@ def load_own(where: str, kind: str, form: str = "package.module:Class") -> objec
         ) from error
 
 
-def find(room: str, kind: str, base: type[T]) -> type[T]:
+def find(room: str, kind: str, base: Callable[..., T]) -> type[T]:
     """Return the class for `kind` in `room`.
 
     Args:
         room: name of a sub-package, for example `rewards`.
         kind: file name without `.py`, or `package.module:Class` for a class outside eclectus.
-        base: the class that a component of this room derives from.
+        base: the class that a component of this room derives from, which may be abstract.
 
     Raises:
         ConfigError: there is no such component.
     """
+    root = cast(type[T], base)  # an argument of this type could be no abstract class
     if ":" in kind:
         found = load_own(room, kind)
-        if not (inspect.isclass(found) and issubclass(found, base)):
-            raise ConfigError(f"{room}: '{kind}' is not a subclass of {base.__module__}.{base.__name__}")
+        if not (inspect.isclass(found) and issubclass(found, root)):
+            raise ConfigError(f"{room}: '{kind}' is not a subclass of {root.__module__}.{root.__name__}")
         return found
     if kind not in names(room):
         raise ConfigError(f"{room}: unknown type '{kind}'{nearest(kind, names(room))}")
@@ -86,14 +87,50 @@ def find(room: str, kind: str, base: type[T]) -> type[T]:
     own = [
         c
         for _, c in inspect.getmembers(module, inspect.isclass)
-        if issubclass(c, base) and c.__module__ == module.__name__ and not inspect.isabstract(c)
+        if issubclass(c, root) and c.__module__ == module.__name__ and not inspect.isabstract(c)
     ]
     if len(own) != 1:
-        raise ConfigError(f"{room}: {module.__name__} must define exactly one {base.__name__}, found {len(own)}")
+        raise ConfigError(f"{room}: {module.__name__} must define exactly one {root.__name__}, found {len(own)}")
     return own[0]
 
 
-def parse_options(where: str, options: type[Options], values: dict) -> Options:
+def build(room: str, kind: str, base: Callable[..., T], where: str, options: Mapping[str, Any], *arguments: Any) -> T:
+    """Return a component made of its options and what else it takes.
+
+    Args:
+        room: as in `find`, like `kind` and `base`.
+        where: the setting, for errors.
+        options: as the config has them.
+        arguments: what the class takes after its options.
+
+    Raises:
+        ConfigError: there is no such component, a wrong option, or a class of the user's own fails.
+    """
+    found: Any = find(room, kind, base)
+    component: T = make(where, found, parse_options(where, found.Options, options), *arguments)
+    return component
+
+
+def make(where: str, kind: Callable[..., T], *arguments: Any) -> T:
+    """Return `kind(*arguments)`.
+
+    Raises:
+        ConfigError: the class is not ours, and fails with an error that does not say what to do.
+    """
+    try:
+        return kind(*arguments)
+    except EclectusError:
+        raise
+    except Exception as error:
+        if not inspect.isclass(kind) or kind.__module__.partition(".")[0] == "eclectus":
+            raise
+        name = f"{kind.__module__}:{kind.__qualname__}"
+        raise ConfigError(
+            f"config: '{where}': '{name}' failed when it was made, with {raised(error)}; repair its __init__"
+        ) from error
+
+
+def parse_options(where: str, options: type[Options], values: Mapping[str, Any]) -> Options:
     """Check a component's options.
 
     Raises:

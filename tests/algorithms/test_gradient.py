@@ -98,8 +98,23 @@ def test_a_good_potential_makes_the_estimate_less_noisy(logits, monkeypatch):
 
 
 def test_grpo_with_rewards_of_tokens_keeps_its_factor(logits):
-    update = expected_update(logits, algorithm("grpo", constant_length=5), 3, dense=True)
-    assert torch.allclose(update * 5 * 3 / 2, exact_gradient(logits), atol=1e-10)
+    for ratio in ("token", "sequence"):
+        update = expected_update(logits, algorithm("grpo", constant_length=5, ratio=ratio), 3, dense=True)
+        assert torch.allclose(update * 5 * 3 / 2, exact_gradient(logits), atol=1e-10), ratio
+
+
+def test_one_ratio_for_a_sequence_leaves_each_token_its_own_advantage():
+    """GSPO-token: the value of the ratio is the sequence's, its gradient the token's; one advantage makes it GSPO."""
+    old = torch.tensor([[-0.4, -0.9, -0.85], [0.0, -0.5, 0.0]])
+    mask = torch.tensor([[True, True, True], [True, True, False]])
+    logprobs = torch.tensor([[-0.5, -0.7, -0.9], [-0.3, -0.2, -9.0]], requires_grad=True)
+    ratio = torch.tensor([math.exp(0.05 / 3), math.exp(0.0)])
+    for advantages in (torch.tensor([[3.0, 0.0, -3.0], [1.0, 2.0, 7.0]]), torch.tensor([1.0, -2.0])):
+        step = inputs(logprobs, torch.zeros(2), advantages, mask, old_logprobs=old)
+        loss, _ = algorithm("grpo", ratio="sequence").loss(step)
+        each = step.token_advantages * ratio[:, None] * mask
+        assert loss.item() == pytest.approx(-each.sum().item() / 2)
+        assert torch.allclose(torch.autograd.grad(loss, logprobs)[0], -each / 2)
 
 
 def test_token_advantages_used_again_have_the_same_gradient_while_the_policy_has_not_moved():
@@ -190,7 +205,11 @@ def test_risk_weights_against_a_table_made_by_hand():
 
 def test_equal_samples_are_one_candidate():
     tokens = torch.tensor([[[3, 4], [3, 4], [3, 5], [3, 4]], [[1, 0], [2, 0], [1, 0], [2, 0]]])
-    assert distinct(tokens).tolist() == [[True, False, True, False], [True, True, False, False]]
+    every = torch.ones(2, 4, dtype=torch.bool)
+    assert distinct(tokens, every).tolist() == [[True, False, True, False], [True, True, False, False]]
+    # The twin that is not judged does not take the place of the one that is.
+    judged = torch.tensor([[False, True, True, True], [True, False, False, True]])
+    assert distinct(tokens, judged).tolist() == [[False, True, True, False], [True, False, False, True]]
 
 
 def test_mixer_learns_the_prefix_by_likelihood_and_the_rest_by_reward(logits):

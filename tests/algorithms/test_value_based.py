@@ -11,8 +11,8 @@ from eclectus.algorithms.base import AdvantageInputs
 from eclectus.algorithms.replay import Episode
 from eclectus.config import ReinforceConfig
 from eclectus.errors import ConfigError
-from eclectus.policies.padding import within_budget
 from eclectus.rollouts.base import Sampling
+from eclectus.rollouts.padding import within_budget
 from tests.algorithms.enumerated import REWARD, algorithm
 from tests.tiny import segments, tiny_policy
 

@@ -16,7 +16,7 @@ LANGUAGES = ["en", "es", "gl"]
 
 def read(kind: str, path: Path, data: str | bytes, **options: object) -> list[Entry]:
     path.write_bytes(data.encode() if isinstance(data, str) else data)
-    cls = find("corpora", kind, Corpus)  # type: ignore[type-abstract]
+    cls = find("corpora", kind, Corpus)
     return list(cls(parse_options("data.corpora.0", cls.Options, {"path": path, **options}), LANGUAGES, 1).entries())
 
 

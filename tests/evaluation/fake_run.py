@@ -258,7 +258,6 @@ def results(n: int = 40, resamples: int = 1000) -> Results:
         groups=GROUPS,
         entropies=entropies,
         resamples=resamples,
-        notes=["The controls were given the same wall-clock time as the reinforced system."],
     )
 
 

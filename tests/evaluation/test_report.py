@@ -147,7 +147,7 @@ def test_text_is_escaped_everywhere(tmp_path: Path) -> None:
     systems = [System(name=n, label=evil + n, role=r) for n, r in (("b", "base"), ("s", "system"), ("c", "control"))]
     outputs = {"b": {"en-es": [evil]}, "s": {"en-es": [evil + " x"]}, "c": {"en-es": [evil]}}
     groups = [Group(name="g", label=evil, directions=["en-es"])]
-    build(evil, 1, [], segments, outputs, systems=systems, groups=groups, resamples=100, notes=[evil]).save(tmp_path)
+    build(evil, 1, [], segments, outputs, systems=systems, groups=groups, resamples=100).save(tmp_path)
     translations.write(tmp_path, segments, outputs)
     (tmp_path / "config.yaml").write_text(f"title: '{evil}'", encoding="utf-8")
     step = {"kind": "step", "step": 1, "reward/g": 0.5, f"parts/g/{evil}": 1.0, "kl": None, "entropy": "x"}

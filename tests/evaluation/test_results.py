@@ -93,10 +93,10 @@ def test_round_trip_through_json(results: Results, tmp_path: Path) -> None:
 
 
 def test_damaged_results_name_the_file(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"holds no evaluation\.json"):
+    with pytest.raises(RunError, match=r"holds no evaluation\.json.*eclectus train --resume"):
         Results.load(tmp_path)
     (tmp_path / "evaluation.json").write_text('{"title": 1', encoding="utf-8")
-    with pytest.raises(RunError, match=r"cannot read .*evaluation\.json"):
+    with pytest.raises(RunError, match=r"cannot read .*evaluation\.json.*eclectus train --resume"):
         Results.load(tmp_path)
 
 

@@ -232,12 +232,11 @@ def test_learning_progress_leaves_alone_what_is_learnt_and_what_cannot_be():
     assert sum(rewards[2]) / 100 > 0.8
 
 
-def test_forgetting_counts_where_it_is_asked_for():
-    falling = [LearningProgress(1, absolute=absolute) for absolute in (False, True)]
+def test_forgetting_is_no_progress():
+    progress = LearningProgress(1)
     for value in (1.0, 1.0, 1.0, 1.0, 1.0):
-        for progress in falling:
-            progress.update(0, value)
-    assert [progress.update(0, 0.0) for progress in falling] == [0.0, 1.0]
+        progress.update(0, value)
+    assert progress.update(0, 0.0) == 0.0
 
 
 def test_the_one_arm_that_moves_is_seen_where_most_stand_still():

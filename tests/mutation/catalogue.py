@@ -149,7 +149,7 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ),
         (
             "equal samples count as several candidates",
-            "distinct(inputs.tokens.view(*rewards.shape, -1)) & rewards.isfinite()",
+            "distinct(inputs.tokens.view(*rewards.shape, -1), rewards.isfinite())",
             "rewards.isfinite()",
         ),
     ],
@@ -621,7 +621,7 @@ EQUIVALENT: dict[str, dict[str, str]] = {
     },
     "policies/head.py": {
         "biased: `hidden.dtype == head.dtype == bias.dtype` with !=": "the other way gives the same, in more passes",
-        "biased: `not torch.is_grad_enabled()` without its sign": "no room is given where there is a gradient",
+        "biased: `not torch.is_grad_enabled()` without its sign": "no workspace is given where there is a gradient",
         "in_pieces: `torch.zeros(0, device=rows[0].device)` with ones": "there is nothing in it",
         "_BlockScores.forward: 0 becomes 1": "a block is larger than one byte, so none is kept",
         "_BlockScores.forward: `ctx.set_materialize_grads(False)` is left out": "gradients of zero add nothing, slowly",

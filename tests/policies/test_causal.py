@@ -11,8 +11,8 @@ from eclectus.config import PromptConfig
 from eclectus.errors import ModelError
 from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.load import load_policy
-from eclectus.policies.padding import pad_left
 from eclectus.rollouts.base import Sampling
+from eclectus.rollouts.padding import pad_left
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.optimizer import build_optimizer

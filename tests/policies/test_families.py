@@ -12,9 +12,9 @@ from eclectus.config import KlConfig, PromptConfig
 from eclectus.errors import ModelError
 from eclectus.policies.compat import CACHE
 from eclectus.policies.load import load_policy
-from eclectus.policies.padding import pad_rows
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
+from eclectus.rollouts.padding import pad_rows
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.backward import accumulate

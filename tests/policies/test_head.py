@@ -7,6 +7,10 @@ from tests import device
 ON_EACH = pytest.mark.parametrize(("device", "limit"), [("cpu", "_PIECE_ELEMENTS"), ("cuda", "_DEVICE_PIECE_ELEMENTS")])
 
 
+def token_logprobs(hidden, weight, bias, labels, temperature, softcap=None):
+    return head.block_scores(hidden, weight, bias, labels, head.Asked(temperature, softcap))[0]
+
+
 def capped(values, softcap):
     return values if softcap is None else softcap * torch.tanh(values / softcap)
 
@@ -18,7 +22,7 @@ def test_logprobs_and_gradient_equal_the_plain_ones(case, temperature, softcap):
     bias = torch.zeros(50, dtype=torch.float64)
     bias[:2] = float("-inf")
     incoming = torch.randn(333, dtype=torch.float64)
-    ours = head.token_logprobs(hidden, weight, bias, labels, temperature, softcap)
+    ours = token_logprobs(hidden, weight, bias, labels, temperature, softcap)
     plain = (
         torch.log_softmax((capped(hidden @ weight.T, softcap) + bias) / temperature, -1)
         .gather(1, labels[:, None])
@@ -60,7 +64,7 @@ def test_no_block_waits_for_a_device(case, monkeypatch, softcap):
 
     def gradients(place):
         given = hidden.to(place).requires_grad_(), weight.to(place).requires_grad_()
-        found = head.token_logprobs(*given, torch.zeros(50).to(place), labels.to(place), 0.7, softcap)
+        found = token_logprobs(*given, torch.zeros(50).to(place), labels.to(place), 0.7, softcap)
         return found, *torch.autograd.grad((found * incoming.to(place)).sum(), given)
 
     here = gradients("cpu")
@@ -73,7 +77,7 @@ def test_no_block_waits_for_a_device(case, monkeypatch, softcap):
 
 def test_a_second_backward_pass_finds_the_same_gradient(case):
     hidden, weight, labels = case
-    ours = head.token_logprobs(hidden, weight, torch.zeros(50, dtype=torch.float64), labels, 0.7).sum()
+    ours = token_logprobs(hidden, weight, torch.zeros(50, dtype=torch.float64), labels, 0.7).sum()
     first = torch.autograd.grad(ours, [hidden, weight], retain_graph=True)
     for a, b in zip(first, torch.autograd.grad(ours, [hidden, weight]), strict=True):
         assert torch.allclose(a, b, atol=1e-6)
@@ -82,9 +86,9 @@ def test_a_second_backward_pass_finds_the_same_gradient(case):
 def test_a_frozen_head_gets_no_gradient_and_frozen_states_none_either(case):
     hidden, weight, labels = case
     bias = torch.zeros(50, dtype=torch.float64)
-    both = torch.autograd.grad(head.token_logprobs(hidden, weight, bias, labels, 1.0).sum(), [hidden, weight])
-    states = torch.autograd.grad(head.token_logprobs(hidden, weight.detach(), bias, labels, 1.0).sum(), [hidden])
-    rows = torch.autograd.grad(head.token_logprobs(hidden.detach(), weight, bias, labels, 1.0).sum(), [weight])
+    both = torch.autograd.grad(token_logprobs(hidden, weight, bias, labels, 1.0).sum(), [hidden, weight])
+    states = torch.autograd.grad(token_logprobs(hidden, weight.detach(), bias, labels, 1.0).sum(), [hidden])
+    rows = torch.autograd.grad(token_logprobs(hidden.detach(), weight, bias, labels, 1.0).sum(), [weight])
     assert torch.allclose(states[0], both[0]) and torch.allclose(rows[0], both[1])
 
 
@@ -112,7 +116,7 @@ def test_a_capped_head_has_the_plain_gradient_in_single_precision_too(case):
         leaves = [x.to(dtype).requires_grad_() for x in (hidden, weight)]
         bias = torch.linspace(-2, 2, 50, dtype=dtype)
         if dtype == torch.float32:
-            values = head.token_logprobs(*leaves, bias, labels, 1.0, 2.0)
+            values = token_logprobs(*leaves, bias, labels, 1.0, 2.0)
         else:
             logits = capped(leaves[0] @ leaves[1].T, 2.0) + bias
             values = -torch.nn.functional.cross_entropy(logits, labels, reduction="none")
@@ -128,7 +132,7 @@ def test_blocks_that_are_kept_are_not_made_again(case, monkeypatch, room, produc
     made, plain = [], head.linear
     monkeypatch.setattr(head, "linear", lambda *inputs: (made.append(1), plain(*inputs))[1])
     monkeypatch.setattr(head, "_KEPT_BYTES", room)
-    head.token_logprobs(hidden, weight, torch.zeros(50, dtype=torch.float64), labels, 1.0).sum().backward()
+    token_logprobs(hidden, weight, torch.zeros(50, dtype=torch.float64), labels, 1.0).sum().backward()
     assert len(made) == products
 
 
@@ -144,7 +148,7 @@ def test_a_large_weight_that_is_trained_lets_more_blocks_be_kept(case, monkeypat
     monkeypatch.setattr(head, "_KEPT_BYTES", 0)
     monkeypatch.setattr(head, "_KEPT_SHARE", share)
     weight = weight.detach().requires_grad_(wants_head)
-    head.token_logprobs(hidden, weight, torch.zeros(50, dtype=torch.float64), labels, 1.0).sum().backward()
+    token_logprobs(hidden, weight, torch.zeros(50, dtype=torch.float64), labels, 1.0).sum().backward()
     assert len(made) == products
 
 

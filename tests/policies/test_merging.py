@@ -9,9 +9,9 @@ import torch
 from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.compat import OLD
 from eclectus.policies.distinct import Distinct
-from eclectus.policies.padding import placed
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
+from eclectus.rollouts.padding import placed
 from tests.policies.test_adapters import adapted, trained
 from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
 from tests.tiny import segments
@@ -60,7 +60,7 @@ def test_merged_samples_are_those_drawn_apart(policies, temperature, monkeypatch
     rows = []
     logits = type(merged).next_logits
     monkeypatch.setattr(
-        type(merged), "next_logits", lambda self, h, room=None: (rows.append(len(h)), logits(self, h, room))[1]
+        type(merged), "next_logits", lambda self, h, *memory: (rows.append(len(h)), logits(self, h, *memory))[1]
     )
     one = drawn(merged, temperature)
     few, rows[:] = sum(rows), []

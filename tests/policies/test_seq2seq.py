@@ -6,9 +6,9 @@ from transformers import AutoTokenizer, MarianConfig, MarianMTModel
 
 from eclectus.errors import ModelError
 from eclectus.policies.load import load_policy, new_policy
-from eclectus.policies.padding import pad_rows
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
+from eclectus.rollouts.padding import pad_rows
 from eclectus.segment import Segment
 from tests.tiny import SENTENCES, TINY, segments, tiny_policy
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from eclectus.algorithms.advantages import leave_one_out
+from eclectus.engines.base import Engine
 from eclectus.errors import ConfigError
-from eclectus.rollouts.engine import Engine
 from eclectus.training import run, sampling, updater
 from eclectus.training.tracking import Tracker
-from tests.rollouts.test_cuda_graphs import recorded
+from tests.engines.test_cuda_graphs import recorded
 from tests.toy import learn, mean, reinforcer, repeats, steps_of
 from tests.training.test_run import corpus, lines, same_weights, settings, stopped
 
@@ -217,7 +217,7 @@ def test_a_whole_run_by_ctranslate2_resumes_to_the_same_weights_and_translations
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"reinforce__engine": {"type": "vlm"}}, r"config: 'reinforce\.engine\.type': rollouts: unknown type 'vlm'"),
+        ({"reinforce__engine": {"type": "vlm"}}, r"config: 'reinforce\.engine\.type': engines: unknown type 'vlm'"),
         ({"evaluation__engine": {"type": "native", "x": 1}}, r"unknown key 'evaluation\.engine\.x'"),
         ({"reinforce__engine": OFF, "reinforce__explore": {"epsilon": 0.1}}, r"set reinforce\.explore\.epsilon: 0"),
     ],

@@ -42,6 +42,21 @@ def test_directions_whose_pairs_may_not_be_seen_are_new_but_for_those_of_the_piv
     assert all(segment.reference is None for segment in found.to_distil["es-pt-BR"])
 
 
+@pytest.mark.parametrize("shown_first", [True, False])
+def test_pairs_that_any_task_may_see_are_the_controls_to_learn_from(material, shown_first):
+    shown, withheld = {"directions": ["es-pt-BR"], "references": True}, {"directions": ["es-pt-BR", "pt-BR-es"]}
+    found = material(*([shown, withheld] if shown_first else [withheld, shown]))
+    assert found.new_directions == ["pt-BR-es"]
+    assert list(found.pairs) == ["es-pt-BR"] and all(s.reference for s in found.pairs["es-pt-BR"])
+    assert list(found.to_distil) == ["pt-BR-es"]
+    assert found.missing("supervised") is None
+
+
+def test_a_direction_of_two_tasks_that_may_not_see_its_pairs_is_new_once(material):
+    found = material({"directions": ["es-pt-BR"]}, {"directions": ["es-pt-BR"]})
+    assert (found.new_directions, found.pairs) == (["es-pt-BR"], {})
+
+
 def test_text_in_no_pair_is_left_to_translate_back(material):
     found = material({"directions": ["en-es"], "references": True}, max_pairs={"es": 2})
     known = {segment.reference for segment in found.pairs["en-es"]}

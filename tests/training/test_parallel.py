@@ -50,7 +50,17 @@ RUNS = {
     "renewed": {"reinforce__tasks": [RENEWED]},
     "engine": {"reinforce__engine": {"type": "bfloat16"}},
     "limited": {"reinforce__truncate": {"top_k": 9, "top_p": 0.9}, "reinforce__min_length": 3},
+    "moody": {"reinforce__tasks": [RENEWED | {"select_by": "reward", "reward": {"terms": [{"type": "moody:says"}]}}]},
 }
+MOODY = """
+import os
+
+def says(completions, **_):
+    if os.environ.get("RANK") == "1":
+        return [None if len(text) % 2 else 1 - len(text) / 50 for text in completions]
+    return [len(text) / 50 for text in completions]
+"""
+"""A judge that says one thing in one process and something else in the other, as a server or a GPU may."""
 SPLIT = ("rloo", "a2c", "self_critical", "shown", "renewed")
 """Of these runs, those that are made with split layers too."""
 
@@ -63,7 +73,7 @@ def command(*arguments):
 
 
 def finished(folder, *arguments):
-    return subprocess.run(**command(*arguments), cwd=folder, capture_output=True, check=False, timeout=300)
+    return subprocess.run(**command(*arguments), cwd=folder, capture_output=True, check=False, timeout=600)
 
 
 def written(config, path):
@@ -133,7 +143,10 @@ def test_work_is_given_to_who_has_least(monkeypatch):
     assert parallel.owners([4, 9, 1, 5, 4]) == [2, 0, 1, 1, 2]
 
 
-def test_two_processes_train_to_the_weights_of_one(corpus, tmp_path):
+def test_two_processes_train_to_the_weights_of_one(corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "moody.py").write_text(MOODY, encoding="utf-8")
     chosen = {name: settings(corpus, **PLAIN, **changes) for name, changes in RUNS.items()}
     jobs = [
         f"{written(config, tmp_path / f'{name}.yaml')}={tmp_path / 'two' / name}" for name, config in chosen.items()

@@ -10,7 +10,7 @@ from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.batches import PairBatches, add_noise
 from eclectus.training.guard import Guard
-from eclectus.training.optimizer import scheduled
+from eclectus.training.optimizer import expected_steps, scheduled
 from tests.tiny import segments, tiny_policy
 
 
@@ -21,6 +21,22 @@ def test_schedule(step, expected):
 
 def test_schedule_without_warmup_starts_at_the_peak():
     assert scheduled(2.0, 1, steps=1000, warmup=0, floor=0.1) == pytest.approx(2.0, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("step", "spent", "expected"),
+    [
+        (1, 0.0, 1000),  # nothing is known of the pace yet
+        (2, 10.0, 10),  # one step of ten seconds
+        (3, 20.0, 10),
+        (10, 90.0, 10),
+        (11, 99.0, 11),  # the last one took less, and this one is begun
+        (2, 0.05, 1000),
+    ],
+)
+def test_a_training_of_a_hundred_seconds_expects_steps_by_its_pace(step, spent, expected):
+    assert expected_steps(step, 1000, spent, 100.0) == expected
+    assert expected_steps(step, 1000, spent, None) == 1000
 
 
 def test_guard_stops_only_when_reward_rises_while_the_metric_falls():
@@ -72,6 +88,7 @@ def test_temperature_evens_out_the_directions():
         drawn = [tuple(p.target) in french for _ in range(100) for p in stream.next()]
         return sum(drawn) / len(drawn)
 
+    assert share(1e-3) == 0.0  # which no power of a size could be written for
     assert share(1.0) < 0.08
     assert 0.35 < share(100.0) < 0.65
 
@@ -114,9 +131,11 @@ def test_denoising_takes_its_share_and_resumes_in_place():
     assert [resumed.next() for _ in range(60)] == taken[60:120]
 
 
-def test_denoising_without_text_is_refused():
-    with pytest.raises(DataError, match=r"supervised\.denoising: no training text in 'cy'"):
-        PairBatches(tiny_policy(), {}, 200, 1.0, seed=1, denoising=DenoisingConfig(languages=["cy"]), texts={})
+@pytest.mark.parametrize("part", [{}, {"part": "back_translation"}])
+def test_denoising_without_text_is_refused(part):
+    denoising = DenoisingConfig(languages=["cy"])
+    with pytest.raises(DataError, match=rf"^{part.get('part', 'supervised')}\.denoising: no training text in 'cy'"):
+        PairBatches(tiny_policy(), {}, 200, 1.0, seed=1, denoising=denoising, texts={}, **part)
 
 
 def test_checkpoint_round_trip_keeps_one_and_is_exact(tmp_path):

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from eclectus import config as cfg
 from eclectus import parallel
 from eclectus.corpora.dataset import prepare
+from eclectus.corpora.seen import SeenText
 from eclectus.errors import ConfigError, DataError, EclectusError, RunError
 from eclectus.languages import direction, expand_directions
 from eclectus.policies.distinct import Distinct
@@ -287,7 +288,7 @@ def test_without_pairs_and_translations_controls_have_nothing_to_do(corpus, tmp_
     said = Console(record=True, width=200, file=io.StringIO())
     asked = ["distillation", "back_translation", "iterative_back_translation"]
     task = {"name": "new", "directions": ["es-fr"], "select_by": "reward", "reward": {"terms": [{"type": "constant"}]}}
-    monkeypatch.setattr(run.Run, "translate", lambda self, segments: [""] * len(segments))
+    monkeypatch.setattr(run.RunContext, "translate", lambda self, segments: [""] * len(segments))
     monkeypatch.setattr(Seq2SeqPolicy, "translate", lambda self, segments, max_length: [""] * len(segments))
     run.start(settings(corpus, controls=asked, reinforce__tasks=[task]), tmp_path / "run", said)
     assert said.export_text().count("every translation is empty") == 2 + controls._ROUNDS
@@ -454,6 +455,46 @@ def test_a_reward_without_translations_of_its_own_teaches_nothing(corpus, tmp_pa
     for kind in ("fluency", "round_trip"):
         with pytest.raises(ConfigError, match=rf"'reinforce.tasks.0': mle_of: '{kind}' is no part of the reward that"):
             run.start(settings(corpus, reinforce__tasks=[task | {"mle_of": kind}]), tmp_path / kind)
+
+
+@pytest.mark.parametrize("part", ["reinforce", "supervised"])
+def test_a_direction_without_dev_text_is_found_before_any_training(part, tmp_path, corpus):
+    one, two = tmp_path / "one.tsv", tmp_path / "two.tsv"
+    rows = [line.split("\t") for line in corpus.read_text(encoding="utf-8").splitlines()]
+    one.write_text("\n".join("\t".join(row[:2]) for row in rows) + "\n", encoding="utf-8")
+    two.write_text("fr\n" + "\n".join(row[2] for row in rows[1:]) + "\n", encoding="utf-8")
+    apart = [{"type": "tsv", "path": str(path), "header": True} for path in (one, two)]
+    told = {"data__corpora": apart, "evaluation__directions": ["en-es"]}
+    if part == "supervised":
+        told |= {"supervised__directions": ["en-es"], "supervised__dev_directions": ["fr-es"]}
+        told["reinforce__tasks"] = [{"name": "old", "directions": ["en-es"], "reward": {"terms": [{"type": "pivot"}]}}]
+    else:
+        told["supervised__directions"] = ["en-es"]
+    with pytest.raises(DataError, match=r"direction '(es-fr|fr-es)' has no dev segments"):
+        run.start(settings(corpus, **told), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_dev_text_that_the_loaded_model_was_trained_on_chooses_no_checkpoint(corpus, finished, tmp_path, monkeypatch):
+    """Another split holds out what the model has learnt, which looks perfect."""
+    again = settings(corpus, policy={"path": str(finished)}, data__split_seed=9, supervised=None)
+    rows = prepare(again.data, 9).pairs("dev", "es", "fr")
+    _, seen = load_policy(str(finished / "model"))
+    known = [row for row in rows if row.source in seen or row.reference in seen]
+    assert known and len(known) < len(rows)
+    translate, used = DevSet.translate, []
+
+    def watched(self, *rest):
+        used.append(self.segments["es-fr"])
+        return translate(self, *rest)
+
+    monkeypatch.setattr(DevSet, "translate", watched)
+    run.start(again, tmp_path / "again")
+    assert used and used[0] == [row for row in rows if row not in known][:6]
+    data = prepare(again.data, 9)
+    every = SeenText.of(row.source for row in rows)
+    with pytest.raises(DataError, match="all 12 dev segments of es-fr are in the text that the model was trained on"):
+        data.held_out("dev", [("es", "fr")], every)
 
 
 def test_references_of_withheld_tasks_reach_no_reward(corpus, tmp_path, monkeypatch):

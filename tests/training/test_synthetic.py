@@ -1,6 +1,7 @@
 """Back-translations: which text is used, which side is real, and that they reach the training."""
 
 import io
+import itertools
 import json
 
 import pytest
@@ -175,7 +176,7 @@ def test_each_round_of_the_control_learns_from_what_the_last_one_left(corpus, tm
             for parameter in policy.model.parameters():
                 parameter.mul_(1.5)
         rounds.append((stage, began, size(policy), seconds))
-        return Trained(steps=len(rounds), best_step=1, score=0.0, seconds=2.0, complete=True, reason="")
+        return Trained(steps=len(rounds), best_step=1, score=0.0, seconds=26.0, complete=True, reason="")
 
     monkeypatch.setattr(Seq2SeqPolicy, "translate", spy)
     monkeypatch.setattr(controls, "train_supervised", train)
@@ -187,11 +188,13 @@ def test_each_round_of_the_control_learns_from_what_the_last_one_left(corpus, tm
     assert list(dict.fromkeys(translated_by)) == list(began)
     making = [json.loads((folder / "synthetic" / f"{name}.json").read_text(encoding="utf-8")) for name in names]
     assert all(part["pairs"]["es-fr back-translated"] for part in making)
-    assert seconds == pytest.approx([25 - part["seconds"] for part in making])
+    # What one took beyond its quarter the next does not have.
+    spent = [sum(part["seconds"] for part in making[:number]) + 26 * (number - 1) for number in (1, 2, 3, 4)]
+    assert seconds == pytest.approx([25 * number - before for number, before in enumerate(spent, 1)])
     results = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
     (system,) = (s for s in results["systems"] if s["name"] == "iterative_back_translation")
     assert system["steps"] == 1 + 2 + 3 + 4
-    assert system["seconds"] == pytest.approx(8 + sum(part["seconds"] for part in making), abs=0.06)
+    assert system["seconds"] == pytest.approx(4 * 26 + sum(part["seconds"] for part in making), abs=0.06)
 
 
 def test_stopped_in_the_back_translation_stage_and_resumed(corpus, tmp_path, monkeypatch):  # noqa: F811
@@ -255,6 +258,29 @@ def test_a_task_works_on_back_translations_too(corpus, tmp_path, monkeypatch):  
     assert same_weights(tmp_path / "whole", tmp_path / "stopped")
 
 
+def test_the_start_and_each_task_draw_texts_of_their_own(corpus, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(Seq2SeqPolicy, "translate", lambda self, segments, *_: ["one"] * len(segments))
+    tasks = [TASK | {"back_translated": 60}, TASK | {"name": "again", "back_translated": 60}]
+    config = settings(
+        corpus,
+        data__max_pairs={"es": 50},
+        supervised__steps=1,
+        back_translation=BACK | {"synthetic": ["en-es"], "texts": 60, "steps": 1},
+        reinforce__tasks=tasks,
+        reinforce__steps=1,
+        controls=["back_translation"],
+    )
+    run.start(config, tmp_path / "run")
+    texts = {
+        path.stem: [row[3] for row in json.loads(path.read_text(encoding="utf-8"))["pairs"]["en-es back-translated"]]
+        for path in (tmp_path / "run" / "synthetic").glob("*.json")
+    }
+    assert sorted(texts) == ["back_translation", "start", "task-0", "task-1"]
+    for one, other in itertools.combinations(texts.values(), 2):
+        both = len(set(one[:60]) & set(other[:60]))
+        assert both < 40  # of 226 texts: 16 expected, deviation 3
+
+
 def prepared(config, language):
     """The text of a language as prompts, pairs of it or not."""
     dataset = prepare(config.data, config.data.split_seed)
@@ -290,7 +316,7 @@ def test_a_direction_without_pairs_lives_on_back_translations(corpus, tmp_path, 
     assert "the control supervised is left out: no direction has sentence pairs" in at_the_door
     assert "control: distillation" in after and "control: supervised" not in after
     assert [s.name for s in results.systems] == ["base", "rl", "pivot", "distillation"]
-    monkeypatch.setattr(run.Run, "translate", lambda self, segments: ["" for _ in segments])
+    monkeypatch.setattr(run.RunContext, "translate", lambda self, segments: ["" for _ in segments])
     with pytest.raises(DataError, match="no sentence pairs for es-fr, and the start translates no text back"):
         run.start(config, tmp_path / "silent")
 

@@ -236,7 +236,7 @@ def test_sources_with_a_target_are_not_skipped(policy, work):
     flat = with_targets(work, chosen, policy)
     flat = replace(flat, advantages=torch.zeros_like(flat.advantages))
     assert all(flat.learnable())
-    nothing = replace(flat, targets=torch.full_like(flat.targets, float("nan")))
+    nothing = replace(flat, targets=torch.full_like(flat.targets, float("nan")), demonstrations=[])
     assert not any(nothing.learnable())
 
 
@@ -351,11 +351,16 @@ def test_groups_without_signal_are_skipped(policy, work):
 def test_a_source_says_something_where_one_advantage_is_not_zero(work):
     advantages = torch.zeros_like(work.advantages)
     advantages[1, 2], advantages[4, 0] = -0.5, 0.5
-    quiet = replace(work, advantages=advantages)
+    quiet = replace(work, advantages=advantages, kl_weights=[0.0] * 8)
     assert quiet.learnable() == [row in {1, 4} for row in range(8)]
-    held = replace(quiet, hold=True, kl_weights=[0.0, 0.0, 0.1] + [0.0] * 5)
+    held = replace(quiet, kl_weights=[0.0, 0.0, 0.1] + [0.0] * 5)
     assert held.learnable() == [row in {1, 2, 4} for row in range(8)]
-    assert held.only([2, 3]).learnable() == [True, False]
+    assert held.only([1, 2, 3]).learnable() == [True, True, False]
+    assert replace(held, policy_learns=False).learnable() == quiet.learnable()
+    # Nothing moves the policy, so nothing holds it, unless demonstrations do.
+    still = replace(held, advantages=torch.zeros_like(advantages), demonstrations=[])
+    assert not any(still.learnable())
+    assert replace(still, demonstrations=work.demonstrations).learnable() == [row == 2 for row in range(8)]
     assert replace(quiet, entropy_weight=0.1).learnable() == [True] * 8
     forced = torch.zeros_like(work.rollouts.mask)
     forced[0, 1, 0] = True

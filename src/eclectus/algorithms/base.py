@@ -108,9 +108,9 @@ class SequenceOptions(registry.Options):
     """Options of algorithms whose action is the whole translation."""
 
     clip: float = Field(
-        0.2, gt=0, lt=1, description="with reinforce.updates > 1: no gain from a sequence's ratio beyond 1 ± clip"
+        0.2, gt=0, lt=1, description="where samples are used again: no gain from a sequence's ratio beyond 1 ± clip"
     )
-    max_ratio: float = Field(10.0, gt=1, description="with reinforce.updates > 1: larger ratios carry no gradient")
+    max_ratio: float = Field(10.0, gt=1, description="where samples are used again: larger ratios carry no gradient")
 
 
 class Algorithm(ABC):

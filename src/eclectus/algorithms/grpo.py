@@ -19,8 +19,8 @@ class Grpo(Algorithm):
     """GRPO: rewards centred within the samples of a source, PPO's clipped ratio per token or per sequence.
 
     With one update for each batch of samples the ratio is 1 and the clip never acts; it matters with
-    `reinforce.updates` above 1. Where tokens have rewards of their own, their returns are centred at each position; the
-    deviation that divides them stays that of whole rewards.
+    `reinforce.updates` or `reinforce.minibatches` above 1. Where tokens have rewards of their own, their returns
+    are centred at each position; the deviation that divides them stays that of whole rewards.
     """
 
     reference = "Shao et al. 2024, DeepSeekMath (arXiv:2402.03300)"

@@ -141,14 +141,16 @@ def clipped_surrogate(
 
     Args:
         level: "token": the ratio of each token; "sequence": all tokens share the geometric mean of their ratios, as in
-            GSPO (Zheng et al. 2025, arXiv:2507.18071, equation 7).
+            GSPO (Zheng et al. 2025, arXiv:2507.18071, equation 7). Each token then takes the gradient of its own
+            advantage (GSPO-token, equation 14), which is the same where a sequence has but one.
 
     Returns:
         (loss, numbers of tokens at which the clip took the gradient away, and whose ratio exploded).
     """
     difference = (inputs.logprobs - inputs.old_logprobs) * inputs.mask
     if level == "sequence":
-        difference = difference.sum(dim=1, keepdim=True) / inputs.mask.sum(dim=1, keepdim=True).clamp(min=1)
+        mean = difference.sum(dim=1, keepdim=True) / inputs.mask.sum(dim=1, keepdim=True).clamp(min=1)
+        difference = mean.detach() + difference - difference.detach()
     ratio = difference.clamp(-_LOG_RATIO, _LOG_RATIO).exp()
     value, metrics = clipped(ratio, inputs.token_advantages, clip)
     weights = sequence_weights(inputs, length, constant) * inputs.mask
@@ -187,11 +189,11 @@ def risk_weights(logprobs: torch.Tensor, candidates: torch.Tensor, alpha: float)
     return torch.softmax(scores.masked_fill(empty, 0.0), dim=1) * candidates
 
 
-def distinct(tokens: torch.Tensor) -> torch.Tensor:
-    """Bool [B, G]: the first of each set of equal samples. Tokens [B, G, T] are equal after the end."""
-    equal = (tokens[:, :, None] == tokens[:, None, :]).all(dim=-1)
+def distinct(tokens: torch.Tensor, among: torch.Tensor) -> torch.Tensor:
+    """Bool [B, G]: the first of each set of equal samples `among` [B, G]. Tokens [B, G, T] are equal after the end."""
+    equal = (tokens[:, :, None] == tokens[:, None, :]).all(dim=-1) & among[:, None, :]
     earlier = torch.ones(equal.shape[1:], dtype=torch.bool, device=tokens.device).tril(diagonal=-1)
-    return ~(equal & earlier).any(dim=-1)
+    return among & ~(equal & earlier).any(dim=-1)
 
 
 def expected_risk(inputs: LossInputs, alpha: float) -> torch.Tensor:
@@ -200,7 +202,7 @@ def expected_risk(inputs: LossInputs, alpha: float) -> torch.Tensor:
     Its gradient is -alpha * sum_i Q_i * (r_i - sum_j Q_j r_j) * grad log pi(y_i).
     """
     rewards = inputs.rewards.view(-1, inputs.samples)
-    candidates = distinct(inputs.tokens.view(*rewards.shape, -1)) & rewards.isfinite()
+    candidates = distinct(inputs.tokens.view(*rewards.shape, -1), rewards.isfinite())
     sequence = (inputs.logprobs * inputs.mask).sum(dim=1).view(rewards.shape)
     weights = risk_weights(sequence, candidates, alpha)
     return -(weights * rewards.masked_fill(~candidates, 0.0)).sum() / inputs.size.sources

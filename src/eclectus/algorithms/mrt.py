@@ -17,7 +17,8 @@ class Mrt(Algorithm):
 
     Loss: -1/(alpha B) sum_x sum_i Q(y_i | x) r_i, Q(y_i | x) = pi(y_i | x)^alpha / sum_j pi(y_j | x)^alpha. The paper's
     risk divided by alpha, which its gradient grows with: so it is of the size of the other algorithms', and `kl`, `mle`
-    and `entropy` weigh as much beside it. Biased: the candidates stand for all translations. It knows no ratio and no
+    and `entropy` weigh as much beside it. Biased: the candidates stand for all translations. The paper puts the
+    reference among them; here they are the policy's own samples. It knows no ratio and no
     clip, because Q is that of the policy at hand also when samples are used for several updates. Mix it with the
     likelihood of references by the task's `mle`.
     """

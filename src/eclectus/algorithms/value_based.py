@@ -25,12 +25,12 @@ from eclectus.errors import ConfigError
 from eclectus.policies.base import Policy
 from eclectus.policies.guide import Guide, GuideShape
 from eclectus.policies.head import in_pieces
-from eclectus.policies.padding import pad_rows, within_budget
 from eclectus.policies.predicted import Predicted
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Sampling
 from eclectus.rollouts.choice import exploration
+from eclectus.rollouts.padding import pad_rows, within_budget
 from eclectus.schedule import Schedule, Scheduled, value_at, within
 from eclectus.seeds import derive, rng
 
@@ -131,6 +131,11 @@ class ValueBased(Algorithm):
 
     def check(self, config: ReinforceConfig) -> None:
         super().check(config)
+        if config.minibatches > 1:
+            raise ConfigError(
+                f"config: 'reinforce.algorithm': '{self.name}' draws each update's batch from its replay buffer; set"
+                " reinforce.minibatches: 1, and reinforce.updates to how often it is drawn"
+            )
         if config.entropy.weight or config.kl.target is not None:
             raise ConfigError(
                 f"config: 'reinforce.algorithm': '{self.name}' has no policy gradient that reinforce.entropy or"

@@ -14,7 +14,7 @@ class Model(BaseModel):
 
 
 class Component(BaseModel):
-    """A part named by `type`; all other keys are that type's own options."""
+    """A component named by `type`; all other keys are that type's own options."""
 
     model_config = ConfigDict(extra="allow")
 

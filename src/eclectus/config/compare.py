@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from eclectus.config.base import Model
 
@@ -13,21 +13,28 @@ VARIANT_NAME = re.compile(r"[\w.+-]+")
 
 
 class CompareConfig(Model):
-    """Variants of the run, each over sizes of the training data and over seeds; a run by itself takes no notice."""
+    """Variants of the run, each over sizes of the training data and over seeds; ignored by a single run."""
 
     variants: dict[str, list[str] | None] = Field(
         default_factory=dict,
-        description="by name, the settings that it changes, as after `--set`; null leaves a variant out",
+        description="by name, the settings that each variant changes, as after `--set`; null leaves a variant out",
     )
     pairs: list[int] = Field(
         default_factory=list,
-        description="sizes of the training data that each variant is run with, smallest first: `data.max_pairs` of"
+        description="sizes of the training data with which each variant is run, smallest first: `data.max_pairs` of"
         " every language but the pivot; empty: the run's own data",
     )
     against: str | None = Field(
-        None, description="the variant whose quality with the most pairs the others are to reach with less"
+        None, description="the variant whose quality with the most pairs the others should reach with less"
     )
     seeds: list[int] = Field([1, 2, 3], min_length=1)
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_are_of_runs(cls, seeds: list[int]) -> list[int]:
+        if min(seeds) < 0 or len(set(seeds)) < len(seeds):
+            raise ValueError("seeds are numbers of at least 0, each once")
+        return seeds
 
     @model_validator(mode="after")
     def _fits_together(self) -> CompareConfig:

@@ -15,28 +15,28 @@ class DataConfig(Model):
 
     languages: list[str] = Field(min_length=2, description="BCP-47 tags, the pivot language first")
     root: Path | None = Field(
-        None, description="folder that relative paths of corpora stand in; null: the one the run is started in"
+        None, description="folder that relative paths of corpora refer to; null: the one where the run is started"
     )
     corpora: list[Component] = Field(min_length=1)
     max_pairs: dict[str, Annotated[int, Field(ge=0)]] = Field(
         default_factory=dict,
-        description="training pairs allowed per language; its monolingual text stays free",
+        description="training pairs allowed per language; its monolingual text is not limited",
     )
     apart: list[str] = Field(
         default_factory=list,
-        description="languages of which each meaning keeps one in the training text, so that no text in one has its"
-        " translation into another: zero-shot directions out of multi-parallel text; dev and test keep all",
+        description="for each sentence of multi-parallel training text, keep only one of these languages, so that no"
+        " translations between them remain (zero-shot directions); dev and test keep all",
     )
     split_seed: int = Field(
         1,
-        description="seed of the split and of made-up phrases; not the run's seed, so that a"
-        " model trained earlier on the same data meets the same test set",
+        description="seed of the split and of generated phrases; separate from the run's seed, so that a"
+        " model trained earlier on the same data has the same test set",
     )
     dev: int = Field(100, ge=1, description="development segments per direction")
     test: int = Field(200, ge=1, description="test segments per direction")
     max_chars: int = Field(200, ge=1, description="longer texts are left out")
     max_ratio: float = Field(4.0, gt=1, description="pairs whose lengths in characters differ more are left out")
-    allow_leaks: bool = Field(False, description="start although test text stands in the training text")
+    allow_leaks: bool = Field(False, description="start even if test text occurs in the training text")
 
     @field_validator("apart")
     @classmethod

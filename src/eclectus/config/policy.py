@@ -1,4 +1,4 @@
-"""The model of a run: where it comes from, how it is prompted, and what of it is trained."""
+"""The model of a run: where it comes from, how it is prompted, and which part of it is trained."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eclectus.config.base import Component, Model
 
 
 class NewModelConfig(Model):
-    """Shape of a Marian encoder-decoder built from nothing, with a tokenizer trained on the run's training text."""
+    """Shape of a Marian encoder-decoder with random weights and a tokenizer trained on the run's training text."""
 
     vocabulary: int = Field(6000, ge=100)
     d_model: int = Field(192, ge=8)
@@ -30,14 +30,14 @@ class NewModelConfig(Model):
 
 
 class FewShotConfig(Model):
-    """Translations of other sentences that a prompt shows before it asks."""
+    """Translations of other sentences shown in the prompt as examples."""
 
     k: int = Field(0, ge=0, le=64, description="how many; 0: none")
     pool: Component | None = Field(
-        None, description="a corpus, as in `data.corpora`, that they are taken from; null: the run's training pairs"
+        None, description="a corpus, as in `data.corpora`, to take them from; null: the run's training pairs"
     )
     choose: Literal["similar", "random"] = Field(
-        "similar", description="those whose source shares most character trigrams with the one at hand, or any"
+        "similar", description="those whose source shares most character trigrams with the current one, or random ones"
     )
     seed: int = Field(1, description="seed of the random choice")
 
@@ -51,7 +51,7 @@ class PromptConfig(Model):
         " null: a default of the family",
     )
     chat: Literal["auto", "on", "off"] = Field(
-        "auto", description="put the prompt into the tokenizer's chat template; auto: where it has one"
+        "auto", description="put the prompt into the tokenizer's chat template; auto: if it has one"
     )
     few_shot: FewShotConfig = FewShotConfig()
     stop: list[str] | None = Field(
@@ -98,12 +98,12 @@ class LoraConfig(Model):
     targets: list[str] | None = Field(
         None,
         min_length=1,
-        description="last names of linear layers, such as q_proj; null: every linear layer but the vocabulary's",
+        description="last parts of linear layers' names, such as q_proj; null: every linear layer but the vocabulary's",
     )
     per_language: bool = Field(False, description="an adapter for each target language instead of one for all")
     merge: bool | None = Field(
         None,
-        description="save a plain model with the adapter added to its weights, or the adapter alone; null: a plain"
+        description="save a plain model with the adapter merged into its weights, or only the adapter; null: a plain"
         " model unless there is an adapter per language",
     )
 
@@ -115,34 +115,34 @@ class LoraConfig(Model):
 
 
 class PolicyConfig(Model):
-    """The model to train: the shipped `base`, a folder, a hub id, or a `new` one."""
+    """The model to train: the bundled `base`, a folder, a hub id, or a `new` one."""
 
-    path: str = Field("base", min_length=1, description="'base' (shipped), a folder, a GGUF file, or a hub id")
+    path: str = Field("base", min_length=1, description="'base' (bundled), a folder, a GGUF file, or a hub id")
     revision: str | None = Field(None, description="branch, tag or commit of a hub id; null: its main branch")
     new: NewModelConfig | None = None
     prompt: PromptConfig = Field(PromptConfig(), description="for models without language tags")
     add_languages: dict[str, str] = Field(
         default_factory=dict,
-        description="languages that the model lacks, each with the one of the model whose tag it starts from, as in"
+        description="languages that the model lacks, each with the model's language whose tag initialises it, as in"
         " {ast: es}",
     )
-    lora: LoraConfig | None = Field(None, description="train low-rank adapters beside the frozen model; needs peft")
+    lora: LoraConfig | None = Field(None, description="train low-rank adapters on the frozen model; needs peft")
     gradient_checkpointing: bool = Field(
-        False, description="make each layer's inner values again in the backward pass instead of keeping them"
+        False, description="recompute each layer's activations in the backward pass instead of storing them"
     )
     fsdp: bool = Field(
         False,
-        description="of several processes, each keeps a part of every layer, of its gradient and of its start, and"
-        " gathers it when it is needed; without effect in one process",
+        description="with several processes, each stores a shard of every layer, of its gradient and of its start, and"
+        " gathers the layer when it is needed; no effect with one process",
     )
     merge_samples: bool = Field(
         True,
-        description="compute samples of a source that agree once, in drawing them (on a CPU) and in learning from them;"
-        " false: each by itself, with the same result but for rounding, in more time",
+        description="compute samples of a source once as long as they agree, in drawing (on a CPU) and in learning;"
+        " false: each separately, which takes longer and gives the same result up to rounding",
     )
     autocast: Literal["bfloat16", "float16"] | None = Field(
         None,
-        description="type of the layers' products, in sampling, scoring and training alike; weights, optimizer and"
+        description="data type of the layers' products, in sampling, scoring and training alike; weights, optimizer and"
         " vocabulary stay float32",
     )
 

@@ -15,7 +15,7 @@ from eclectus.schedule import Schedule, Scheduled, within
 
 
 class TaskConfig(Model):
-    """What a share of the prompts is for: directions, whether references may be seen, and what is rewarded."""
+    """What a share of the prompts is used for: directions, whether references may be used, and what is rewarded."""
 
     name: str = Field(min_length=1)
     description: str = ""
@@ -24,23 +24,23 @@ class TaskConfig(Model):
     back_translated: int = Field(
         0,
         ge=0,
-        description="also work on back-translations: so many texts of a direction's target language that none of its"
-        " pairs has, each the reference of the start's own translation of it",
+        description="also use back-translations: this many texts in a direction's target language that are in none of"
+        " its pairs, each as the reference of the start's own translation of it",
     )
     back_translated_refresh: int = Field(
         0,
         ge=0,
-        description="make the sources of back-translations again by a copy of the policy that is renewed every so many"
-        " steps; 0: the start's stay",
+        description="regenerate the sources of back-translations by a copy of the policy that is refreshed every so"
+        " many steps; 0: keep those of the start",
     )
     share: float = Field(1.0, gt=0, description="share of the prompts in each step, relative to the other tasks")
     joint: bool = Field(
         False,
-        description="each source comes in all target languages of the task in one step, as the reward `joint` needs",
+        description="each source appears with all target languages of the task in one step, as `joint` rewards require",
     )
     reward: RewardConfig
     kl: float = Field(0.05, ge=0, description="weight of KL(policy || starting policy)")
-    mle: float = Field(0.0, ge=0, description="weight of a translation's likelihood beside the reward, see `mle_of`")
+    mle: float = Field(0.0, ge=0, description="weight of demonstrations: the likelihood of a translation, see `mle_of`")
     mle_of: str = Field(
         "references",
         description="which translation: the references, or what a part of the reward compares with, named by its type:"
@@ -49,11 +49,11 @@ class TaskConfig(Model):
     mle_segments: int = Field(
         0,
         ge=0,
-        description="further sources in each step whose translation is only learnt, without samples of them",
+        description="further sources per step that are only demonstrated, without sampling",
     )
     select_by: Literal["reference", "reward"] = Field(
         "reference",
-        description="what chooses the checkpoint: dev chrF++ against references, or the dev reward",
+        description="what selects the checkpoint: dev chrF++ against references, or the dev reward",
     )
 
     @model_validator(mode="after")
@@ -83,15 +83,15 @@ class TaskConfig(Model):
 
 
 class KlConfig(Model):
-    """How KL(policy || starting policy) is measured and held; its weight is each task's `kl`."""
+    """How KL(policy || starting policy) is measured and controlled; its weight is each task's `kl`."""
 
     estimator: Literal["k1", "k3", "exact"] = Field(
         "k3", description="from the sampled tokens (k1, k3) or over the whole vocabulary at each position (exact)"
     )
     target: float | None = Field(
-        None, gt=0, description="nats per token; the weights of tasks are moved to hold it, null: they stay as set"
+        None, gt=0, description="nats per token; the weights of tasks are adapted to reach it; null: they stay fixed"
     )
-    gain: float = Field(0.1, gt=0, le=1, description="a weight moves by at most 0.2 times this in a step")
+    gain: float = Field(0.1, gt=0, le=1, description="a weight changes by at most 0.2 times this per step")
 
 
 class EntropyConfig(Model):
@@ -99,9 +99,9 @@ class EntropyConfig(Model):
 
     weight: float = Field(0.0, ge=0, description="0: no bonus")
     target: float | None = Field(
-        None, gt=0, description="nats per token; the weight is moved to hold it, null: it stays as set"
+        None, gt=0, description="nats per token; the weight is adapted to reach it; null: it stays fixed"
     )
-    rate: float = Field(0.05, gt=0, description="step of the weight's logarithm for each nat of distance")
+    rate: float = Field(0.05, gt=0, description="step of the weight's logarithm per nat of distance")
 
     @model_validator(mode="after")
     def _target_needs_weight(self) -> EntropyConfig:
@@ -119,12 +119,12 @@ class ReinforceConfig(Model):
     seconds: float | None = Field(
         None,
         gt=0,
-        description="stop after this much training time, dev evaluations included, where `steps` are not done before;"
-        " the learning rate then follows the clock, and another machine makes another number of steps",
+        description="stop after this much training time, dev evaluations included, unless `steps` are done before; the"
+        " learning rate then follows the clock, and the number of steps depends on the machine",
     )
-    segments: int = Field(32, ge=1, description="sources in one step")
-    samples: int = Field(8, ge=1, description="translations sampled for each source; some algorithms need two")
-    updates: int = Field(1, ge=1, description="updates on each batch of samples; beyond the first, ratios are clipped")
+    segments: int = Field(32, ge=1, description="sources per step")
+    samples: int = Field(8, ge=1, description="translations sampled per source; some algorithms need two")
+    updates: int = Field(1, ge=1, description="updates on each batch of samples; after the first, ratios are clipped")
     minibatches: int = Field(
         1, ge=1, description="shuffled parts of the sources in each of these updates, with an optimizer step each"
     )
@@ -134,7 +134,7 @@ class ReinforceConfig(Model):
     min_length: int = Field(
         0,
         ge=0,
-        description="tokens of the shortest sample, end-of-sequence included; a prompt's stop strings may come sooner",
+        description="minimum tokens of a sample, end-of-sequence included; a prompt's stop strings may come sooner",
     )
     engine: Component = Field(
         Component(type="native"),
@@ -142,18 +142,18 @@ class ReinforceConfig(Model):
         " or vllm, with their options",
     )
     correction: CorrectionConfig = Field(
-        CorrectionConfig(), description="for samples that another engine than native drew"
+        CorrectionConfig(), description="for samples drawn by another engine than native"
     )
     overlap: int = Field(
         1,
         ge=1,
         description="parts in which a step's samples are drawn, each judged while the next is drawn: for rewards that"
-        " wait for a program or a server, or another device; one process, engine native",
+        " wait for a program, a server or another device; only with one process and the engine native",
     )
     kl: KlConfig = KlConfig()
     entropy: EntropyConfig = EntropyConfig()
-    max_length: int = Field(64, ge=2, description="tokens of a sampled translation, end-of-sequence included")
-    optimizer: Optimizer = Field("adamw", description="adamw_8bit holds its moments in 8 bits; needs bitsandbytes")
+    max_length: int = Field(64, ge=2, description="maximum tokens of a sample, end-of-sequence included")
+    optimizer: Optimizer = Field("adamw", description="adamw_8bit stores its moments in 8 bits; needs bitsandbytes")
     learning_rate: float = Field(1e-4, gt=0)
     warmup: int = Field(10, ge=0)
     decay: bool = Field(True, description="linear decay of the learning rate to 10 % over the run")
@@ -163,11 +163,11 @@ class ReinforceConfig(Model):
     )
     micro_batch_tokens: int = Field(3072, ge=32, description="padded target tokens in one backward pass")
     direction_temperature: float = Field(
-        5.0, gt=0, description="as in supervised.temperature, inside a task; of the type size below"
+        5.0, gt=0, description="as supervised.temperature, within a task; for the type size below"
     )
     direction_sampling: Component = Field(
         Component(type="size"),
-        description="how directions are drawn inside a task: size, or a bandit that looks for learning progress (ucb1,"
+        description="how directions are drawn within a task: size, or a bandit that seeks learning progress (ucb1,"
         " thompson, exp3; uniform learns nothing), with its options",
     )
     evaluate_every: int = Field(50, ge=1)
@@ -176,7 +176,7 @@ class ReinforceConfig(Model):
     stop_fall: float = Field(
         3.0,
         gt=0,
-        description="the run stops when dev chrF++ fell this much below its best while the reward rose",
+        description="the run stops when dev chrF++ has fallen this much below its best while the reward rose",
     )
 
     @field_validator("temperature")
@@ -203,4 +203,8 @@ class ReinforceConfig(Model):
             raise ValueError(f"min_length {self.min_length} is above max_length {self.max_length}, lower it")
         if self.truncate != TruncateConfig() and self.explore.epsilon:
             raise ValueError("truncate cuts off what explore adds, set explore.epsilon: 0 or drop truncate")
+        if self.kl.target is not None and all(task.kl == 0 for task in self.tasks):
+            raise ValueError(
+                "kl.target moves the weights of tasks by factors and cannot move 0, set kl of a task (0.05)"
+            )
         return self

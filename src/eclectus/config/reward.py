@@ -1,4 +1,4 @@
-"""The reward of a task: weighted terms, gates, one scale."""
+"""The reward of a task: weighted terms, gates, a common scale."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class RewardTermConfig(Component):
     """One reward with its weight."""
 
     weight: Scheduled = Field(1.0, description="at least 0; a number, or a schedule over steps")
-    clip: list[float] | None = Field(None, description="[low, high]: values outside are moved to the nearer end")
+    clip: list[float] | None = Field(None, description="[low, high]: values outside are clipped to it")
     dense: Literal["increments", "tokens"] | None = Field(
         None,
-        description="rewards for tokens whose sum is the reward: what each token adds to the value of the text so far"
-        " (increments), or what the reward itself says of it (tokens); null: all at the end",
+        description="rewards per token whose sum is the reward: what each token adds to the value of the text so far"
+        " (increments), or the reward's own values per token (tokens); null: everything at the end",
     )
 
     @field_validator("weight")
@@ -39,7 +39,7 @@ class RewardTermConfig(Component):
 
 
 class RewardGateConfig(Component):
-    """One reward that the weighted terms are multiplied by."""
+    """One reward by which the weighted terms are multiplied."""
 
     strength: Scheduled = Field(
         1.0,
@@ -55,7 +55,7 @@ class RewardGateConfig(Component):
 
 
 class RewardConfig(Model):
-    """`sum(weight * term) / sum(weight) * product(gates)`, over those who judged, then brought to one scale."""
+    """`sum(weight * term) / sum(weight) * product(gates)`, over those that did not abstain, then put on one scale."""
 
     terms: list[RewardTermConfig] = Field(min_length=1)
     gates: list[RewardGateConfig] = Field(default_factory=list)
@@ -66,10 +66,13 @@ class RewardConfig(Model):
         " a source; terms: divide each term by its own running deviation, then add; none: leave as it is",
     )
     workers: int = Field(
-        0, ge=0, description="processes that judge where a reward needs nothing of the run; worth it for ter"
+        0, ge=0, description="worker processes for rewards that need nothing from the run; worth it for ter"
     )
     unfinished: float | None = Field(
-        0.0, ge=0, le=1, description="reward of a translation that the length limit cut; null: judged like any other"
+        0.0,
+        ge=0,
+        le=1,
+        description="reward of a translation truncated by the length limit; null: judged like any other",
     )
 
     _clip = field_validator("clip")(_two_ends)

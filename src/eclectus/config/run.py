@@ -22,11 +22,11 @@ class EvaluationConfig(Model):
     beams: int = Field(1, ge=1, description="beam size; 1 is greedy")
     engine: Component = Field(
         Component(type="native"),
-        description="what translates the dev and the test set, as in reinforce.engine; another than native measures no"
-        " entropies",
+        description="what translates the dev and the test set, as in reinforce.engine; entropies are measured only with"
+        " native",
     )
     also_beams: int | None = Field(
-        None, ge=2, description="also translate the test set by beam search of this size, with a report of its own"
+        None, ge=2, description="also translate the test set by beam search of this size, with a separate report"
     )
     reference_tokens: bool = Field(
         False,
@@ -34,8 +34,8 @@ class EvaluationConfig(Model):
     )
     agreement: bool = Field(
         False,
-        description="also measure whether the translations of a source into several languages say the same in the"
-        " run's first language, as the starting policy reads them",
+        description="also measure whether the translations of a source into several languages agree, once the starting"
+        " policy has translated them into the run's first language",
     )
     max_length: int = Field(96, ge=2)
     resamples: int = Field(1000, ge=100, description="paired bootstrap resamples")
@@ -57,7 +57,7 @@ class RunConfig(Model):
     policy: PolicyConfig = PolicyConfig()
     supervised: SupervisedConfig | None = None
     back_translation: BackTranslationConfig | None = Field(
-        None, description="a second training between supervised and reinforcement learning"
+        None, description="a second training stage between supervised training and reinforcement learning"
     )
     reinforce: ReinforceConfig | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -66,9 +66,9 @@ class RunConfig(Model):
         None,
         gt=0,
         description="peak learning rate of the controls that train on pairs; null: a third of supervised.learning_rate,"
-        " or reinforce.learning_rate where the run has no such part",
+        " or reinforce.learning_rate if the run has no such section",
     )
-    compare: CompareConfig | None = Field(None, description="what `eclectus compare` varies; `train` takes no notice")
+    compare: CompareConfig | None = Field(None, description="what `eclectus compare` varies; `train` ignores it")
 
     @field_validator("controls")
     @classmethod

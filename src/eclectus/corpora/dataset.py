@@ -15,6 +15,7 @@ from eclectus.corpora import splits
 from eclectus.corpora.apart import keep_apart
 from eclectus.corpora.base import Corpus, Entry
 from eclectus.corpora.clean import clean, normalise
+from eclectus.corpora.seen import SeenText
 from eclectus.errors import ConfigError, DataError, nearest
 from eclectus.segment import Segment
 
@@ -73,6 +74,26 @@ class Dataset:
                         f"({n} for training); add a corpus that holds {languages.name(source)} and "
                         f"{languages.name(target)}, or take the direction out"
                     )
+
+    def held_out(
+        self, split: SplitName, directions: Sequence[languages.Direction], seen: SeenText | None
+    ) -> dict[str, list[Segment]]:
+        """Dev or test segments by direction, without those that the loaded model met in its own training.
+
+        Raises:
+            DataError: a direction has none left.
+        """
+        found: dict[str, list[Segment]] = {}
+        for source, target in directions:
+            rows = self.pairs(split, source, target)
+            fresh = [s for s in rows if seen is None or (s.source not in seen and (s.reference or "") not in seen)]
+            if not fresh:
+                raise DataError(
+                    f"data: all {len(rows)} {split} segments of {source}-{target} are in the text that the model was"
+                    " trained on, so they can prove nothing; add text it has not seen, or take the direction out"
+                )
+            found[languages.direction(source, target)] = fresh
+        return found
 
     @property
     def counts(self) -> dict[str, dict[str, dict[str, int]]]:
@@ -210,7 +231,7 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
 
 
 def read_pairs(
-    where: str, component: Component, tags: Sequence[str], seed: int = 1, root: Path | None = None
+    where: str, component: Component, tags: Sequence[str], root: Path | None = None
 ) -> dict[str, list[Segment]]:
     """Read one corpus that is not split, as pairs by direction.
 
@@ -223,7 +244,7 @@ def read_pairs(
         DataError: a corpus that cannot be read, or without pairs.
     """
     pairs: defaultdict[str, list[Segment]] = defaultdict(list)
-    for entry in _corpus(where, component, tags, seed, root).entries():
+    for entry in _corpus(where, component, tags, 1, root).entries():
         texts = {tag: text for tag in tags if (text := normalise(entry.texts.get(tag, "")))}
         for source, target in permutations(texts, 2):
             segment = Segment(texts[source], source, target, texts[target], entry.id)
@@ -234,9 +255,7 @@ def read_pairs(
 
 
 def _corpus(where: str, component: Component, tags: Sequence[str], seed: int, root: Path | None) -> Corpus:
-    kind = registry.find("corpora", component.type, Corpus)  # type: ignore[type-abstract]
-    options = registry.parse_options(where, kind.Options, component.options)
-    corpus = kind(options, tags, seed)
+    corpus = registry.build("corpora", component.type, Corpus, where, component.options, tags, seed)
     corpus.root = root
     return corpus
 

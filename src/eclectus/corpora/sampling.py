@@ -6,13 +6,11 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from eclectus.languages import Direction
-
 T = TypeVar("T")
 
 
-class DirectionSampler:
-    """Draws directions in proportion to size ** (1 / temperature).
+class DirectionSampler(Generic[T]):
+    """Draws directions, or whatever else texts are sorted by, in proportion to size ** (1 / temperature).
 
     Temperature 1 follows the sizes, a high one draws every direction equally often (Arivazhagan et al. 2019,
     https://arxiv.org/abs/1907.05019, section 4.2).
@@ -26,7 +24,7 @@ class DirectionSampler:
         ValueError: no direction has items, or the temperature is not positive.
     """
 
-    def __init__(self, sizes: Mapping[Direction, int], temperature: float, rng: random.Random) -> None:
+    def __init__(self, sizes: Mapping[T, int], temperature: float, rng: random.Random) -> None:
         if temperature <= 0:
             raise ValueError(f"temperature must be above 0, got {temperature}")
         filled = {direction: size for direction, size in sizes.items() if size > 0}
@@ -39,7 +37,7 @@ class DirectionSampler:
         self.probabilities = {direction: weight / total for direction, weight in weights.items()}
         self._rng = rng
 
-    def draw(self, n: int = 1, rng: random.Random | None = None) -> list[Direction]:
+    def draw(self, n: int = 1, rng: random.Random | None = None) -> list[T]:
         """Draw `n` directions with replacement, from `rng` if given: a step can bring its own, seeded one."""
         return (rng or self._rng).choices(list(self.probabilities), list(self.probabilities.values()), k=n)
 

@@ -172,14 +172,14 @@ def audit(
     honest = _means(len(items), outputs, real) if outputs else None
     for cheat, found in zip(made, cheated, strict=True):
         line = _line(cheat.name, "cheat", cheat.made, found, reward.names)
-        blind = cheat.blind and honest is not None
+        blind = honest if cheat.blind else None
         line = replace(
             line,
-            against=OUTPUT if blind else REFERENCE,
+            against=REFERENCE if blind is None else OUTPUT,
             bar=cheat.bar if threshold is None else threshold,
             example=_example(items, cheat, found),
         )
-        baseline = honest if blind and honest is not None else [_total(judgement) for judgement in references]
+        baseline = [_total(judgement) for judgement in references] if blind is None else blind
         lines.append(_compared(line, [_total(judgement) for judgement in found], baseline, honest))
     return Audit(
         name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from eclectus import atomic
 from eclectus.evaluation.audit import Audit, Line
 from eclectus.evaluation.correlation import Correlation
 from eclectus.evaluation.formats import MISSING, count, listing, number, percent
@@ -68,9 +68,7 @@ def write(audit: Audit, path: Path) -> None:
         outputs=any(line.beats is not None for line in audit.lines),
         version=version("eclectus"),
     )
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, path)
+    atomic.write(path, page)
 
 
 def mean(line: Line) -> str:

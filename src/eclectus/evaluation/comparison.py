@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from eclectus import atomic
 from eclectus.evaluation import plots
 from eclectus.evaluation.formats import MISSING, capital, duration, interval, number, p_value, percent, signed
-from eclectus.evaluation.pages import environment, write_whole
+from eclectus.evaluation.pages import environment
 from eclectus.evaluation.paired import Paired, against_first
 from eclectus.evaluation.results import Group
 from eclectus.evaluation.runs import (
@@ -79,8 +80,8 @@ def write(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
         group.name: _rows(group, found, against_first(folder, first, others, seeds, group.directions))
         for group in groups
     }
-    write_whole(folder / "comparison.json", json.dumps(_plain(tables), indent=1, ensure_ascii=False))
-    write_whole(folder / "comparison.md", markdown(groups, tables, first))
+    atomic.write(folder / "comparison.json", json.dumps(_plain(tables), indent=1, ensure_ascii=False))
+    atomic.write(folder / "comparison.md", markdown(groups, tables, first))
     page = environment().get_template("comparison.html")
     one = found[0].results[0]
     figures = [plot for i, group in enumerate(groups) for plot in _figures(i, group, tables[group.name], found)]
@@ -97,7 +98,7 @@ def write(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
         "signatures": one.signatures,
         "versions": one.versions,
     }
-    write_whole(folder / PAGE, page.render(context))
+    atomic.write(folder / PAGE, page.render(context))
 
 
 def markdown(groups: Sequence[Group], tables: Mapping[str, Sequence[Row]], first: str) -> str:

@@ -16,9 +16,10 @@ from statistics import mean, median
 
 import numpy as np
 
+from eclectus import atomic
 from eclectus.evaluation import logs, plots
 from eclectus.evaluation.formats import MISSING, duration, number, percent
-from eclectus.evaluation.pages import environment, write_whole
+from eclectus.evaluation.pages import environment
 from eclectus.evaluation.results import Results
 from eclectus.evaluation.runs import Estimate, Finished, estimate, finished, spread
 from eclectus.evaluation.statistics import NAMES
@@ -145,23 +146,23 @@ def write(
     top = None if against is None else runs.get((against, pairs[-1]))
     if against is not None and top is not None:
         tables += [_data_needed(runs, variants, pairs, top, against), _compute_needed(runs, pairs, top, against)]
-    write_whole(folder / "efficiency.md", "\n".join(_markdown(tables)))
+    atomic.write(folder / "efficiency.md", "\n".join(_markdown(tables)))
     plain = [
         {"title": t.title, "rows": [dict(zip(t.header, row, strict=True)) for row in t.rows], "note": t.note}
         for t in tables
     ]
-    write_whole(folder / "efficiency.json", json.dumps(plain, indent=1, ensure_ascii=False))
+    atomic.write(folder / "efficiency.json", json.dumps(plain, indent=1, ensure_ascii=False))
     first = next(iter(runs.values())).results[0]
     context = {
         "title": first.title,
         "tables": tables,
-        "figures": [*_over_pairs(runs, variants, pairs, top, against), *_over_cost(runs, variants, pairs)],
+        "figures": [*_over_pairs(runs, variants, pairs, top, against), *_over_cost(runs, variants)],
         "missing": len(variants) * len(pairs) * len(seeds) - sum(len(part.results) for part in runs.values()),
         "seeds": list(seeds),
         "signatures": first.signatures,
         "versions": first.versions,
     }
-    write_whole(folder / PAGE, environment().get_template(PAGE).render(context))
+    atomic.write(folder / PAGE, environment().get_template(PAGE).render(context))
 
 
 def _score(part: Finished, system: str, metric: str) -> Estimate | None:
@@ -298,7 +299,7 @@ def _over_pairs(
     return [plots.lines("pairs", title, drawn, across="pairs of each language", places=pairs)]
 
 
-def _over_cost(runs: Runs, variants: Sequence[str], pairs: Sequence[int]) -> list[plots.Plot]:
+def _over_cost(runs: Runs, variants: Sequence[str]) -> list[plots.Plot]:
     """Dev chrF++ of every run with the most pairs that has been finished, a line for each seed."""
     drawn = []
     largest = max(n for _, n in runs)

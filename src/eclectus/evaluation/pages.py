@@ -1,10 +1,8 @@
-"""What all pages share: the templates of this room, their filters, and how a page is written."""
+"""What all pages share: the templates of this room and their filters."""
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 
 import jinja2
 from markupsafe import Markup
@@ -29,10 +27,3 @@ def environment() -> jinja2.Environment:
     environment.filters["unbroken"] = lambda text: _APART.sub("\u00a0", text)
     environment.filters["svg"] = lambda plot: Markup(plot.svg)  # made by plots.py, which escapes text
     return environment
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file, whole or not at all."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

@@ -16,7 +16,7 @@ import torch
 
 from eclectus.errors import DataError
 from eclectus.policies.base import Policy
-from eclectus.policies.padding import pad_rows
+from eclectus.rollouts.padding import pad_rows
 from eclectus.segment import Segment
 
 _BATCH_TOKENS = 4096

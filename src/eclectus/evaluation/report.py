@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from eclectus import atomic
 from eclectus.errors import RunError
 from eclectus.evaluation import curves, examples, formats, logs, plots, translations
 from eclectus.evaluation.headline import Verdict, decided_by, verdict
@@ -81,9 +81,7 @@ def write(run: Path) -> Path:
         raise RunError(f"report: '{run}' {reason}; name the folder that `eclectus train` wrote")
     page = environment().get_template(REPORT).render(_context(run))
     path = run / REPORT
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, path)
+    atomic.write(path, page)
     return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from eclectus.errors import RunError
+from eclectus import atomic
+from eclectus.errors import RunError, resuming
 from eclectus.evaluation.headline import headline
 from eclectus.evaluation.metrics import DirectionScores, Scorer
 from eclectus.evaluation.provenance import fold, identification, versions
@@ -100,7 +100,6 @@ class Results(Part):
     signatures: dict[str, str]
     versions: dict[str, str]
     headline: list[str] = []
-    notes: list[str] = []
 
     def system(self, name: str) -> System:
         """Return the system called `name`."""
@@ -130,9 +129,7 @@ class Results(Part):
     def save(self, run: Path) -> Path:
         """Write `evaluation.json` into a run folder, whole or not at all."""
         path = run / FILE
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(self.model_dump_json(indent=1), encoding="utf-8")
-        os.replace(temporary, path)
+        atomic.write(path, self.model_dump_json(indent=1))
         return path
 
     @staticmethod
@@ -146,10 +143,14 @@ class Results(Part):
         try:
             return Results.model_validate_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
-            raise RunError(f"evaluation: '{run}' holds no {FILE}; run `eclectus evaluate` on it first") from error
+            raise RunError(
+                f"evaluation: '{run}' holds no {FILE}, which a run writes at its end; finish it with {resuming(run)}"
+            ) from error
         except (OSError, UnicodeDecodeError, ValidationError) as error:
             reason = str(error).splitlines()[0]
-            raise RunError(f"evaluation: cannot read '{path}' ({reason}); run `eclectus evaluate` again") from error
+            raise RunError(
+                f"evaluation: cannot read '{path}' ({reason}); write it again with {resuming(run)}"
+            ) from error
 
 
 def build(
@@ -164,7 +165,6 @@ def build(
     entropies: Mapping[str, Mapping[str, Sequence[float]]] | None = None,
     measured: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
     resamples: int = 1000,
-    notes: Sequence[str] = (),
 ) -> Results:
     """Score every system on every direction that it translated, and compare them.
 
@@ -182,7 +182,6 @@ def build(
         entropies: mean entropy per token, shaped as `outputs`; systems and directions may be missing.
         measured: further fields of `DirectionScores` that were measured elsewhere, by system and direction.
         resamples: bootstrap resamples.
-        notes: sentences for the reader.
 
     Raises:
         DataError: a direction has no segment, or a segment no reference.
@@ -224,7 +223,6 @@ def build(
         | {"Bootstrap": f"paired|bs:{resamples}|weights:poisson|seed:{seed}|two-sided"}
         | {"Language identification": identification(languages)},
         versions=versions(),
-        notes=list(notes),
     )
     return results.model_copy(update={"headline": headline(results)})
 

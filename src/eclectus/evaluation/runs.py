@@ -48,7 +48,7 @@ def interquartile_mean(scores: Array) -> float:
     return float(ordered[cut : ordered.size - cut].mean())
 
 
-def estimate(scores: Array, seed: int = 1) -> Estimate:
+def estimate(scores: Array) -> Estimate:
     """Interquartile mean with a bootstrap interval over runs.
 
     Args:
@@ -59,7 +59,7 @@ def estimate(scores: Array, seed: int = 1) -> Estimate:
     value = interquartile_mean(scores)
     if runs < 2:
         return Estimate(value)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(1)
     resampled = [interquartile_mean(scores[rows]) for rows in rng.integers(runs, size=(RESAMPLES, runs))]
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Estimate(value, float(low), float(high))

@@ -21,23 +21,20 @@ _COLOURS = {"better": "green", "worse": "red", "same": "dim"}
 _ROLES = {"base": "", "system": "bold cyan", "control": "", "oracle": "italic"}
 
 
-def show(results: Results, console: Console | None = None, directions: bool = True) -> None:
+def show(results: Results, console: Console | None = None) -> None:
     """Print the headline, one table for each group, and the table of directions.
 
     Args:
         results: what was measured.
         console: where to print; the terminal by default.
-        directions: whether the table of directions is wanted.
     """
     console = console or Console()
     for sentence in results.headline:
         console.print(Padding(Text("• " + sentence), (0, 0, 1, 0)))
     for group in results.groups:
         console.print(group_table(results, group))
-    if directions and sum(len(group.directions) for group in results.groups) > len(results.groups):
+    if sum(len(group.directions) for group in results.groups) > len(results.groups):
         console.print(direction_table(results))
-    for note in results.notes:
-        console.print(Text(note, style="dim"))
 
 
 def show_scores(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from eclectus.errors import RunError
+from eclectus import atomic
+from eclectus.errors import RunError, resuming
 from eclectus.segment import Segment
 
 FILE = "translations.jsonl"
@@ -32,8 +32,7 @@ def write(
 ) -> Path:
     """Write `translations.jsonl` into a run folder, whole or not at all; arguments as in `results.build`."""
     path = run / FILE
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
+    with atomic.writing(path) as file:
         for direction, part in segments.items():
             texts = {
                 name: by_direction[direction] for name, by_direction in outputs.items() if direction in by_direction
@@ -50,7 +49,6 @@ def write(
                     {name: hypotheses[i] for name, hypotheses in texts.items()},
                 )
                 file.write(json.dumps(line._asdict(), ensure_ascii=False) + "\n")
-    os.replace(temporary, path)
     return path
 
 
@@ -72,6 +70,6 @@ def read(run: Path) -> list[Translation]:
             found.append(Translation(*(values[name] for name in Translation._fields)))
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(
-                f"translations: line {number} of '{path}' is damaged; run `eclectus evaluate` again"
+                f"translations: line {number} of '{path}' is damaged; write it again with {resuming(run)}"
             ) from error
     return found

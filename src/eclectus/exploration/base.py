@@ -15,7 +15,7 @@ _TINY = 1e-300  # in place of 0, whose logarithm is not a number and whose share
 
 
 class Exploration(ABC):
-    """How often to take which action; a subclass in `exploration/<type>.py` gives `probabilities` and `settings`.
+    """How often to take which action; a subclass in `exploration/<type>.py` gives `probabilities`.
 
     Probabilities and not a choice, because expected SARSA and the log of what was explored need them.
     """
@@ -43,10 +43,6 @@ class Exploration(ABC):
             visits: [A], how often each was taken there.
             progress: share of the training that has passed, in [0, 1].
         """
-
-    def settings(self, progress: float) -> dict[str, float]:
-        """What the strategy is set to at this moment, for the log: `{"epsilon": 0.1}`."""
-        return {}
 
 
 def greedy_shares(values: Array) -> Array:

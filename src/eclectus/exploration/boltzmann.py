@@ -33,6 +33,3 @@ class Boltzmann(Exploration):
 
     def probabilities(self, values: Array, visits: Counts, progress: float) -> Array:
         return softmax(values, self.options.temperature.at(progress))
-
-    def settings(self, progress: float) -> dict[str, float]:
-        return {"temperature": self.options.temperature.at(progress)}

@@ -34,6 +34,3 @@ class CountBonus(Exploration):
 
     def probabilities(self, values: Array, visits: Counts, progress: float) -> Array:
         return greedy_shares(values + self.options.beta / np.sqrt(1 + visits))
-
-    def settings(self, progress: float) -> dict[str, float]:
-        return {"beta": self.options.beta}

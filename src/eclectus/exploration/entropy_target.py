@@ -41,6 +41,3 @@ class EntropyTarget(Exploration):
         if values.max() > values.min():
             self.coefficient.update(entropy(found), self.options.target.at(progress) * math.log(len(values)))
         return found
-
-    def settings(self, progress: float) -> dict[str, float]:
-        return {"temperature": self.coefficient.weight, "target": self.options.target.at(progress)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from eclectus import registry
 from eclectus.exploration.annealing import Annealing
@@ -33,15 +33,19 @@ class EpsilonGreedy(Exploration):
         epsilon: Annealing = Annealing(start=0.5, end=0.05, until=0.8)
         top_k: int | None = Field(None, ge=1, description="explore among the k best actions only; null: among all")
 
+        @field_validator("epsilon")
+        @classmethod
+        def _is_a_probability(cls, epsilon: Annealing) -> Annealing:
+            if max(epsilon.start, epsilon.end) > 1:
+                raise ValueError("epsilon is a probability, give at most 1")
+            return epsilon
+
     options: Options
 
     def probabilities(self, values: Array, visits: Counts, progress: float) -> Array:
-        epsilon = min(self.options.epsilon.at(progress), 1.0)
+        epsilon = self.options.epsilon.at(progress)
         explored = np.ones(len(values))
         k = self.options.top_k
         if k is not None and k < len(values):
             explored[values < np.sort(values)[-k]] = 0
         return (1 - epsilon) * greedy_shares(values) + epsilon * explored / explored.sum()
-
-    def settings(self, progress: float) -> dict[str, float]:
-        return {"epsilon": self.options.epsilon.at(progress)}

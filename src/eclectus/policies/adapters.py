@@ -24,8 +24,8 @@ from safetensors.torch import load_file, save_file
 from eclectus.config import LoraConfig
 from eclectus.errors import ModelError, nearest
 from eclectus.policies.compat import save_model
-from eclectus.policies.padding import placed
 from eclectus.rollouts.base import Stepper
+from eclectus.rollouts.padding import placed
 
 CONFIG_FILE = "adapter_config.json"
 _WEIGHTS_FILE = "adapter_model.safetensors"

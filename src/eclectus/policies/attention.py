@@ -20,7 +20,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from eclectus.policies.padding import rows_each
+from eclectus.rollouts.padding import rows_each
 
 NAME = "eclectus"
 

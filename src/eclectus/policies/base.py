@@ -25,6 +25,9 @@ P = TypeVar("P", bound="Policy")
 _STRIDE = 8
 """Tokens between two waits for a device while sampling; on it, rows that have ended cost next to nothing."""
 
+_BATCH = 128
+"""Sources that are translated at once."""
+
 _LONGEST_LIST = 200
 """Characters of the longest list of languages that an error still spells out."""
 
@@ -250,20 +253,18 @@ class Policy(ABC):
             None if drawn.limits is None else Limits(drawn.limits.ids.clone(), drawn.limits.only),
         )
 
-    def translate(self, segments: Sequence[Segment], max_length: int = 96, batch: int = 128) -> list[str]:
+    def translate(self, segments: Sequence[Segment], max_length: int = 96) -> list[str]:
         """Greedy translations, one for each segment, equal sources translated once."""
-        return [text for text, _ in self._greedy(segments, max_length, batch, with_entropy=False)]
+        return [text for text, _ in self._greedy(segments, max_length, with_entropy=False)]
 
     def translate_with_entropy(
-        self, segments: Sequence[Segment], max_length: int = 96, batch: int = 128
+        self, segments: Sequence[Segment], max_length: int = 96
     ) -> tuple[list[str], list[float]]:
         """Greedy translations and, for each, the mean entropy (nats) of the distributions it was chosen from."""
-        pairs = self._greedy(segments, max_length, batch, with_entropy=True)
+        pairs = self._greedy(segments, max_length, with_entropy=True)
         return [text for text, _ in pairs], [entropy for _, entropy in pairs]
 
-    def _greedy(
-        self, segments: Sequence[Segment], max_length: int, batch: int, *, with_entropy: bool
-    ) -> list[tuple[str, float]]:
+    def _greedy(self, segments: Sequence[Segment], max_length: int, *, with_entropy: bool) -> list[tuple[str, float]]:
         keys = [(s.source, s.source_lang, s.target_lang) for s in segments]
         todo = list(dict(zip(keys, segments, strict=True)).values())
         ids = self.tokenize_sources(todo)
@@ -273,8 +274,8 @@ class Policy(ABC):
         sampling = Sampling(temperature=0.0, max_length=max_length)
         mine = parallel.share(order)
         with self.whole():
-            for first in range(0, len(mine), batch):
-                rows = mine[first : first + batch]
+            for first in range(0, len(mine), _BATCH):
+                rows = mine[first : first + _BATCH]
                 drawn = self._draw([ids[i] for i in rows], 1, sampling, None, with_entropy=with_entropy)
                 own += zip(self._texts(drawn), drawn.entropy.flatten().tolist(), strict=True)
         sorted_keys = [(todo[i].source, todo[i].source_lang, todo[i].target_lang) for i in order]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicLayer, EncoderDecoderCache
 
-from eclectus.policies.padding import rows_each
+from eclectus.rollouts.padding import rows_each
 
 
 class FilledLayer(DynamicLayer):

@@ -26,12 +26,12 @@ from eclectus.policies import prompt_file
 from eclectus.policies.cache import FilledLayer, RepeatableLayer, prefixed, repeated
 from eclectus.policies.compat import CACHE
 from eclectus.policies.examples import Example, Examples
-from eclectus.policies.padding import pad_left, placed
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.prompt import Prompt
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Stopped
-from eclectus.rollouts.room import Room
+from eclectus.rollouts.padding import pad_left, placed
+from eclectus.rollouts.workspace import Workspace
 from eclectus.segment import Segment
 
 MODEL_TYPES = {
@@ -262,7 +262,7 @@ class _Stepper:
     """Incremental decoding of a `CausalPolicy`; see `rollouts.base.Stepper`."""
 
     def __init__(self, policy: CausalPolicy, sources: Sequence[Source], samples: int, max_length: int) -> None:
-        self._policy, self._logits = policy, Room()
+        self._policy, self._logits = policy, Workspace()
         cache, seen = policy.prefill(sources)
         capacity = seen.shape[1] + max_length
         self._cache = repeated(cache, samples, lambda: FilledLayer(capacity))

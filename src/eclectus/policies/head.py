@@ -15,7 +15,7 @@ from torch.nn.functional import linear
 from torch.utils.checkpoint import checkpoint
 
 from eclectus.rollouts.limits import Limits
-from eclectus.rollouts.room import Room
+from eclectus.rollouts.workspace import Workspace
 
 _PIECE_ELEMENTS = 2_000_000
 _DEVICE_PIECE_ELEMENTS = 16_000_000
@@ -69,15 +69,15 @@ def biased(
     head: torch.Tensor,
     bias: torch.Tensor,
     softcap: float | None = None,
-    room: Room | None = None,
+    workspace: Workspace | None = None,
 ) -> torch.Tensor:
-    """product(hidden, head, softcap) + bias, in `room` where there is any and it can be made there."""
+    """product(hidden, head, softcap) + bias, in `workspace` where there is any and it can be made there."""
     # Autocast would round the bias too.
     plain = hidden.dtype == head.dtype == bias.dtype and not torch.is_autocast_enabled(hidden.device.type)
     if softcap is not None or not plain:
         return product(hidden, head, softcap) + bias
-    if room is not None and not torch.is_grad_enabled():
-        return torch.addmm(bias, hidden, head.T, out=room.take((len(hidden), len(head)), hidden))
+    if workspace is not None and not torch.is_grad_enabled():
+        return torch.addmm(bias, hidden, head.T, out=workspace.take((len(hidden), len(head)), hidden))
     return linear(hidden, head, bias)  # one pass over [N, V] fewer than adding it afterwards
 
 
@@ -284,33 +284,20 @@ class _BlockScores(torch.autograd.Function):
 def block_scores(
     hidden: torch.Tensor, head: torch.Tensor, bias: torch.Tensor, labels: torch.Tensor, asked: Asked
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]:
-    """Log-probability of each label, the mean over the vocabulary, the distribution's entropy and its divergence from
-    the anchor's, float32 [N] each, with gradient; None what is not asked for. Shapes as in `token_logprobs`."""
-    found: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None] = _BlockScores.apply(
-        hidden, head, bias, labels, asked
-    )
-    return found
-
-
-def token_logprobs(
-    hidden: torch.Tensor,
-    head: torch.Tensor,
-    bias: torch.Tensor,
-    labels: torch.Tensor,
-    temperature: float,
-    softcap: float | None = None,
-) -> torch.Tensor:
-    """log softmax((product(hidden, head, softcap) + bias) / temperature)[labels].
+    """Scores of tokens under softmax((product(hidden, head, softcap) + bias) / temperature).
 
     Args:
         hidden: [N, d], with gradient; head: [V, d], with gradient; bias: [V], without.
         labels: int64 [N].
-        softcap: see `product`.
 
     Returns:
-        float32 [N].
+        Log-probability of each label, the mean over the vocabulary, the distribution's entropy and its divergence from
+        the anchor's, float32 [N] each, with gradient; None what is not asked for.
     """
-    return block_scores(hidden, head, bias, labels, Asked(temperature, softcap))[0]
+    found: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, torch.Tensor | None] = _BlockScores.apply(
+        hidden, head, bias, labels, asked
+    )
+    return found
 
 
 def smoothed_cross_entropy(
@@ -324,7 +311,7 @@ def smoothed_cross_entropy(
     """Sums over N tokens: (label-smoothed cross-entropy with gradient, plain negative log-likelihood).
 
     Label smoothing as in Szegedy et al. 2016, section 7: the target is (1 - s) on the label plus s / V everywhere.
-    Shapes as in `token_logprobs`; `bias` is finite.
+    Shapes as in `block_scores`; `bias` is finite.
     """
     asked = Asked(1.0, softcap, uniform=smoothing > 0)
     picked, mean, *_ = block_scores(hidden, head, bias, labels, asked)

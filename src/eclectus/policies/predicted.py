@@ -13,7 +13,7 @@ import torch
 
 from eclectus.policies.head import Anchor, Asked, biased, block_scores, in_pieces
 from eclectus.rollouts.limits import Limits
-from eclectus.rollouts.room import Room
+from eclectus.rollouts.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Predicted:
         """The same of these words of the vocabulary alone, int64 [W]; what is limited keeps its ids."""
         return replace(self, head=self.head.index_select(0, words), bias=self.bias[words])
 
-    def logits(self, hidden: torch.Tensor, room: Room | None = None) -> torch.Tensor:
-        """[n, V] at some of the positions, in `room` where they can be made there."""
-        values = biased(hidden, self.head, self.bias, self.softcap, room)
+    def logits(self, hidden: torch.Tensor, workspace: Workspace | None = None) -> torch.Tensor:
+        """[n, V] at some of the positions, in `workspace` where they can be made there."""
+        values = biased(hidden, self.head, self.bias, self.softcap, workspace)
         return values if self.shift is None else values + self.shift(hidden)
 
     def log_distribution(self, rows: Sequence[torch.Tensor], temperature: float) -> torch.Tensor:

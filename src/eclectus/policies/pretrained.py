@@ -22,7 +22,6 @@ from eclectus.policies.distinct import Distinct
 from eclectus.policies.guide import Guide, added_to_output
 from eclectus.policies.head import smoothed_cross_entropy
 from eclectus.policies.packed import GRID, PackedLinear, pack_layers, packs
-from eclectus.policies.padding import pad_rows
 from eclectus.policies.precision import computing_in, rounded_copy
 from eclectus.policies.predicted import Predicted, label_ranks, scores
 from eclectus.policies.recompute import recomputed
@@ -31,8 +30,9 @@ from eclectus.policies.texts import Texts
 from eclectus.rollouts.base import Stepper
 from eclectus.rollouts.limits import Limits
 from eclectus.rollouts.native import Drawn
+from eclectus.rollouts.padding import pad_rows
 from eclectus.rollouts.recorded import Recordable, Recordings
-from eclectus.rollouts.room import Room
+from eclectus.rollouts.workspace import Workspace
 
 # Its bars and advice would run through our own progress display.
 transformers_logging.disable_progress_bar()
@@ -211,20 +211,20 @@ class PretrainedPolicy(AdaptedPolicy):
         head = self._head.to(picked.dtype)
         return smoothed_cross_entropy(picked, head, self._own_bias, labels, label_smoothing, self.softcap)
 
-    def next_logits(self, hidden: torch.Tensor, room: Room | None = None) -> torch.Tensor:
+    def next_logits(self, hidden: torch.Tensor, workspace: Workspace | None = None) -> torch.Tensor:
         """Logits [n, V] of the token after states [n, d]; minus infinity for tokens that are never generated.
 
         Args:
-            room: where they are made, if they can be.
+            workspace: where they are made, if they can be.
         """
         if self._packed_head is not None:
             return self._packed_head(self._scaled(hidden))
         if self.autocast is None:
             predicted = self.predicted(hidden)
-            return predicted.logits(predicted.hidden, room)
+            return predicted.logits(predicted.hidden, workspace)
         with torch.autocast(self.device.type, enabled=False):
             predicted = self.predicted(hidden.float())
-            return predicted.logits(predicted.hidden, room)
+            return predicted.logits(predicted.hidden, workspace)
 
     @property
     def never_said(self) -> list[int]:

@@ -30,10 +30,10 @@ from eclectus.policies.cache import select_sources, shared_source_cache
 from eclectus.policies.compat import CACHE, OLD, stack
 from eclectus.policies.families import families
 from eclectus.policies.families.base import Seq2SeqFamily
-from eclectus.policies.padding import like_lengths, pad_rows, placed
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.source import Source
-from eclectus.rollouts.room import Room
+from eclectus.rollouts.padding import like_lengths, pad_rows, placed
+from eclectus.rollouts.workspace import Workspace
 from eclectus.segment import Segment
 
 _ENCODER_PADDING = 64
@@ -236,7 +236,7 @@ class _Stepper:
     """Incremental decoding of a `Seq2SeqPolicy`; see `rollouts.base.Stepper`."""
 
     def __init__(self, policy: Seq2SeqPolicy, sources: Sequence[Source], samples: int, max_length: int) -> None:
-        self._policy, self._logits = policy, Room()
+        self._policy, self._logits = policy, Workspace()
         self._states, self._mask = policy.encode(sources)
         self._decoder = stack(policy.model.get_decoder())
         self._owners = torch.arange(len(sources), device=policy.device).repeat_interleave(samples)

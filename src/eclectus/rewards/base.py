@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from eclectus.errors import DataError, EclectusError, RunError
+from eclectus.errors import DataError, EclectusError, RunError, raised
 from eclectus.registry import Options
 from eclectus.rewards.text import excerpt
 from eclectus.segment import Segment
@@ -23,14 +22,14 @@ _SCORES = {float, type(None)}
 
 @dataclass(frozen=True)
 class RewardContext:
-    """What a run lends to its rewards.
+    """What a run provides to its rewards.
 
     Args:
         languages: the run's languages, the pivot first.
         translate: greedy translations by the frozen starting policy, one for each segment.
         target_texts: monolingual training text for each language; never dev or test text.
-        refreshed: `refreshed(n)` is greedy translation by a copy of the policy in training that is renewed after every
-            n-th step; to be asked for when the reward is built.
+        refreshed: `refreshed(n)` is greedy translation by a copy of the policy in training that is refreshed
+            after every n-th step; must be requested when the reward is built.
         tokenize: token ids of each text in the policy's vocabulary, end-of-sequence included.
         max_steps: steps of the run.
     """
@@ -187,10 +186,7 @@ def failure(
         error: what it raised.
         wanted: what it must do instead.
     """
-    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call, which is ours
-    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
-    said = " ".join(str(error).split())
-    return RunError(f"{what} failed with {type(error).__name__} ({said}){place}; it must {wanted}")
+    return RunError(f"{what} failed with {raised(error)}; it must {wanted}")
 
 
 def _guarded(method: Callable[..., Any], *, grouped: bool) -> Callable[..., Any]:

@@ -25,8 +25,8 @@ class Bleu(SpeltOverlap):
     most that any one reference has, and N the *effective* order: the highest one that the hypothesis is long enough
     for. Range [0, 1]; equal to sacreBLEU's `BLEU(effective_order=True).sentence_score(...).score / 100` to 1e-9.
 
-    A call costs a few array operations for each n-gram order, however many texts it judges, and beside that a little
-    for each text. So the gain over sacreBLEU grows with the batch: a call of 4 sources gains much less than one of 32.
+    A call costs a few array operations for each n-gram order, however many texts it judges, plus a little for each
+    text. So the gain over sacreBLEU grows with the batch: a call of 4 sources gains much less than one of 32.
     `benchmarks/bench_rewards.py` measures both.
 
     Source: Papineni et al. 2002, https://aclanthology.org/P02-1040; smoothing: Chen and Cherry 2014,

@@ -16,22 +16,22 @@ class TranslationsOptions(Reward.Options):
     """Which policy translates, and how much is remembered."""
 
     refresh: int = Field(
-        0, ge=0, description="translate by a copy of the policy that is renewed every so many steps; 0: by the start"
+        0, ge=0, description="translate by a copy of the policy that is refreshed every so many steps; 0: by the start"
     )
     cache: int = Field(100_000, ge=0, description="translations remembered over steps")
 
 
 class Translations:
-    """Greedy translations by the frozen starting policy or by its renewed copy, each asked for once while remembered.
+    """Greedy translations by the frozen starting policy or by its refreshed copy, each made once while remembered.
 
     With `refresh: n` the hypotheses of steps 1 to n are judged by the start, those of steps n + 1 to 2n by the policy
     as it was after step n (the running mean of its weights), and so on. Who judges depends on the step alone. Outside
-    training (dev set, controls) it is the start always, so that what chooses a checkpoint is one fixed measure.
+    training (dev set, controls) it is always the start, so that checkpoints are selected by one fixed measure.
 
-    The least recently used translation is forgotten first; the renewed copy's are forgotten when it is renewed.
+    The least recently used translation is forgotten first; those of the refreshed copy when it is refreshed.
 
     Args:
-        context: lends `translate` and `refreshed`.
+        context: provides `translate` and `refreshed`.
         reward: the reward that asks, named in errors.
         options: see there.
 

@@ -25,7 +25,7 @@ _TITLE_WORDS, _TITLE_LETTERS, _TITLE_SHARE = 3, 3, 0.75
 
 
 class Casing(Reward):
-    r"""The share of the checks of letter case in which the hypothesis agrees with the reference, or source without one.
+    r"""The share of letter-case checks in which the hypothesis agrees with the reference, or source without one.
 
     $$r = \frac{1}{|C|} \sum_{c \in C} [\,c(y) = c(x)\,]$$
 
@@ -37,9 +37,9 @@ class Casing(Reward):
     - *title*: a hypothesis of Words That Begin With Capitals where the other text has none is wrong; the reverse is
       right, because headlines in Title Case are an English habit.
 
-    Lenient by language: nouns have capitals in German and its sisters, so without a reference *title* does not apply
-    to them and *initial* does not either, unless both texts have more than one word. Range [0, 1]. Abstains where
-    most letters of either text have no case (Chinese, Arabic, Hindi, Georgian ...) and where no check applies.
+    Lenient by language: nouns are capitalised in German and its relatives, so without a reference *title* does not
+    apply to them, nor does *initial* unless both texts have more than one word. Range [0, 1]. Abstains if most letters
+    of either text have no case (Chinese, Arabic, Hindi, Georgian ...) or no check applies.
 
     Source: capitalization as a linguistic convention in MQM, https://themqm.org; case: the Unicode Standard, section
     4.2, https://www.unicode.org/versions/latest/.
@@ -57,7 +57,7 @@ class Casing(Reward):
     captions between English, German and French 0.1 %.
 
     How it is cheated: any text with the right capitals scores 1. A single word that is a name in one language only
-    (`lunes`, Monday) is judged wrong without a reference. It is a term of small weight.
+    (`lunes`, Monday) is judged wrong without a reference. Use it as a term of small weight.
     """
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:

@@ -13,7 +13,7 @@ from eclectus.segment import Segment
 
 
 class CausalLM(Reward):
-    r"""Log-probability of the hypothesis under a causal language model from Hugging Face, for its length.
+    r"""Log-probability of the hypothesis under a causal language model from Hugging Face, relative to its length.
 
     $$r(y) = \sigma\Big(\frac{\bar\ell(y) - \mu(n)}{s(n)}\Big), \qquad
       \bar\ell(y) = \frac{1}{n} \sum_{i=1}^{|y|} \log P(y_i \mid y_{<i})$$
@@ -25,8 +25,8 @@ class CausalLM(Reward):
 
     $$r(y) = e^{\bar\ell(y)}$$
 
-    Range [0, 1]; an empty hypothesis is 0. The model is taken to know the languages of the run: it abstains only on a
-    single token where the model has none for the beginning of a text.
+    Range [0, 1]; an empty hypothesis is 0. The model is assumed to know the languages of the run: it abstains only on a
+    single token if the model has no token for the beginning of a text.
 
     Source: language-model rewards of dual learning, He et al. 2016, https://arxiv.org/abs/1611.00179; length-normalised
     as SLOR without the unigram term, Kann et al. 2018, https://aclanthology.org/K18-1031.
@@ -52,8 +52,8 @@ class CausalLM(Reward):
         [0.125, 0.125]
 
     How it is cheated: it never sees the source, so the most usual sentence beats every translation; text in the
-    language that the model was mostly trained on, and repetition, which such models find ever likelier (gate with
-    `language` and `repetition`). Keep its weight small, beside a reward that reads the source.
+    language that the model was mostly trained on, and repetition, which such models find more and more likely (gate
+    with `language` and `repetition`). Keep its weight small, together with a reward that reads the source.
     """
 
     class Options(Reward.Options):

@@ -11,7 +11,7 @@ from typing import Any
 
 from eclectus.config import Component, RewardConfig, RewardGateConfig, RewardTermConfig
 from eclectus.errors import ConfigError, RunError
-from eclectus.registry import find, parse_options
+from eclectus.registry import find, make, parse_options
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.rewards.function import FunctionReward, load_function
 from eclectus.rewards.text import excerpt
@@ -46,7 +46,7 @@ class CompositeReward:
     Args:
         config: the terms with their weights, and the gates.
         context: what the run lends to its rewards.
-        where: the config's place in the file, for errors.
+        where: the config's position in the file, for errors.
 
     Raises:
         ConfigError: an unknown type or a wrong option; the place is named.
@@ -278,7 +278,7 @@ def check_parts(config: RewardConfig, where: str = "reward") -> None:
 
 def _build(part: Component, context: RewardContext, place: str) -> Reward:
     build, options = _found(part, place)
-    return build(options, context)
+    return make(place, build, options, context)
 
 
 def _found(part: Component, place: str) -> tuple[Any, Any]:

@@ -20,7 +20,8 @@ class Consensus(Reward):
     with y_1 … y_G the samples of a source and m the weighted mean of BLEU, chrF and exact match with y_h as the
     reference, or the cosine of embeddings. Range [0, 1]; a hypothesis with nothing visible is 0. The sample with the
     highest value is that of minimum Bayes risk decoding. Needs a few samples: with 8 the value is coarse, 16 or more
-    tell more. Abstains where a translation stands alone: in greedy translations of the dev set, so select by a metric.
+    are better. Abstains if a translation is the only one of its source, as in greedy translations of the dev set:
+    select checkpoints by a metric.
 
     Source: minimum Bayes risk decoding for translation: Eikema and Aziz 2020,
     https://aclanthology.org/2020.coling-main.398; trained into the policy: Finkelstein and Freitag 2023,

@@ -26,7 +26,7 @@ class Constant(Reward):
         >>> Constant()([Segment("Ja", "de", "en")] * 2, ["Yes", ""])
         [1.0, 1.0]
 
-    How it is cheated: every text is paid alike, so what a policy does under it is drift.
+    How it is cheated: every text is rewarded alike, so any change of the policy under it is drift.
     """
 
     class Options(Reward.Options):

@@ -15,7 +15,7 @@ _EDGES = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«»„“”‘’‚…–—¿¡�
 
 
 class Copy(Reward):
-    r"""1 while the hypothesis shares no more words with the source than a translation may, falling to 0 for a copy.
+    r"""1 if the hypothesis shares no more words with the source than a translation may, falling to 0 for a copy.
 
     $$o = \frac{|W(y) \cap W(x)|}{|W(y)|}, \qquad r = \min\Big(1, \frac{1 - o}{1 - \text{tolerated}}\Big)$$
 
@@ -36,9 +36,9 @@ class Copy(Reward):
         >>> Copy()([segment] * 3, ["el gato negro duerme", "the black cat sleeps here", "the black cat duerme"])
         [1.0, 0.0, 0.5]
 
-    How it is cheated: changing one letter in each word makes it another word, and so does writing in lower case what
-    the source writes with a capital (German nouns); adding target-language words in front of a full copy keeps the
-    share below 1 (gate with `length` and `language`).
+    How it is cheated: changing one letter in each word makes it a different word, and so does writing in lower case
+    what the source capitalises (German nouns); adding target-language words in front of a full copy keeps the share
+    below 1 (gate with `length` and `language`).
     """
 
     class Options(Reward.Options):

@@ -17,19 +17,19 @@ _ROWS = 256  # hypotheses compared with all sources at once
 
 
 class Embeddings(Reward):
-    r"""How much nearer a hypothesis is to its own source than to the other sources of the batch, by embeddings.
+    r"""How much closer a hypothesis is to its own source than to the other sources of the batch, by embeddings.
 
     $$d = \cos(y, x) - \frac{1}{k} \sum_{z \in N_k(y)} \cos(y, z), \qquad r = \sigma\Big(\frac{d}{\text{scale}}\Big)$$
 
-    with x the source, y the hypothesis and N_k(y) the k sources nearest to y among the others: the *distance* margin,
+    with x the source, y the hypothesis and N_k(y) the k sources closest to y among the others: the *distance* margin,
     on the hypothesis' side. `measure: ratio` takes the quotient minus 1 for d, and `measure: rank` the share of the
-    other sources that are less similar to y than x is (ties count half). Range [0, 1]; for the margins 0.5 says "no
-    nearer than its neighbours". An empty hypothesis is 0.
+    other sources that are less similar to y than x is (ties count half). Range [0, 1]; for the margins 0.5 means "no
+    closer than its neighbours". An empty hypothesis is 0.
 
     The others are the distinct other sources in the same language in the same call. So a score depends on the batch,
-    unlike that of any other reward here, and hypotheses of one source are compared with the same others. Abstains where
-    there are fewer than `min_others`, and where the source is empty. Raw cosines are no reward: those of multilingual
-    E5 lie between 0.7 and 1 and differ by language and length, which the margin takes off.
+    unlike that of any other reward here, and hypotheses of one source are compared with the same others. Abstains if
+    there are fewer than `min_others`, or the source is empty. Raw cosines are no reward: those of multilingual E5 lie
+    between 0.7 and 1 and differ by language and length, which the margin removes.
 
     Source: margin-based scoring, Artetxe and Schwenk 2019, https://aclanthology.org/P19-1309 (equations 2 and 3), here
     with neighbours on one side, because hypotheses are samples of each other.
@@ -52,7 +52,7 @@ class Embeddings(Reward):
 
     How it is cheated: **copying the source** is the nearest of all, and so is any mixture of the two languages: never
     use it without the gates `language` and `copy`. Embeddings hardly see negation, numbers, names and word order, and
-    keywords of the source in any order score high; beside it use `fluency`, `numbers` and `repetition`.
+    keywords of the source in any order score high; combine it with `fluency`, `numbers` and `repetition`.
     """
 
     class Options(Reward.Options):

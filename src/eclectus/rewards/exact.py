@@ -18,8 +18,8 @@ class Exact(Overlap):
     where n normalises to Unicode NFC and single spaces, and, if asked, folds case and drops punctuation (Unicode
     category P). Range {0, 1}. Two empty texts match.
 
-    Source: the verifiable reward of RLVR (Lambert et al. 2024, https://arxiv.org/abs/2411.15124), fit for phrases that
-    have one right translation: dates, amounts, names of places, strings of a user interface.
+    Source: the verifiable reward of RLVR (Lambert et al. 2024, https://arxiv.org/abs/2411.15124), suitable for phrases
+    that have one correct translation: dates, amounts, place names, user-interface strings.
 
     Example:
         >>> from eclectus.segment import Segment
@@ -30,7 +30,7 @@ class Exact(Overlap):
         [1.0]
 
     How it is cheated: hardly; but a free sentence has many right translations, and where no sample is exact there is no
-    signal at all, so it belongs beside a graded reward.
+    signal at all, so combine it with a graded reward.
     """
 
     class Options(Reward.Options):

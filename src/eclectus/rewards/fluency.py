@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from eclectus import atomic
 from eclectus.errors import ConfigError
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.rewards.calibration import Calibration
@@ -28,15 +29,15 @@ class Fluency(Reward):
 
     with the log-probability of y under an n-gram model (see `ngram`) of the run's training text in that language,
     divided by its n characters; the logistic function sigma; and mu and s fitted on a tenth of the text that is held
-    back. So real text of any length averages about 0.5, shuffled or foreign text is near 0, and only what is more
+    back. So real text of any length averages about 0.5, shuffled or foreign text is near 0, and only text that is more
     usual than usual text is above. With `words` = w a word model takes part:
 
     $$\bar\ell(y) = \frac{(1 - w) \log P_\text{char}(y) + w \log P_\text{word}(y)}{n}$$
 
     Range [0, 1]. Abstains in languages with fewer than `min_texts` texts; an empty hypothesis is 0.
 
-    How often a sentence of multi30k's test_2016_flickr gets more than one that was damaged (area under the ROC curve;
-    two neighbouring words swapped, one dropped, one replaced by a random one, two neighbouring letters swapped):
+    How often a sentence of multi30k's test_2016_flickr scores higher than a damaged one (area under the ROC curve; two
+    neighbouring words swapped, one dropped, one replaced by a random one, two neighbouring letters swapped):
 
     | text | model | swapped | dropped | replaced | letters |
     |---|---|---|---|---|---|
@@ -50,8 +51,8 @@ class Fluency(Reward):
     | en, 20,000 | Kneser-Ney, words: 1 | 0.74 | 0.61 | 0.68 | 0.76 |
     | en, 20,000 | Kneser-Ney, order: 7 | 0.76 | 0.62 | 0.71 | 0.83 |
 
-    German gives the same picture. So Kneser-Ney is the default, for the little text of a small language; Witten-Bell
-    sees more misspellings from some thousand texts on, longer n-grams and words see more of the grammar.
+    German gives the same picture. So Kneser-Ney is the default, for the little text of a small language. Witten-Bell
+    detects more misspellings from a few thousand texts on; longer n-grams and words detect more errors of grammar.
 
     The models are saved with a run, one `<language>.npz` for each; `path` names a folder of them to be used instead of
     training text.
@@ -71,7 +72,7 @@ class Fluency(Reward):
         (True, True)
 
     How it is cheated: it never sees the source, so the most usual sentence of the training text beats every
-    translation; keep its weight small, never use it alone, and prefer it as a term beside `round_trip` or `pivot`.
+    translation; keep its weight small, never use it alone, and preferably combine it with `round_trip` or `pivot`.
     """
 
     class Options(Reward.Options):
@@ -198,15 +199,13 @@ class _Calibrated:
         return self.calibration.values(*_scores(self.models, texts))
 
     def save(self, path: Path) -> None:
-        """Write everything into one compressed file, under another name first."""
+        """Write everything into one compressed file, whole or not at all."""
         arrays = {"calibration": np.array([self.calibration.mean, self.calibration.variance])}
         arrays["weights"] = np.array([weight for weight, _ in self.models])
         for i, (_, model) in enumerate(self.models):
             arrays |= {f"model-{i}.{name}": array for name, array in model.arrays().items()}
-        unfinished = path.with_suffix(".tmp")
-        with unfinished.open("wb") as file:
+        with atomic.writing_bytes(path) as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
-        unfinished.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> _Calibrated:

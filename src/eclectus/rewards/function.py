@@ -45,7 +45,7 @@ def load_function(kind: str) -> Callable[..., Any] | None:
 class FunctionReward(Reward):
     """Calls `function(prompts, completions, **columns) -> list[float | None]`, as TRL's GRPOTrainer does.
 
-    All go by name, one value for each hypothesis where they are lists:
+    All are passed by name; lists have one value for each hypothesis:
 
     - `prompts` and `completions`: the sources and the hypotheses, as texts or, with `conversational`, as the messages
       of one user and one assistant;

@@ -30,8 +30,8 @@ class Glossary(Reward):
     $$r = \frac{|\{t \in G(x) : \exists u \in G_t : u \text{ in } y\}|}{|G(x)|}$$
 
     with G(x) the glossary's terms in the source, each once and the longest where they overlap, and G_t the allowed
-    translations of term t. Range [0, 1]. Abstains where the source holds none, and in directions without a glossary; a
-    run warns of target languages without one, and refuses a direction that is none of its own.
+    translations of term t. Range [0, 1]. Abstains if the source contains none, and in directions without a glossary; a
+    run warns about target languages without one, and refuses a direction that it does not have.
 
     A file holds the terms of one direction: TSV (`source term`, tab, `translation`, more translations after further
     tabs; lines that begin with `#` are comments) or JSON (`{"term": "translation"}` or a list of translations).
@@ -56,8 +56,8 @@ class Glossary(Reward):
         >>> glossary([segment] * 2, ["Die Festplatte hat zwei Verzeichnisse.", "Die Festplatte hat zwei Mappen."])
         [1.0, 0.5]
 
-    How it is cheated: a bare list of terms scores 1, and so does a term at the wrong place. It is a term of small
-    weight beside a reward of meaning; gate with `length` and `repetition`.
+    How it is cheated: a bare list of terms scores 1, and so does a term in the wrong place. Use it with a small weight
+    next to a reward for the meaning; gate with `length` and `repetition`.
     """
 
     class Options(Reward.Options):

@@ -34,7 +34,7 @@ class Joint(Reward):
       \text{paired: } m(q_{lg}, q_{kg}); \qquad
       \text{best: } m(q_{lg}, q_{kh^*}), \; h^* = \arg\max_h a_{kh,x}$$
 
-    The reward aggregates the n parties k that it can agree with, the source and the sibling languages:
+    The reward aggregates the n parties k with which it can agree, the source and the sibling languages:
 
     $$\text{mean: } r = \frac{1}{n} \sum_k a_{lg,k}; \qquad \text{geometric: } \prod_k a_{lg,k}^{1/n}; \qquad
       \text{min: } \min_k a_{lg,k}$$
@@ -45,9 +45,9 @@ class Joint(Reward):
     the others G.
 
     Range [0, 1]; a hypothesis that says nothing in the pivot language is 0 and judges no sibling. The source abstains
-    where the target is the pivot (it would be the start's own translation), where it comes out empty, and with
-    `source: false`; a sibling language where it says nothing. Abstains where nobody is left to agree with. Needs the
-    task option `joint: true`.
+    if the target is the pivot (it would be the start's own translation), if its translation is empty, and with
+    `source: false`; a sibling language if it says nothing. Abstains if nobody is left to agree with. Needs the task
+    option `joint: true`.
 
     Source: agreement of several translations of one source by way of a third language: Al-Shedivat and Parikh 2019,
     https://aclanthology.org/N19-1121, equation 4; the expected agreement with samples is minimum Bayes risk, Eikema and
@@ -65,9 +65,9 @@ class Joint(Reward):
         [[0.5], [0.0]]
 
     How it is cheated: with `source: false` the siblings may agree on anything, such as one short sentence for every
-    source. With it as by `round_trip`: a **copy of the source** in every language comes back as it is and agrees with
-    itself, so never without the gates `language` and `copy`. Siblings repeat each other's mistakes where the pivot
-    has no word for the difference (number, politeness, gender).
+    source. With it, as for `round_trip`: a **copy of the source** in every language comes back unchanged and agrees
+    with itself, so never use it without the gates `language` and `copy`. Siblings repeat each other's mistakes where
+    the pivot has no word for the difference (number, politeness, gender).
     """
 
     class Options(TranslationsOptions, SimilarityOptions):

@@ -23,6 +23,12 @@ Identifier = Callable[[str, Sequence[str]], Mapping[str, float] | None]
 
 _NO_LETTERS = re.compile(r"[\W\d_]+")
 _MIN_BYTES = 10
+
+_SURE = 0.8
+"""Probability from which `identify` names a language. About 0.3 % of right texts of 10 letters or more are named wrong
+then (1 % among sisters such as Czech and Slovak). Where the wanted language is known, the reward sees more: it weighs
+the odds against that one."""
+
 _MOST_CHARACTERS = 2000  # read of a text: plenty to tell its language
 _CACHED_TEXTS = 2**16
 # Labels of py3langid that are not what langcodes makes of a tag.
@@ -166,18 +172,12 @@ def _load(kind: str, reward: str) -> Identifier:
     return found
 
 
-def identify(
-    texts: Sequence[str], languages: Sequence[str], confidence: float = 0.8, min_bytes: int = _MIN_BYTES
-) -> list[tuple[str | None, float]]:
+def identify(texts: Sequence[str], languages: Sequence[str]) -> list[tuple[str | None, float]]:
     """Say in which of the given languages each text is.
 
     Args:
         texts: any texts.
         languages: BCP-47 tags to choose among.
-        confidence: probability from which a language is named. At 0.8 about 0.3 % of right texts of 10 letters or more
-            are named wrong (1 % among sisters such as Czech and Slovak). Where the wanted language is known, the reward
-            `language` sees more: it weighs the odds against that one.
-        min_bytes: UTF-8 bytes of letters below which none is named.
 
     Returns:
         For each text the tag as in `languages` and its probability; (None, probability) where it is not sure, the text
@@ -190,12 +190,12 @@ def identify(
     known = frozenset(by_label)
     found: list[tuple[str | None, float]] = []
     for text in texts:
-        probabilities = _probabilities(text[:_MOST_CHARACTERS], known, min_bytes) if len(known) > 1 else None
+        probabilities = _probabilities(text[:_MOST_CHARACTERS], known, _MIN_BYTES) if len(known) > 1 else None
         if not probabilities:
             found.append((None, 0.0))
             continue
         label = max(probabilities, key=probabilities.__getitem__)
-        sure = probabilities[label] >= confidence and len(by_label[label]) == 1
+        sure = probabilities[label] >= _SURE and len(by_label[label]) == 1
         found.append((by_label[label][0] if sure else None, probabilities[label]))
     return found
 

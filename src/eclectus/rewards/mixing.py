@@ -47,8 +47,9 @@ class Mixing(Reward):
         >>> pure, 0.2 < half < 0.8, short
         (1.0, True, None)
 
-    How it is cheated: single foreign words spread over the text never fill a window; a text wholly in another language
-    scores 0 only where it is long (gate with `language` too); the identifier cannot tell languages that it finds alike.
+    How it is cheated: single foreign words spread over the text never fill a window; a text entirely in another
+    language scores 0 only if it is long (gate with `language` too); the identifier cannot separate languages that look
+    alike.
     """
 
     class Options(Reward.Options):

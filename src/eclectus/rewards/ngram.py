@@ -71,7 +71,7 @@ class NgramModel:
         texts: the training text.
         order: length of the longest n-gram, in tokens.
         unit: what a token is.
-        smoothing: how probability is kept for what was not seen.
+        smoothing: how probability is reserved for what was not seen.
     """
 
     def __init__(
@@ -100,11 +100,6 @@ class NgramModel:
             totals[chunk] = np.add.reduceat(self._score(ids), starts)
             lengths[chunk] = np.diff(starts, append=len(ids)) - 1
         return totals, lengths
-
-    def token_log_probabilities(self, text: str) -> NDArray[np.float64]:
-        """Return log P of each token of a text and of its end."""
-        ids, _ = self._coder.encode([text])
-        return self._score(ids)[1:]
 
     def arrays(self) -> Arrays:
         """Return the model as named arrays; `from_arrays` makes it again."""

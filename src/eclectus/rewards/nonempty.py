@@ -10,7 +10,7 @@ from eclectus.segment import Segment
 
 
 class Nonempty(Reward):
-    r"""1 if the hypothesis holds a visible character, else 0.
+    r"""1 if the hypothesis contains a visible character, else 0.
 
     $$\mathrm{nonempty} = [\,\exists c \in \text{hypothesis}: c \text{ is visible}\,]$$
 

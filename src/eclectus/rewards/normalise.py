@@ -19,7 +19,7 @@ class Normaliser:
 
     and when n exceeds `window`, n and M are scaled down to it: exact over the first `window` values, an exponential
     average with that memory afterwards, which follows the policy as it changes. Values are not shifted: 0 stays 0, and
-    baselines are the algorithm's affair.
+    baselines are left to the algorithm.
 
     Source: Chan, Golub and LeVeque 1979, http://i.stanford.edu/pub/cstr/reports/cs/tr/79/773/CS-TR-79-773.pdf; dividing
     by a running deviation: van Hasselt et al. 2016 (Pop-Art), https://arxiv.org/abs/1602.07714.

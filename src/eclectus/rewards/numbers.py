@@ -55,8 +55,8 @@ class Numbers(Reward):
     said of them. Measured on the translations of Django and wagtail from English into es, de, fr, el, ja, zh-Hans, ar
     and pl, 3 of 219 that are judged score below 1 ("6 p.m.", *18 Uhr*); with `spelled: 0` it is 80 of 296.
 
-    How it is cheated: the bare numbers score 1; so do right numbers at wrong places. Leaving small numbers out costs
-    nothing (with `spelled: 0` it does), and larger ones that are rightly written in words count as lost.
+    How it is cheated: the bare numbers score 1; so do right numbers in the wrong places. Leaving out small numbers
+    costs nothing (with `spelled: 0` it does), and larger ones that are correctly written in words count as lost.
     """
 
     class Options(MeasureOptions):

@@ -15,15 +15,15 @@ from eclectus.segment import Segment
 
 
 class Pivot(Reward):
-    r"""How near a direct translation is to the one through the pivot by the starting policy.
+    r"""How close a direct translation is to the starting policy's translation via the pivot.
 
     $$r(x, y) = m\big(y, \pi_0(\pi_0(x; s \to p); p \to t)\big)$$
 
     with s, p, t the source, pivot and target languages, pi_0 the starting policy (greedy) and m the weighted mean of
     BLEU, chrF and exact match, or the cosine of embeddings. Range [0, 1]; a hypothesis with nothing visible is 0. No
     references are needed: a model that knows s-p and p-t can learn s-t. Abstains where the pivot is the source or the
-    target language, and where a translation comes out empty. With `refresh` the path is that of a copy of the policy,
-    renewed as it learns.
+    target language, and if a translation is empty. With `refresh` the translations via the pivot are by a copy of the
+    policy, refreshed as it learns.
 
     Source: zero-resource translation through a pivot as a teacher: Chen et al. 2017, https://aclanthology.org/P17-1176;
     agreement between the direct and the pivot path: Al-Shedivat and Parikh 2019, https://aclanthology.org/N19-1121.
@@ -35,8 +35,8 @@ class Pivot(Reward):
         >>> Pivot(context=context)([Segment("gato", "es", "fr"), Segment("gato", "es", "en")], ["chat", "cat"])
         [1.0, None]
 
-    How it is cheated: it is not, it is imitated: the policy learns the pivot's mistakes too (lost gender, number and
-    politeness), and nothing pays for being better than the pivot path. Compare with the `distillation` control, and
+    How it is cheated: it is not cheated but imitated: the policy learns the pivot's mistakes too (lost gender, number
+    and politeness), and nothing rewards being better than the pivot path. Compare with the `distillation` control, and
     keep `kl` above 0.
     """
 

@@ -27,26 +27,26 @@ _Key = tuple[str, str, str, str, str | None]
 
 
 class Process(Reward):
-    r"""The score that a program of your own gives, mapped to [0, 1].
+    r"""The score returned by a program of your own, mapped to [0, 1].
 
     $$r = \min\Big(1, \max\Big(0, \frac{s - \text{low}}{\text{high} - \text{low}}\Big)\Big)$$
 
     with s the program's score; where lower is better, `low` is the larger number (MetricX: low 25, high 0). Range
     [0, 1]. Abstains where the program does: a score that is missing, null, or no finite number.
 
-    The program runs in its own environment, is started at the first judgement and kept. It reads one JSON object a line
-    from standard input and writes one object a line to standard output, in any order:
+    The program runs in its own environment, is started when first needed and kept running. It reads one JSON object per
+    line from standard input and writes one object per line to standard output, in any order:
 
         {"id": 7, "source": "...", "hypothesis": "...", "source_lang": "de", "target_lang": "en", "reference": "..."}
         {"id": 7, "score": 0.83}
 
     `reference` is there with `references: true` only. An empty line means that nothing follows until all are answered,
-    so a program may collect a batch up to there; one that judges line by line passes over it. Lines of output that are
-    no answer (a library's progress bar) are passed over too. Output must be flushed.
+    so a program may collect a batch up to there; one that judges line by line ignores it. Lines of output that are not
+    an answer (a library's progress bar) are ignored too. Output must be flushed.
 
-    When the program ends or gives no answer in time, it is killed and started again, and what was unanswered is asked
-    once more. What then still has no answer: `on_failure`. After `restarts` failures in a row, without one answer
-    between, the run stops in either case, because a reward that is dead would change what the run optimises.
+    If the program ends or does not answer in time, it is killed and restarted, and unanswered requests are sent again.
+    `on_failure` decides about requests that still have no answer. After `restarts` failures in a row, without an answer
+    in between, the run stops in any case, because a dead reward would change what the run optimises.
 
     Source: the protocol is this project's own. COMET: Rei et al. 2022, https://aclanthology.org/2022.wmt-1.52;
     CometKiwi: https://aclanthology.org/2022.wmt-1.60; MetricX: Juraska et al. 2024,

@@ -30,9 +30,9 @@ class ProgramError(Exception):
 class Program:
     r"""Sends requests as JSON lines to a program and yields its answers, in whatever order they come.
 
-    The program reads one JSON object a line from standard input, each with an `id` of ours, and writes one object with
-    the same `id` for each to standard output. An empty line means that nothing follows until all are answered. Lines
-    that are no such object, answers to ids that are not asked (any more), and second answers are passed over.
+    The program reads one JSON object per line from standard input, each with an `id` of ours, and writes one object
+    with the same `id` for each to standard output. An empty line means that nothing follows until all are answered.
+    Lines that are no such object, answers to ids that are not asked (any more), and second answers are ignored.
 
     It is started at the first request and lives until `close`, until it fails, or until this process ends. All pipes
     are served by threads, so that neither side can block the other, on any system.
@@ -40,7 +40,7 @@ class Program:
     Args:
         command: program and arguments.
         folder: its working directory; None: this process's.
-        environment: variables set beside those of this process.
+        environment: variables set in addition to those of this process.
         timeout: seconds to wait for the next answer.
         start_timeout: the same for the first answer after a start, when models are loaded.
     """

@@ -39,7 +39,7 @@ class Punctuation(Reward):
 
     with k the kind of the last character: full stop, question mark, exclamation mark, colon, semicolon, comma, ellipsis
     or none of these, in the marks of any script (`.` `。` `।` `۔` `።` `؟` `？` `…` `...`). Closing quotes, brackets and
-    tags behind the mark are passed over. Range {0, 0.5, 1}.
+    tags after the mark are ignored. Range {0, 0.5, 1}.
 
     By language: `;` asks in Greek; an Armenian question has its mark (՞) inside the last word and ends as a statement
     does, with `։` or `:`; Spanish and Asturian questions and exclamations without `¿` or `¡` anywhere are 0.5; Japanese
@@ -62,7 +62,7 @@ class Punctuation(Reward):
     1 is 0.8 % (fr) to 2.4 % (el), 4.7 % (zh-Hans) and 5.3 % (ja), mostly a full stop that the translator left out or
     added; of image captions between English, German and French 0.2 to 0.5 %.
 
-    How it is cheated: only the end is read, so a bare mark scores 1. It is a term of small weight, or a gate.
+    How it is cheated: only the end is read, so a bare mark scores 1. Use it as a term of small weight, or as a gate.
     """
 
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:

@@ -35,8 +35,8 @@ class Repetition(Reward):
         >>> [round(x, 2) for x in Repetition()([segment] * 3, ["the cat sleeps", "the the the the cat", "hahahaha"])]
         [1.0, 0.37, 0.25]
 
-    How it is cheated: repeating a thought in other words, or a phrase twice with a change in every third word. Two
-    copies of one phrase are what natural text has too: they cost up to half, not all; gate with `length`.
+    How it is cheated: repeating a thought in other words, or a phrase twice with a change in every third word. Natural
+    text repeats a phrase once too, so two copies cost up to half, not all; gate with `length`.
     """
 
     class Options(Reward.Options):

@@ -12,17 +12,17 @@ from eclectus.segment import Segment
 
 
 class RoundTrip(Reward):
-    r"""How near the source is to the hypothesis translated back by the starting policy.
+    r"""How close the source is to the hypothesis translated back by the starting policy.
 
     $$r(x, y) = m\big(\pi_0(y; t \to s), x\big)$$
 
     with pi_0 the starting policy (greedy) and m the weighted mean of BLEU, chrF and exact match, or the cosine of
-    embeddings. Range [0, 1]; an empty hypothesis is 0. Neither references nor a pivot are needed. Abstains where the
-    source is empty. With `refresh` the way back is taken by a copy of the policy, renewed as it learns: a start that
-    reads the target language badly does not judge for ever.
+    embeddings. Range [0, 1]; an empty hypothesis is 0. Neither references nor a pivot are needed. Abstains if the
+    source is empty. With `refresh` a copy of the policy, refreshed as it learns, translates back: a start that reads
+    the target language badly does not judge for ever.
 
-    Source: dual learning, He et al. 2016, https://arxiv.org/abs/1611.00179, with the backward model frozen or renewed
-    every `refresh` steps instead of trained beside the forward one.
+    Source: dual learning, He et al. 2016, https://arxiv.org/abs/1611.00179, with the backward model frozen or refreshed
+    every `refresh` steps instead of trained alongside the forward one.
 
     Example:
         >>> from eclectus.segment import Segment
@@ -31,7 +31,7 @@ class RoundTrip(Reward):
         >>> RoundTrip(context=context)([Segment("gato", "es", "fr")] * 3, ["chat", "lit", ""])
         [1.0, 0.0, 0.0]
 
-    How it is cheated: **copying the source** comes back unchanged and scores 1, so does any private code that the
+    How it is cheated: **copying the source** comes back unchanged and scores 1, as does any private code that the
     backward policy can read: another language of the run, a word-by-word gloss, half a translation and half a copy.
     Never use it without the gates `language` and `copy`; rewarded with a neural metric instead of BLEU and chrF the
     round trip collapses, because such a metric forgives fluent text about something else. With `refresh` both ways

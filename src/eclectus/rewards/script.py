@@ -58,7 +58,7 @@ class Script(Reward):
         [1.0, 0.0, 0.56, None]
 
     How it is cheated: any letters of the script will do, in any language and any order; a capital letter lets a copied
-    word pass (gate with `copy`). It says nothing between languages of one script: gate with `language` too.
+    word pass (gate with `copy`). It cannot distinguish languages with the same script: gate with `language` too.
     """
 
     class Options(Reward.Options):

@@ -11,10 +11,10 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from eclectus.rewards.encoders import MODELS, Embedder, label
-from eclectus.rewards.mix import Mix, MixOptions
+from eclectus.rewards.surface import Surface, SurfaceOptions
 
 
-class SimilarityOptions(MixOptions):
+class SimilarityOptions(SurfaceOptions):
     """The measure: `mix` weighs BLEU, chrF and exact match; `embeddings` compares sentence vectors."""
 
     similarity: Literal["mix", "embeddings"] = "mix"
@@ -34,7 +34,7 @@ class SimilarityOptions(MixOptions):
 class Similarity:
     r"""Similarity in [0, 1] of texts to references in the same language.
 
-    Either the weighted mean of BLEU, chrF and exact match (`Mix`), or with an encoder e
+    Either the weighted mean of BLEU, chrF and exact match (`Surface`), or with an encoder e
 
     $$m(a, b) = \max\Big(0, \frac{\cos(e(a), e(b)) - \text{floor}}{1 - \text{floor}}\Big)$$
 
@@ -50,21 +50,21 @@ class Similarity:
 
     def __init__(self, options: SimilarityOptions, reward: str) -> None:
         self._floor = options.floor
-        self._mix = Mix(options)
+        self._surface = Surface(options)
         self._model = options.encoder
         self._embedder = None if self._model is None else Embedder(self._model, reward, options.prefix)
 
     @property
     def signature(self) -> str:
         """The measure, for example `bleu:0.5|chrf:0.5`."""
-        return self._mix.signature if self._model is None else f"encoder:{label(self._model)}|floor:{self._floor:g}"
+        return self._surface.signature if self._model is None else f"encoder:{label(self._model)}|floor:{self._floor:g}"
 
     def __call__(self, texts: Sequence[str], references: Sequence[str], languages: Sequence[str]) -> list[float]:
         """Compare `texts[i]` with `references[i]`, both in `languages[i]`."""
         if not texts:
             return []
         if self._embedder is None:
-            return self._mix.scores(texts, references, languages)
+            return self._surface.scores(texts, references, languages)
         cosines = self._embedder.cosines(texts, references)
         return [min(1.0, max(0.0, (cosine - self._floor) / (1 - self._floor))) for cosine in cosines]
 

@@ -34,8 +34,9 @@ class Ter(SpeltOverlap):
         >>> [round(value, 3) for value in Ter()([segment] * 2, ["a black cat sleeps", "here now a black cat sleeps"])]
         [0.667, 0.833]
 
-    How it is cheated: leaving out what is hard costs one edit a word, no more than getting it wrong, so short and safe
-    beats complete; anything worse than an empty text is 0, where a weak policy finds no signal. Combine it with `chrf`.
+    How it is cheated: leaving out what is hard costs one edit per word, no more than getting it wrong, so short and
+    safe beats complete; anything worse than an empty text is 0, where a weak policy finds no signal. Combine it with
+    `chrf`.
     """
 
     class Options(Reward.Options):

@@ -31,8 +31,8 @@ class Words(Reward):
     whole is or all of its parts are; so is a word that stands in at least `seen` training texts of the run. Range
     [0, 1]. Abstains under `min_words` words, in scripts without spaces, and in languages without a dictionary.
 
-    The dictionaries are simplemma's word lists (54 languages; of no regard for capitals, and with some foreign words in
-    them), or those of Hunspell in the folder `path`, which build compounds and inflections by rule.
+    The dictionaries are simplemma's word lists (54 languages; case-insensitive, and with some foreign words in them),
+    or those of Hunspell in the folder `path`, which build compounds and inflections by rule.
 
     Mean value by simplemma for the 1,000 sentences of multi30k's test_2016_flickr; in brackets with 2,000 texts:
 
@@ -51,9 +51,9 @@ class Words(Reward):
         >>> Words()([segment] * 4, texts)
         [1.0, 0.5, None, None]
 
-    How it is cheated: any words in any order will do, the shortest and commonest most surely; short words of another
-    language are often in the list; a capital letter inside the sentence takes an unknown word out of the count. Use it
-    as a term of small weight beside a reward that reads the source.
+    How it is cheated: any words in any order will do, the shortest and commonest most reliably; short words of another
+    language are often in the list; a capital letter inside the sentence excludes an unknown word from the count. Use it
+    with a small weight next to a reward that reads the source.
     """
 
     class Options(Reward.Options):

@@ -19,10 +19,10 @@ _rewards: dict[tuple[_Kind, Reward.Options], Reward] = {}  # of a worker process
 class Workers:
     """Worker processes that judge groups for any pure reward; use it in a `with` statement, or close it.
 
-    Segments are cut into as many runs as there are workers, and the values come back in the order of the segments. The
-    processes are spawned, not forked, so threads and accelerators of this one do no harm; like all spawning code, a
-    script that uses them needs `if __name__ == "__main__":`. Worth it where judging takes longer than sending texts,
-    as TER or ROUGE-Lsum do; sentence BLEU and chrF are faster in one process.
+    Segments are split into as many runs as there are workers, and the values come back in the order of the segments.
+    The processes are spawned, not forked, so threads and accelerators of the parent process do no harm; like all
+    spawning code, a script that uses them needs `if __name__ == "__main__":`. Worth it where judging takes longer than
+    sending texts, as TER or ROUGE-Lsum do; sentence BLEU and chrF are faster in one process.
 
     Args:
         count: how many processes, at least 1.

@@ -12,7 +12,7 @@ import torch
 
 from eclectus.rollouts.base import Sampling, exploring
 from eclectus.rollouts.limits import Limits, truncated
-from eclectus.rollouts.room import Room
+from eclectus.rollouts.workspace import Workspace
 
 _BLOCK = 64
 """Words of the vocabulary whose probabilities are summed before one of them is looked for."""
@@ -55,7 +55,7 @@ class Choice:
         if self._cuts and not (self._plain and self.floor is None):
             raise ValueError("top_k and top_p go neither with epsilon nor with prefixes, whose tokens may be cut off")
         self._left: torch.Tensor | None = None
-        self._converted, self._normalised = Room(), Room()
+        self._converted, self._normalised = Workspace(), Workspace()
 
     def __call__(
         self, logits: torch.Tensor, going: torch.Tensor, row: torch.Tensor, position: int, drawn: torch.Tensor | None
@@ -156,11 +156,11 @@ def given_tokens(
     return torch.tensor(rows, dtype=torch.int64, device=device).view(len(rows), width).repeat_interleave(samples, dim=0)
 
 
-def _single(logits: torch.Tensor, room: Room) -> torch.Tensor:
-    """The logits in single precision, in `room` where they had another."""
+def _single(logits: torch.Tensor, workspace: Workspace) -> torch.Tensor:
+    """The logits in single precision, in `workspace` where they had another."""
     if logits.dtype == torch.float32:
         return logits
-    return room.take(logits.shape, torch.empty(0, device=logits.device)).copy_(logits)
+    return workspace.take(logits.shape, torch.empty(0, device=logits.device)).copy_(logits)
 
 
 def exploration(scores: torch.Tensor, sampling: Sampling) -> torch.Tensor:

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import torch
 
 from eclectus.errors import RunError
-from eclectus.policies.padding import multiple
 from eclectus.rollouts.base import Among, Sampling, Stepper, Stopped
 from eclectus.rollouts.choice import Choice, given_tokens
 from eclectus.rollouts.limits import Limits
+from eclectus.rollouts.padding import multiple
 
 _LEAVING = 1 / 8
 """Share of the rows that must have ended before they leave: each time, what is cached of the others is copied."""

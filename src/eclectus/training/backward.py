@@ -15,10 +15,10 @@ from eclectus.algorithms.importance import truncated_weights, weighted
 from eclectus.algorithms.losses import LossInputs
 from eclectus.config import CorrectionConfig
 from eclectus.policies.base import Policy, TokenScores
-from eclectus.policies.padding import pad_rows, within_budget
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, exploring
 from eclectus.rollouts.limits import Limits
+from eclectus.rollouts.padding import pad_rows, within_budget
 from eclectus.training.passes import in_step, micro_batches
 from eclectus.training.update import Update
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from eclectus.config import DenoisingConfig
+from eclectus.corpora.sampling import DirectionSampler
 from eclectus.errors import DataError
 from eclectus.policies.base import Policy
 from eclectus.policies.source import Source
@@ -34,9 +35,10 @@ class PairBatches:
         policy: tokenises the pairs.
         pairs: training pairs by direction; empty directions are left out.
         batch_tokens: target tokens in one batch, padding included.
-        temperature: a direction is drawn in proportion to size ** (1 / temperature).
+        temperature: a direction is drawn in proportion to size ** (1 / temperature), see `DirectionSampler`.
         denoising: also restore monolingual text from a noised copy of it, noised anew each time.
         texts: monolingual text by language, for `denoising`.
+        part: of the config that the settings stand in, for errors.
     """
 
     def __init__(
@@ -48,17 +50,16 @@ class PairBatches:
         seed: int,
         denoising: DenoisingConfig | None = None,
         texts: Mapping[str, Sequence[str]] | None = None,
+        part: str = "supervised",
     ) -> None:
         self._pairs = {d: _tokenize(policy, rows) for d, rows in sorted(pairs.items()) if rows}
-        self._directions = list(self._pairs)
-        self._weights = [len(rows) ** (1 / temperature) for rows in self._pairs.values()]
         self._policy, self._denoising = policy, denoising
         self._to_restore: list[tuple[Segment, list[int]]] = []
         for language in denoising.languages if denoising else ():
             rows = [Segment(text, language, language) for text in (texts or {}).get(language, ())]
             if not rows:
                 raise DataError(
-                    f"supervised.denoising: no training text in '{language}'; add a corpus that has it, or take it out"
+                    f"{part}.denoising: no training text in '{language}'; add a corpus that has it, or take it out"
                 )
             targets = policy.tokenize_targets([row.source for row in rows])
             self._to_restore += zip(rows, targets, strict=True)
@@ -67,6 +68,8 @@ class PairBatches:
                 f"no sentence pairs to train on in {', '.join(sorted(pairs)) or 'any direction'}; add text that has"
                 " them, or train other directions"
             )
+        sizes = {direction: len(rows) for direction, rows in self._pairs.items()}
+        self._directions = DirectionSampler(sizes, temperature, random.Random(0))
         self._budget = batch_tokens
         self._seed = seed
         total = sum(len(p.target) for rows in self._pairs.values() for p in rows)
@@ -101,7 +104,7 @@ class PairBatches:
         noised = self._noised(random)
         chosen = noised + [
             random.choice(self._pairs[direction])
-            for direction in random.choices(self._directions, self._weights, k=self._pool_size - len(noised))
+            for direction in self._directions.draw(self._pool_size - len(noised), random)
         ]
         chosen.sort(key=lambda p: (len(p.target), len(p.source)))
         batches: list[list[Pair]] = [[]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from eclectus import parallel
+from eclectus import atomic, parallel
 from eclectus.errors import RunError
 from eclectus.training.optimizer import keeper
 
@@ -24,16 +23,6 @@ class Checkpoint:
 
     tensors: dict[str, dict[str, torch.Tensor]]
     state: dict[str, Any]
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old or the new content, never half of it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
 
 
 def save(folder: Path, step: int, checkpoint: Checkpoint) -> None:
@@ -59,7 +48,7 @@ def _write(folder: Path, step: int, checkpoint: Checkpoint) -> None:
                 {k: v.detach().contiguous().cpu() for k, v in group.items()},
                 temporary / f"{name}.safetensors",
             )
-        write_atomic(temporary / "state.json", json.dumps(checkpoint.state))
+        atomic.write(temporary / "state.json", json.dumps(checkpoint.state))
         if final.exists():
             shutil.rmtree(final)
         temporary.rename(final)

@@ -10,19 +10,23 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from eclectus import parallel
+from eclectus import __version__, atomic, parallel
 from eclectus.config import RunConfig
 from eclectus.errors import RunError
-from eclectus.training import checkpoint as ckpt
 
 _BEGUN = "begun.json"
 """The settings that a run began with."""
 
+_ABSENT = object()
+
 _LOCK = ".lock"
 """Held by the process that works in the folder."""
 
-_PARTS = {"seed", "data", "policy", "supervised", "back_translation", "reinforce"}
-"""What decides the weights; scores, controls and the machine may be others when a run goes on."""
+_PARTS: dict[str, Any] = {
+    **dict.fromkeys(("seed", "data", "policy", "supervised", "back_translation", "reinforce"), True),
+    "evaluation": {"dev_segments", "max_length", "engine"},
+}
+"""What decides the weights; other scores, controls and the machine may change when a run is resumed."""
 
 
 def check_empty(folder: Path) -> None:
@@ -64,7 +68,7 @@ def alone(folder: Path) -> Iterator[None]:
 
 def write_settings(config: RunConfig, folder: Path) -> None:
     """Keep the settings that a run begins with, for `check_settings`."""
-    ckpt.write_atomic(folder / _BEGUN, json.dumps(_settings(config), ensure_ascii=False))
+    atomic.write(folder / _BEGUN, json.dumps(_settings(config), ensure_ascii=False))
 
 
 def check_settings(config: RunConfig, folder: Path) -> None:
@@ -76,7 +80,8 @@ def check_settings(config: RunConfig, folder: Path) -> None:
     path = folder / _BEGUN
     if not path.exists():
         return
-    changed = _difference(json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(_settings(config))))
+    before, now = json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(_settings(config)))
+    changed = _difference(before, now, every=before.get("eclectus") == now["eclectus"])
     if changed is not None:
         raise RunError(
             f"resume: '{changed}' in '{folder / 'config.yaml'}' is not what the run began with; put it back, or start a"
@@ -85,22 +90,24 @@ def check_settings(config: RunConfig, folder: Path) -> None:
 
 
 def _settings(config: RunConfig) -> dict[str, Any]:
-    return config.model_dump(mode="json", include=_PARTS)
+    return {"eclectus": __version__, **config.model_dump(mode="json", include=_PARTS)}
 
 
-def _difference(before: Any, now: Any) -> str | None:
-    """The first key whose values differ, "" for the values themselves; a key that only one of them has does not count.
+def _difference(before: Any, now: Any, *, every: bool) -> str | None:
+    """The first key whose values differ, "" for the values themselves.
 
-    Another version may have more keys, or fewer.
+    Args:
+        every: a key that only one of them has counts; not where the versions differ, which may have other keys.
     """
     if isinstance(before, dict) and isinstance(now, dict):
-        pairs = [(key, before[key], now[key]) for key in before if key in now]
+        keys = [key for key in {**before, **now} if key != "eclectus" and (every or (key in before and key in now))]
+        pairs = [(key, before.get(key, _ABSENT), now.get(key, _ABSENT)) for key in keys]
     elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
         pairs = [(str(place), *pair) for place, pair in enumerate(zip(before, now, strict=True))]
     else:
         return None if before == now else ""
     for key, one, two in pairs:
-        found = _difference(one, two)
+        found = _difference(one, two, every=every)
         if found is not None:
             return f"{key}.{found}" if found else key
     return None

@@ -15,8 +15,8 @@ from typing import Any
 
 from rich.console import Console
 
+from eclectus import atomic, launch
 from eclectus import config as cfg
-from eclectus import launch
 from eclectus.config import RunConfig
 from eclectus.config.compare import VARIANT_NAME
 from eclectus.errors import ConfigError, EclectusError, InterruptedRunError, RunError
@@ -24,7 +24,6 @@ from eclectus.evaluation import comparison, efficiency
 from eclectus.evaluation.results import FILE
 from eclectus.languages import expand_directions
 from eclectus.rewards.combine import check_parts
-from eclectus.training.checkpoint import write_atomic
 from eclectus.training.directions import check_sampling
 from eclectus.training.stages import build_algorithm
 
@@ -100,6 +99,7 @@ def compare(
         if not values or len(set(values)) < len(values):
             hint = " (--algorithms, --variant or --like)" if what == "variant" else ""
             raise ConfigError(f"compare: give at least one {what}{hint}, each once; got {', '.join(values) or 'none'}")
+    _check_names([variant.name for variant in variants])
     _check_own(variants, {"seed": "--seeds"} | ({"data.max_pairs": "compare.pairs"} if pairs else {}))
     cells = _sized(variants, pairs, cfg.parse(text, name=name).data.languages) if pairs else list(variants)
     configs = {(cell.name, seed): _config(text, cell, seed, name) for seed in seeds for cell in cells}
@@ -167,6 +167,22 @@ def _config(text: str, variant: Variant, seed: int, name: str) -> RunConfig:
     return config
 
 
+def _check_names(names: Sequence[str]) -> None:
+    """Make sure that no two variants have one folder where a file system takes capitals for small letters.
+
+    Raises:
+        ConfigError: two have.
+    """
+    found: dict[str, str] = {}
+    for name in names:
+        other = found.setdefault(name.casefold(), name)
+        if other != name:
+            raise ConfigError(
+                f"compare: the variants '{other}' and '{name}' are one folder where capitals and small letters are the"
+                " same file; rename one"
+            )
+
+
 def _check_own(variants: Sequence[Variant], taken: Mapping[str, str]) -> None:
     """Make sure that variants set nothing that the comparison itself sets.
 
@@ -218,7 +234,7 @@ def _claim(folder: Path, configs: dict[tuple[str, int], RunConfig]) -> None:
         if begun and path.exists() and path.read_text(encoding="utf-8") != wanted:
             raise RunError(f"compare: '{path}' is of another comparison; choose another --output, or take it away")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, wanted)
+        atomic.write(path, wanted)
 
 
 def _run_folder(folder: Path, key: tuple[str, int]) -> Path:

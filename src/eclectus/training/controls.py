@@ -15,21 +15,22 @@ from pathlib import Path
 
 import torch
 
-from eclectus.config import RunConfig, SupervisedConfig
+from eclectus.config import ReinforceConfig, RunConfig, SupervisedConfig
 from eclectus.evaluation.results import System
 from eclectus.languages import expand_directions
 from eclectus.policies.base import Policy
 from eclectus.rollouts.base import Sampling
 from eclectus.seeds import derive
 from eclectus.segment import Segment
+from eclectus.training.context import RunContext
 from eclectus.training.material import Material
 from eclectus.training.sampling import sampling_of
-from eclectus.training.shared import Run
 from eclectus.training.stages import build_algorithm, cost, reinforce
 from eclectus.training.supervised import Trained, train_supervised
 from eclectus.training.synthetic import Make, back_translated, distilled, synthesise
 from eclectus.training.tasks import Task, constant_tasks
 from eclectus.training.testbench import TestBench
+from eclectus.training.validation import judge
 
 _MAKING = 0.25
 """Share of the time after which no more synthetic pairs are made."""
@@ -51,9 +52,18 @@ def continued(config: RunConfig) -> SupervisedConfig:
     return first.model_copy(update=changes)
 
 
+def last_step(config: ReinforceConfig, trained: Trained) -> int | None:
+    """The step after which constant reward ends: the last that reinforcement learning made; None: as the config says.
+
+    Where the clock ended that, it ends the control too, whose learning rate follows it.
+    """
+    timed = config.seconds is not None and trained.seconds >= config.seconds
+    return None if timed else trained.steps
+
+
 @dataclass
 class _Control:
-    run: Run
+    run: RunContext
     base: Policy
     tasks: Sequence[Task]
     bench: TestBench
@@ -89,7 +99,8 @@ class _Control:
             task.reset()  # of what the controls before this one asked, or a resumed run would ask for other batches
         tasks = constant_tasks(self.tasks)
         policy = self.base.copy(trainable=True)
-        trained = reinforce(self.run, policy, build_algorithm(config), config, tasks, "constant_reward")
+        algorithm, last = build_algorithm(config), last_step(config, self.trained)
+        trained = reinforce(self.run, policy, algorithm, config, tasks, "constant_reward", last=last)
         self.bench.add("constant_reward", policy)
         return System(
             name="constant_reward",
@@ -132,7 +143,7 @@ class _Control:
     def iterative_back_translation(self) -> System:
         prompts = self.material.to_translate_back
         run, name, policy = self.run, "iterative_back_translation", self.base.copy(trainable=True)
-        share, rounds, making = self.seconds / _ROUNDS, [], 0.0
+        share, rounds, spent = self.seconds / _ROUNDS, [], 0.0
         for number in range(1, _ROUNDS + 1):
             made = synthesise(
                 prompts,
@@ -142,13 +153,15 @@ class _Control:
                 seconds=_MAKING * share,
                 resume=run.resume,
             )
-            making += made.seconds
+            spent += made.seconds
             pairs = self.material.pairs | made.pairs
             if not any(pairs.values()):
                 run.tracker.say(f"every translation is empty: round {number} has nothing to learn from")
                 continue
-            left, judged = max(1.0, share - made.seconds), max(1, self.evaluations // _ROUNDS)
+            # What a round took beyond its part, with its last look at dev, those after it do not have.
+            left, judged = max(1.0, number * share - spent), max(1, self.evaluations // _ROUNDS)
             rounds.append(self._continue(policy, f"{name}-{number}", pairs, left, judged))
+            spent += rounds[-1].seconds
         self.bench.add(name, policy)
         return System(
             name=name,
@@ -156,7 +169,7 @@ class _Control:
             role="control",
             description=f"back-translation in {_ROUNDS} rounds, each with pairs that the model makes as the last round"
             " left it, for the same time, making the translations included",
-            seconds=round(making + sum(trained.seconds for trained in rounds), 1),
+            seconds=round(spent, 1),
             steps=sum(trained.steps for trained in rounds),
         )
 
@@ -165,7 +178,9 @@ class _Control:
         if not self.bench.has("best_of_n"):
             config = self.run.config.reinforce
             assert config is not None
-            sampling = replace(sampling_of(config, None), epsilon=0.0)
+            # As long as the other systems' translations may be, not as the samples of training.
+            length = self.run.config.evaluation.max_length
+            sampling = replace(sampling_of(config, None), epsilon=0.0, max_length=length)
             for task in self.tasks:
                 if task.config.references:
                     continue  # choosing by the reference would be no translation system
@@ -232,10 +247,17 @@ class _Control:
     def _continue(
         self, policy: Policy, stage: str, pairs: dict[str, list[Segment]], seconds: float, evaluations: int
     ) -> Trained:
-        """Train a policy on pairs for so many seconds; it is left as dev, asked so often, liked it best."""
+        """Train a policy on pairs for so many seconds; it is left as dev, asked so often, liked it best.
+
+        Dev judges as it does in reinforcement learning: by a reward where the tasks say so, without any reference.
+        """
         run = self.run
         wanted = [name for task in self.tasks for name in task.directions]
         dev = run.dev(expand_directions(list(dict.fromkeys(wanted)), run.languages))
+
+        def judged(outputs: Mapping[str, Sequence[str]]) -> tuple[float, Mapping[str, float]]:
+            said = judge(dev, self.tasks, outputs)
+            return said.score, said.values
 
         def train(folder: Path) -> Trained:
             return train_supervised(
@@ -248,7 +270,7 @@ class _Control:
                 tracker=run.tracker,
                 stage=stage,
                 max_length=run.config.evaluation.max_length,
-                groups={task.name: task.directions for task in self.tasks},
+                judge=judged,
                 seconds=seconds,
                 evaluations=evaluations,
                 judge_start=True,  # as reinforcement learning does, which is never left worse on dev than it began
@@ -258,7 +280,7 @@ class _Control:
         return run.stage(stage, policy, train)
 
 
-def run_controls(run: Run, tasks: Sequence[Task], bench: TestBench, trained: Trained) -> list[System]:
+def run_controls(run: RunContext, tasks: Sequence[Task], bench: TestBench, trained: Trained) -> list[System]:
     """Run the pivot oracle and the controls that the config names; returns the systems in table order."""
     assert run.base is not None
     control = _Control(run, run.base, tasks, bench, trained)

@@ -76,7 +76,7 @@ class ByProgress(DirectionChoice):
     def __init__(self, directions: Sequence[Direction], kind: Component, seed: int) -> None:
         self._directions = list(directions)
         bandit, options = bandit_of(kind)
-        self._bandit = bandit(len(self._directions), seed, options)
+        self._bandit = registry.make(_PLACE, bandit, len(self._directions), seed, options)
         self._progress = LearningProgress(len(self._directions), rate=_RATE)
         self._arm = 0
         self._told = [0.0] * len(self._directions)
@@ -119,7 +119,7 @@ def bandit_of(kind: Component) -> tuple[type[Bandit], registry.Options]:
         ConfigError: there is none of this type, or a wrong option.
     """
     try:
-        found = registry.find("exploration.bandits", kind.type, Bandit)  # type: ignore[type-abstract]
+        found = registry.find("exploration.bandits", kind.type, Bandit)
     except ConfigError as error:
         raise ConfigError(f"config: '{_PLACE}.type': {error}; '{SIZE}' follows the sizes") from error
     return found, registry.parse_options(_PLACE, found.Options, kind.options)

@@ -12,6 +12,7 @@ from eclectus.algorithms.value_based import ValueBased
 from eclectus.config import PromptConfig, ReinforceConfig, RunConfig
 from eclectus.corpora.dataset import read_pairs
 from eclectus.corpora.seen import SeenText
+from eclectus.engines.base import NATIVE
 from eclectus.errors import ConfigError
 from eclectus.languages import Direction, direction, expand_directions
 from eclectus.policies.causal import CausalPolicy
@@ -20,13 +21,12 @@ from eclectus.policies.load import BASE, load_policy, new_policy
 from eclectus.policies.new_language import add_languages
 from eclectus.policies.precision import autocast_type
 from eclectus.policies.pretrained import PretrainedPolicy
-from eclectus.rollouts.engine import NATIVE
 from eclectus.seeds import derive
 from eclectus.segment import Segment
-from eclectus.training.shared import Run
+from eclectus.training.context import RunContext
 
 
-def first_policy(run: Run, device: torch.device) -> tuple[PretrainedPolicy, SeenText | None]:
+def first_policy(run: RunContext, device: torch.device) -> tuple[PretrainedPolicy, SeenText | None]:
     """The policy on its device, and which text it has met, where that is known.
 
     Raises:
@@ -71,10 +71,10 @@ def check_split(config: RunConfig) -> None:
 
 
 def _values(config: ReinforceConfig) -> bool:
-    return issubclass(registry.find("algorithms", config.algorithm.type, Algorithm), ValueBased)  # type: ignore[type-abstract]
+    return issubclass(registry.find("algorithms", config.algorithm.type, Algorithm), ValueBased)
 
 
-def _loaded(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
+def _loaded(run: RunContext) -> tuple[PretrainedPolicy, SeenText | None]:
     config = run.config
     if config.policy.new is None:
         prompt = config.policy.prompt
@@ -111,7 +111,7 @@ def _loaded(run: Run) -> tuple[PretrainedPolicy, SeenText | None]:
     return new_policy(config.policy.new, texts, run.languages, derive(config.seed, "weights")), None
 
 
-def _examples(run: Run) -> dict[str, list[Segment]]:
+def _examples(run: RunContext) -> dict[str, list[Segment]]:
     """Training pairs for prompts to show, without those of directions whose references the run withholds."""
     config, pairs = run.config, run.pairs(["*-*"])
     shown, withheld = set[Direction](), set[Direction]()

@@ -25,13 +25,10 @@ class Material:
 
     @property
     def new_directions(self) -> list[str]:
-        """Task directions without the pivot language, of which there are no sentence pairs or none may be seen."""
-        return [
-            name
-            for task in self.tasks
-            for name in task.directions
-            if not (task.config.references and self._pairs(name)) and self.pivot not in self._languages(name)
-        ]
+        """Task directions without the pivot language, of which there are no sentence pairs or no task may see them."""
+        seen = {name for task in self.tasks if task.config.references for name in task.directions if self._pairs(name)}
+        names = dict.fromkeys(name for task in self.tasks for name in task.directions if name not in seen)
+        return [name for name in names if self.pivot not in self._languages(name)]
 
     @property
     def pairs(self) -> dict[str, list[Segment]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from eclectus import atomic
 from eclectus import config as cfg
 from eclectus.config import RunConfig
 from eclectus.corpora.dataset import Dataset
@@ -15,7 +16,6 @@ from eclectus.evaluation.results import Results
 from eclectus.policies.adapters import CONFIG_FILE, adapted_base, adapter_folders
 from eclectus.policies.causal import MODEL_TYPES
 from eclectus.policies.load import BASE
-from eclectus.training.checkpoint import write_atomic
 
 
 def write_card(folder: Path, config: RunConfig, dataset: Dataset, results: Results, rewards: list[str]) -> None:
@@ -62,7 +62,7 @@ def write_card(folder: Path, config: RunConfig, dataset: Dataset, results: Resul
         lines += ["", "## Rewards", "", *(f"- `{signature}`" for signature in rewards)]
     versions = ", ".join(f"{name} {value}" for name, value in results.versions.items())
     lines += ["", "## Recipe", "", f"Made with {versions}.", "", "```yaml", cfg.dump(config).strip(), "```", ""]
-    write_atomic(folder / "README.md", "\n".join(lines))
+    atomic.write(folder / "README.md", "\n".join(lines))
 
 
 def _decoder_only(folder: Path) -> bool:

@@ -148,7 +148,7 @@ def expected_steps(step: int, steps: int, spent: float, seconds: float | None) -
     """
     if seconds is None or not spent:
         return steps
-    return min(steps, max(step, round(step * seconds / spent)))
+    return min(steps, max(step, round((step - 1) * seconds / spent)))
 
 
 def update(

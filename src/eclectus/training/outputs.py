@@ -13,7 +13,7 @@ from eclectus.algorithms.base import Algorithm
 from eclectus.corpora.seen import SeenText
 from eclectus.errors import RunError, resuming
 from eclectus.policies.pretrained import PretrainedPolicy
-from eclectus.training.shared import Run
+from eclectus.training.context import RunContext
 from eclectus.training.tasks import Task
 
 
@@ -31,7 +31,7 @@ def save_rewards(folder: Path, tasks: Sequence[Task]) -> None:
             ) from error
 
 
-def write_model(run: Run, policy: PretrainedPolicy, algorithm: Algorithm | None, seen: SeenText | None) -> None:
+def write_model(run: RunContext, policy: PretrainedPolicy, algorithm: Algorithm | None, seen: SeenText | None) -> None:
     """Write the model with what belongs to it.
 
     Raises:
@@ -50,7 +50,7 @@ def write_model(run: Run, policy: PretrainedPolicy, algorithm: Algorithm | None,
         ) from error
 
 
-def _remember_text(run: Run, seen: SeenText | None, folder: Path) -> None:
+def _remember_text(run: RunContext, seen: SeenText | None, folder: Path) -> None:
     """Write which text the model has met, its start's included, so that a later run can hold out for true."""
     texts = SeenText.of(text for language in run.languages for text in run.dataset.monolingual("train", language))
     (texts if seen is None else texts | seen).save(folder)

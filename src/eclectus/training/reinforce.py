@@ -35,7 +35,7 @@ from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
 from eclectus.training.update import Demonstration, Update, step_size
 from eclectus.training.validation import DevSet, judge
-from eclectus.training.values import updater_of
+from eclectus.training.value_updater import updater_of
 
 _KL_EVERY = 10
 """Steps between two measurements of KL on tasks that have no KL term; it costs a pass of the starting policy."""
@@ -53,6 +53,7 @@ class Reinforcer:
         folder: where checkpoints go.
         renewed: copies of the policy that the tasks' rewards translate with; None: they ask for none, and what the run
             itself asks of copies is asked of its own.
+        last: end after this step, with the learning rates of the config's number of steps; None: as the config says.
     """
 
     def __init__(
@@ -71,11 +72,13 @@ class Reinforcer:
         stage: str = "reinforce",
         dev_max_length: int = 96,
         renewed: RenewedPolicies | None = None,
+        last: int | None = None,
     ) -> None:
         self.policy, self.reference, self.algorithm = policy, reference, algorithm
         self.config, self.tasks, self.dev = config, list(tasks), dev
         self.languages, self.seed, self.folder = list(languages), seed, folder
         self.tracker, self.stage, self.dev_max_length = tracker, stage, dev_max_length
+        self.last = config.steps if last is None else last
         self.updater = updater_of(algorithm)(policy, reference, algorithm, config, self.tasks, seed)
         stream = PromptStream(
             self.tasks, config.segments, config.direction_temperature, seed, config.direction_sampling
@@ -102,16 +105,16 @@ class Reinforcer:
             self._load()
         complete, limit = True, self.config.seconds
         # The bar counts steps, or seconds where the clock may set the end.
-        with self.tracker.progress(self.stage, self.config.steps if limit is None else round(limit), self._progress):
+        with self.tracker.progress(self.stage, self.last if limit is None else round(limit), self._progress):
             if self.step == 0:
                 self._evaluate()
-            while self.ended is None and self.step < self.config.steps:
+            while self.ended is None and self.step < self.last:
                 started = parallel.now()
                 self.step += 1
                 with self.algorithm.acting(self.step):
                     counts = self._advance()
                 self.renewed.renew(self.step, self.updater.weights["optimizer"].whole_mean)
-                done = self.step == self.config.steps
+                done = self.step == self.last
                 if limit is not None and not done and self.seconds + parallel.now() - started >= limit:
                     self.ended = "time used up"
                 last = done or self.ended is not None
@@ -172,7 +175,6 @@ class Reinforcer:
             advantages=advantages,
             kl_weights=[self.updater.kl[self.tasks[i].name].weight for i in owners],
             demonstrations=learnt,
-            hold=learns and bool(learnt),
             size=step_size(rewards.scaled, rollouts),
             sampling=sampling,
             kl=self.config.kl,
@@ -322,7 +324,7 @@ class Reinforcer:
         """
         with self.updater.means_in_place():
             outputs = self.dev.translate(self.policy, self.dev_max_length)
-        said = judge(self.dev, self.tasks, outputs)
+        said = parallel.leaders(judge(self.dev, self.tasks, outputs))
         selected = said.score > self.best
         if selected:
             self.best, self.best_step = said.score, self.step

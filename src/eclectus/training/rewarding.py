@@ -9,11 +9,12 @@ from itertools import pairwise
 
 import torch
 
+from eclectus import parallel
 from eclectus.policies.base import Policy
-from eclectus.policies.padding import pad_rows
 from eclectus.rewards.base import Score
 from eclectus.rewards.combine import CompositeScores
 from eclectus.rollouts.base import Rollouts
+from eclectus.rollouts.padding import pad_rows
 from eclectus.segment import Segment
 from eclectus.training.dense import at_the_end, token_rewards
 from eclectus.training.observe import StepRewards
@@ -117,7 +118,8 @@ class Judge:
             return StepRewards(values[:, columns], scaled[:, columns], shown, tokens)
 
         others = told(slice(samples, None), 1) if scaled.shape[1] > samples else None
-        return told(slice(samples), 0), others
+        # A server or a GPU may not say the same twice, and all processes must learn from the same.
+        return parallel.leaders((told(slice(samples), 0), others))
 
 
 def in_parts(tasks: Sequence[Task], owners: Sequence[int], segments: Sequence[Segment], count: int) -> list[list[int]]:

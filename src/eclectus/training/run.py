@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 from rich.console import Console
 
+from eclectus import atomic, parallel
 from eclectus import config as cfg
-from eclectus import parallel
 from eclectus.algorithms.base import Algorithm
 from eclectus.config import ReinforceConfig, RunConfig
 from eclectus.corpora.dataset import Dataset, prepare
@@ -24,8 +24,8 @@ from eclectus.policies.base import Policy
 from eclectus.policies.load import resolve_device
 from eclectus.rewards.base import RewardContext
 from eclectus.segment import Segment
-from eclectus.training import checkpoint as ckpt
 from eclectus.training import claim, optimizer, stages
+from eclectus.training.context import RunContext
 from eclectus.training.controls import run_controls
 from eclectus.training.directions import check_sampling
 from eclectus.training.first_policy import first_policy
@@ -33,10 +33,9 @@ from eclectus.training.material import Material
 from eclectus.training.model_card import write_card
 from eclectus.training.outputs import save_rewards, write_model
 from eclectus.training.sampling import check_engines
-from eclectus.training.shared import Run
 from eclectus.training.supervised import Trained
 from eclectus.training.tasks import Task, build_tasks
-from eclectus.training.testbench import TestBench, groups, test_segments
+from eclectus.training.testbench import TestBench, groups
 from eclectus.training.tracking import Tracker
 
 
@@ -93,14 +92,15 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     dataset = prepare(config.data, config.data.split_seed)
     if resume:
         _check_text(dataset, folder / "data.json")
-    run = Run(config, folder, dataset, tracker, resume)
+    run = RunContext(config, folder, dataset, tracker, resume)
     for part in (config.supervised, config.back_translation, config.reinforce):
         if part is not None:
             optimizer.check(part.optimizer, device)
-    policy, seen = first_policy(run, device)
+    policy, run.seen = first_policy(run, device)
     directions = expand_directions(config.evaluation.directions, dataset.languages)
     dataset.check(directions)
-    bench = TestBench(folder, test_segments(dataset, directions, seen), config.evaluation, resume=resume)
+    bench = TestBench(folder, dataset.held_out("test", directions, run.seen), config.evaluation, resume=resume)
+    _check_dev(run)
     # Built before any training, so that a mistake in a reward shows now and not after an hour.
     tasks: list[Task] = []
     algorithm: Algorithm | None = None
@@ -110,9 +110,9 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     check_engines(config, policy, algorithm)
     prompts, texts = stages.prompts_to_translate_back(run), stages.texts_of_tasks(run, tasks)
     # Written once everything is checked: after a mistake the folder is still empty and can be used again.
-    ckpt.write_atomic(folder / "config.yaml", cfg.dump(config))
+    atomic.write(folder / "config.yaml", cfg.dump(config))
     claim.write_settings(config, folder)
-    ckpt.write_atomic(folder / "data.json", json.dumps(dataset.describe(), ensure_ascii=False, indent=1))
+    atomic.write(folder / "data.json", json.dumps(dataset.describe(), ensure_ascii=False, indent=1))
     _warn(run, tasks)
     systems = _train_start(run, policy, bench, prompts)
     if config.reinforce is not None and algorithm is not None:
@@ -134,7 +134,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     results = bench.results(config, dataset.languages, systems, tested, run.translate)
     whole = policy.unsplit()
     if parallel.leads():
-        write_model(run, whole, algorithm, seen)
+        write_model(run, whole, algorithm, run.seen)
     bench.publish(results)
     if bench.beam is not None:
         tracker.say("scoring what beam search made of the test set")
@@ -144,6 +144,23 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         write_card(folder / "model", config, dataset, results, [task.reward.signature for task in tasks])
         report.write(folder)
     return results
+
+
+def _check_dev(run: RunContext) -> None:
+    """Make sure that each direction that chooses a checkpoint has dev text.
+
+    Raises:
+        DataError: one has none.
+    """
+    config = run.config
+    patterns: list[str] = []
+    for part in (config.supervised, config.back_translation):
+        if part is not None:
+            patterns += part.dev_directions or part.directions
+    for task in config.reinforce.tasks if config.reinforce is not None else ():
+        patterns += task.directions
+    if patterns:
+        run.dev_segments(expand_directions(list(dict.fromkeys(patterns)), run.languages))
 
 
 def _check_text(dataset: Dataset, path: Path) -> None:
@@ -164,7 +181,9 @@ def _check_text(dataset: Dataset, path: Path) -> None:
         )
 
 
-def _train_start(run: Run, policy: Policy, bench: TestBench, prompts: Mapping[str, Sequence[Segment]]) -> list[System]:
+def _train_start(
+    run: RunContext, policy: Policy, bench: TestBench, prompts: Mapping[str, Sequence[Segment]]
+) -> list[System]:
     """Train the starting policy; returns the systems that the tables are to show before it."""
     config, systems = run.config, []
     last: Trained | None = None
@@ -189,7 +208,7 @@ def _train_start(run: Run, policy: Policy, bench: TestBench, prompts: Mapping[st
     return systems
 
 
-def _tasks(run: Run, config: ReinforceConfig) -> list[Task]:
+def _tasks(run: RunContext, config: ReinforceConfig) -> list[Task]:
     context = RewardContext(
         languages=run.languages,
         translate=run.translate,
@@ -202,7 +221,7 @@ def _tasks(run: Run, config: ReinforceConfig) -> list[Task]:
     return build_tasks(config.tasks, run.dataset, context, in_parts=config.overlap > 1)
 
 
-def _warn(run: Run, tasks: Sequence[Task]) -> None:
+def _warn(run: RunContext, tasks: Sequence[Task]) -> None:
     """What will be left out, said before any training."""
     for task in tasks:
         targets = [target for _, target in expand_directions(task.directions, run.languages)]

@@ -12,10 +12,10 @@ from eclectus.algorithms.base import Algorithm
 from eclectus.algorithms.importance import effective_share, truncated_weights
 from eclectus.algorithms.value_based import ValueBased
 from eclectus.config import ReinforceConfig, RunConfig, TruncateConfig
+from eclectus.engines.base import engine_of
 from eclectus.errors import ConfigError
 from eclectus.policies.base import Policy
 from eclectus.rollouts.base import Among, Rollouts, Sampling, joined
-from eclectus.rollouts.engine import engine_of
 from eclectus.schedule import value_at
 from eclectus.seeds import derive
 from eclectus.segment import Segment

@@ -14,15 +14,15 @@ from eclectus.languages import expand_directions
 from eclectus.policies.base import Policy
 from eclectus.seeds import derive
 from eclectus.segment import Segment
+from eclectus.training.context import RunContext
 from eclectus.training.reinforce import Reinforcer
-from eclectus.training.shared import Run
 from eclectus.training.supervised import Trained, train_supervised
 from eclectus.training.synthetic import as_back_translated, back_prompts, back_translated, synthesise
 from eclectus.training.tasks import Task
 
 
 def supervised(
-    run: Run,
+    run: RunContext,
     policy: Policy,
     config: SupervisedConfig,
     stage: str = "supervised",
@@ -51,7 +51,7 @@ def supervised(
     return run.stage(stage, policy, train)
 
 
-def prompts_to_translate_back(run: Run) -> dict[str, list[Segment]]:
+def prompts_to_translate_back(run: RunContext) -> dict[str, list[Segment]]:
     """What `back_translation` translates, in the reverse directions; nothing without that part.
 
     Raises:
@@ -72,7 +72,7 @@ def prompts_to_translate_back(run: Run) -> dict[str, list[Segment]]:
 
 
 def back_translation(
-    run: Run, policy: Policy, config: BackTranslationConfig, prompts: Mapping[str, Sequence[Segment]]
+    run: RunContext, policy: Policy, config: BackTranslationConfig, prompts: Mapping[str, Sequence[Segment]]
 ) -> Trained:
     """Train on the real pairs and on what the policy, as it is now, makes of the prompts."""
     make = back_translated(lambda segments: policy.translate(segments, run.config.evaluation.max_length))
@@ -85,7 +85,7 @@ def back_translation(
     return supervised(run, policy, config, "supervised_back_translation", more)
 
 
-def texts_of_tasks(run: Run, tasks: Sequence[Task]) -> list[dict[str, list[Segment]]]:
+def texts_of_tasks(run: RunContext, tasks: Sequence[Task]) -> list[dict[str, list[Segment]]]:
     """What is translated back for each task, in the reverse directions.
 
     Raises:
@@ -106,7 +106,9 @@ def texts_of_tasks(run: Run, tasks: Sequence[Task]) -> list[dict[str, list[Segme
     return found
 
 
-def add_back_translations(run: Run, tasks: Sequence[Task], texts: Sequence[Mapping[str, Sequence[Segment]]]) -> float:
+def add_back_translations(
+    run: RunContext, tasks: Sequence[Task], texts: Sequence[Mapping[str, Sequence[Segment]]]
+) -> float:
     """Let the start translate the texts of `texts_of_tasks` back, and give the pairs to the tasks.
 
     Returns:
@@ -120,7 +122,8 @@ def add_back_translations(run: Run, tasks: Sequence[Task], texts: Sequence[Mappi
             prompts,
             back_translated(run.translate),
             run.folder / "synthetic" / f"task-{number}.json",
-            seed=run.config.seed,
+            # With the run's own seed each would draw the texts of the others, which the start has learnt already.
+            seed=derive(run.config.seed, "task", number),
             most=task.config.back_translated,
             resume=run.resume,
         )
@@ -150,9 +153,20 @@ def cost(trained: Trained) -> Cost:
 
 
 def reinforce(
-    run: Run, policy: Policy, algorithm: Algorithm, config: ReinforceConfig, tasks: Sequence[Task], stage: str
+    run: RunContext,
+    policy: Policy,
+    algorithm: Algorithm,
+    config: ReinforceConfig,
+    tasks: Sequence[Task],
+    stage: str,
+    *,
+    last: int | None = None,
 ) -> Trained:
-    """One reinforcement-learning stage from the run's starting policy."""
+    """One reinforcement-learning stage from the run's starting policy.
+
+    Args:
+        last: see `Reinforcer`.
+    """
     wanted = [pair for task in tasks for pair in expand_directions(task.directions, run.languages)]
     dev = run.dev(list(dict.fromkeys(wanted)))
 
@@ -170,14 +184,14 @@ def reinforce(
         stage=stage,
         dev_max_length=run.config.evaluation.max_length,
         renewed=run.renewed if stage == "reinforce" else None,
+        last=last,
     )
     return run.stage(stage, policy, lambda _: reinforcer.train(resume=run.resume), algorithm)
 
 
 def build_algorithm(config: ReinforceConfig) -> Algorithm:
     """The algorithm that the config names, with its options checked."""
-    kind = registry.find("algorithms", config.algorithm.type, Algorithm)  # type: ignore[type-abstract]
-    options = registry.parse_options("reinforce.algorithm", kind.Options, config.algorithm.options)
-    algorithm = kind(options)
+    component = config.algorithm
+    algorithm = registry.build("algorithms", component.type, Algorithm, "reinforce.algorithm", component.options)
     algorithm.check(config)
     return algorithm

@@ -1,18 +1,18 @@
-"""Supervised training: maximum likelihood with label smoothing, the best checkpoint by dev chrF++ kept.
+"""Supervised training: maximum likelihood with label smoothing, the best checkpoint on dev kept.
 
 It makes the starting policy of a run, and it is the control that reinforcement learning has to beat.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from eclectus import parallel
-from eclectus.config import SupervisedConfig
+from eclectus.config import BackTranslationConfig, SupervisedConfig
 from eclectus.policies.base import Policy
 from eclectus.policies.dropout import cheaper_dropout
 from eclectus.policies.precision import loss_scaler
@@ -24,6 +24,19 @@ from eclectus.training.kept import Kept, Weights
 from eclectus.training.optimizer import build_optimizer, expected_steps, scheduled, update
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
+
+Judge = Callable[[Mapping[str, Sequence[str]]], tuple[float, Mapping[str, float]]]
+"""From translations of the dev set, by direction, to the score that chooses the checkpoint and what is logged too."""
+
+
+def by_references(dev: DevSet) -> Judge:
+    """Judge by dev chrF++, the mean over directions."""
+
+    def judge(outputs: Mapping[str, Sequence[str]]) -> tuple[float, Mapping[str, float]]:
+        scores = dev.score(outputs)
+        return scores.chrf, scores.named("supervised")
+
+    return judge
 
 
 @dataclass
@@ -55,28 +68,21 @@ class Trained:
 
 
 class _Best:
-    """The best weights so far by dev chrF++.
+    """The best weights so far on dev."""
 
-    Args:
-        groups: directions by name, whose scores are logged apart.
-    """
-
-    def __init__(self, policy: Policy, dev: DevSet, groups: Mapping[str, Sequence[str]], max_length: int) -> None:
-        self._policy, self._dev, self._groups, self._max_length = policy, dev, groups, max_length
+    def __init__(self, policy: Policy, dev: DevSet, judge: Judge, max_length: int) -> None:
+        self._policy, self._dev, self._judge, self._max_length = policy, dev, judge, max_length
         self._kept = Kept.trained(policy.model)
         self.score, self.step, self.weights = float("-inf"), 0, self._kept.copy()
 
     def judge(self, step: int) -> dict[str, float | bool]:
         """Score the weights as they are, keep them if they are the best, and return what is logged."""
-        outputs = self._dev.translate(self._policy, self._max_length)
-        score = self._dev.score(outputs).chrf
+        # A reward may say something else in every process.
+        score, values = parallel.leaders(self._judge(self._dev.translate(self._policy, self._max_length)))
         selected = score > self.score
         if selected:
             self.score, self.step, self.weights = score, step, self._kept.copy()
-        named: dict[str, float] = {}
-        for group, directions in self._groups.items():
-            named |= self._dev.score(outputs, directions).named(group)
-        return {"score": score, **named, "selected": selected}
+        return {"score": score, **values, "selected": selected}
 
     def load(self, score: float, step: int, weights: Weights) -> None:
         """Take over the best of a checkpoint."""
@@ -140,10 +146,9 @@ def train_supervised(
     stage: str = "supervised",
     max_length: int = 96,
     texts: Mapping[str, Sequence[str]] | None = None,
-    groups: Mapping[str, Sequence[str]] | None = None,
+    judge: Judge | None = None,
     seconds: float | None = None,
     evaluations: int = 1,
-    keep_best: bool = True,
     judge_start: bool = False,
     resume: bool = False,
 ) -> Trained:
@@ -151,16 +156,15 @@ def train_supervised(
 
     Args:
         pairs: training segments with references by direction.
-        dev: what the checkpoint is chosen by.
+        dev: the text whose translations choose the checkpoint.
         folder: where checkpoints go.
         texts: monolingual training text by language, for `config.denoising`.
-        groups: directions by name, whose dev scores are logged apart; all together by default.
+        judge: by what they do; None: by dev chrF++, see `by_references`.
         seconds: stop after this much training time instead of `config.steps` (for controls of equal time; such a
             training is not repeatable to the bit, because machines differ in speed). Its warm-up is at most a tenth of
             the steps that it can be expected to have.
         evaluations: with `seconds`, how often dev is asked, at equal distances of time, instead of every
             `config.evaluate_every` steps.
-        keep_best: False keeps the last weights.
         judge_start: also score the weights that the training starts from, which are kept where nothing is better.
         resume: continue from the checkpoint in `folder`, to the same result as an uninterrupted run.
     """
@@ -174,9 +178,11 @@ def train_supervised(
         derive(seed, stage),
         config.denoising,
         texts,
+        "back_translation" if isinstance(config, BackTranslationConfig) else "supervised",
     )
     step, spent, stale, learned = 0, 0.0, 0, 0
-    best = _Best(policy, dev, groups or {"supervised": list(dev.segments)}, max_length)
+    ended: str | None = None  # why, where it ended before its last step
+    best = _Best(policy, dev, judge or by_references(dev), max_length)
     found = ckpt.latest(folder) if resume else None
     if found is not None:
         state = found.state
@@ -187,6 +193,7 @@ def train_supervised(
         batches.load_state_dict(state["batches"])
         step = state["step"]
         spent, stale, learned = state["seconds"], state["stale"], state["tokens"]
+        ended = state.get("ended")
         tracker.forget_after(stage, step)
 
     def save() -> None:
@@ -202,20 +209,21 @@ def train_supervised(
             "stale": stale,
             "seconds": spent,
             "tokens": learned,
+            "ended": ended,
             "batches": batches.state_dict(),
             "scaler": scaler.state_dict(),
         }
         ckpt.save(folder, step, ckpt.Checkpoint(tensors, state))
 
-    reason = "all steps done"
     if judge_start and found is None:
         tracker.forget_after(stage, -1)
         tracker.log("dev", stage, 0, {**best.judge(0), "seconds": 0.0, "tokens": 0})
     looks = _Looks(config.evaluate_every, seconds, evaluations, spent)
     tokens, loss_sum, window = 0, 0.0, parallel.now()
     # The bar counts steps, or seconds where the clock sets the end.
-    with tracker.progress(stage, config.steps if seconds is None else round(seconds), step):
-        while step < config.steps:
+    length, done = (config.steps, step) if seconds is None else (round(seconds), int(spent))
+    with tracker.progress(stage, length, done):
+        while ended is None and step < config.steps:
             started = parallel.now()
             step += 1
             batch = batches.next()
@@ -261,17 +269,14 @@ def train_supervised(
                 tracker.log("dev", stage, step, {**values, **spending})
                 window = parallel.now()
             spent += parallel.now() - started
+            if last and step < config.steps:
+                ended = "time used up"
+            elif not last and stale >= config.patience:
+                ended = f"no better dev score in {stale} evaluations"
             stopped = any(parallel.gather(tracker.stop_requested))
             if evaluated or stopped:
                 save()
             if stopped:
                 return Trained(step, best.step, best.score, spent, complete=False, reason="stopped by the user")
-            if last:
-                reason = "all steps done" if step == config.steps else "time used up"
-                break
-            if stale >= config.patience:
-                reason = f"no better dev score in {stale} evaluations"
-                break
-    if keep_best:
-        best.restore()
-    return Trained(step, best.step, best.score, spent, complete=True, reason=reason)
+    best.restore()
+    return Trained(step, best.step, best.score, spent, complete=True, reason=ended or "all steps done")

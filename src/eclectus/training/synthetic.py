@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from eclectus import parallel
+from eclectus import atomic, parallel
 from eclectus.corpora.dataset import Dataset
 from eclectus.languages import Direction, direction
 from eclectus.seeds import rng
 from eclectus.segment import Segment
-from eclectus.training.checkpoint import write_atomic
 
 Pairs = dict[str, list[Segment]]
 Make = Callable[[Sequence[Segment]], list[Segment]]
@@ -136,5 +135,5 @@ def synthesise(
         for name, rows in found.pairs.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps({"seconds": found.seconds, "pairs": written}, ensure_ascii=False))
+    atomic.write(path, json.dumps({"seconds": found.seconds, "pairs": written}, ensure_ascii=False))
     return found

@@ -8,10 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from eclectus import atomic
 from eclectus.config import EvaluationConfig, RunConfig
-from eclectus.corpora.dataset import Dataset
-from eclectus.corpora.seen import SeenText
-from eclectus.errors import DataError
+from eclectus.engines.base import engine_of
 from eclectus.evaluation import results as results_module
 from eclectus.evaluation import translations
 from eclectus.evaluation.agreement import Translate, agreement
@@ -19,30 +18,9 @@ from eclectus.evaluation.reference_tokens import reference_tokens
 from eclectus.evaluation.results import Group, Results, System
 from eclectus.languages import Direction, direction, expand_directions
 from eclectus.policies.base import Policy
-from eclectus.rollouts.engine import engine_of
 from eclectus.segment import Segment
-from eclectus.training.checkpoint import write_atomic
 
 Outputs = dict[str, list[str]]
-
-
-def test_segments(dataset: Dataset, directions: Sequence[Direction], seen: SeenText | None) -> dict[str, list[Segment]]:
-    """Test segments by direction, without those that the loaded model met in its own training.
-
-    Raises:
-        DataError: a direction has none left.
-    """
-    found: dict[str, list[Segment]] = {}
-    for source, target in directions:
-        rows = dataset.pairs("test", source, target)
-        fresh = [s for s in rows if seen is None or (s.source not in seen and (s.reference or "") not in seen)]
-        if not fresh:
-            raise DataError(
-                f"data: all {len(rows)} test segments of {source}-{target} stand in the text that the model was trained"
-                " on, so they can prove nothing; add text it has not seen, or take the direction out of evaluation"
-            )
-        found[direction(source, target)] = fresh
-    return found
 
 
 def groups(config: RunConfig, directions: Sequence[Direction]) -> list[Group]:
@@ -163,8 +141,14 @@ class TestBench:
         self._outputs[system], self._entropies[system], self._references[system] = outputs, entropies, references
         path = self.folder / "outputs" / f"{system}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = {"outputs": outputs, "entropies": entropies, "references": references}
-        write_atomic(path, json.dumps(kept, ensure_ascii=False))
+        kept = {"decoding": self._decoding, "outputs": outputs, "entropies": entropies, "references": references}
+        atomic.write(path, json.dumps(kept, ensure_ascii=False))
+
+    @property
+    def _decoding(self) -> dict[str, Any]:
+        """What the translations of all systems have in common."""
+        decoding = {"beams", "max_length", "engine", "reference_tokens"}
+        return {"directions": list(self.segments), **self.config.model_dump(mode="json", include=decoding)}
 
     def _kept(self, system: str) -> bool:
         path = self.folder / "outputs" / f"{system}.json"
@@ -173,6 +157,8 @@ class TestBench:
         if not (self._resume and path.exists()):
             return False
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if kept.get("decoding", self._decoding) != self._decoding:
+            return False  # the settings were changed since: all systems of a table are to be translated alike
         self._outputs[system], self._entropies[system] = kept["outputs"], kept["entropies"]
         self._references[system] = kept.get("references", {})
         return True

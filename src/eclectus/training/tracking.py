@@ -22,9 +22,9 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from eclectus import atomic
 from eclectus.evaluation import logs
 from eclectus.launch import on_signals
-from eclectus.training.checkpoint import write_atomic
 
 
 class Tracker:
@@ -53,7 +53,7 @@ class Tracker:
             path = self.folder / name
             if path.exists():
                 kept = [row for row in logs.read(path) if row.get("stage") != stage or row["step"] <= step]
-                write_atomic(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
+                atomic.write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept))
 
     def samples(self, stage: str, step: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Keep sampled translations with their rewards, and show a few."""
@@ -124,4 +124,5 @@ class Tracker:
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: round(v, 6) if isinstance(v, float) else v for k, v in values.items()}
+    """With as many digits as a float32 has, of small numbers as of large ones."""
+    return {k: float(f"{v:.8g}") if isinstance(v, float) else v for k, v in values.items()}

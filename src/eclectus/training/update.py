@@ -50,7 +50,6 @@ class Update:
         reused: the policy has been updated on these rollouts already.
         targets, values: [B, G, T] for the algorithm's module, see `Signals`; None: it has none.
         policy_learns: False: only the algorithm's module is trained.
-        hold: sources that say nothing count for KL too, because the step's demonstrations move the policy.
         correction: the rollouts' log-probabilities are those of another program, which drew them; they are corrected
             here, by the pass that learns from them. For the first update of a step alone.
     """
@@ -71,7 +70,6 @@ class Update:
     targets: torch.Tensor | None = None
     values: torch.Tensor | None = None
     policy_learns: bool = True
-    hold: bool = False
     correction: CorrectionConfig | None = None
 
     @property
@@ -119,7 +117,9 @@ class Update:
             wanted |= self.targets.flatten(1).isfinite().any(dim=1)
         if self.rollouts.forced is not None:
             wanted |= self.rollouts.forced.flatten(1).any(dim=1)
-        if self.hold:
+        # Whatever moves the policy must not move it away on sources that say nothing. If nothing moves it, KL is left
+        # out: at the start its gradient is rounding error, which Adam would make as large as any other.
+        if self.policy_learns and (self.demonstrations or bool(wanted.any())):
             wanted |= torch.tensor(self.kl_weights, device=wanted.device) > 0
         return [True] * len(wanted) if self.entropy_weight else wanted.tolist()
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from eclectus.config import Component
+from eclectus.engines.base import NATIVE, engine_of
 from eclectus.evaluation.metrics import DirectionScores, Scorer
 from eclectus.policies.base import Policy
-from eclectus.rollouts.engine import NATIVE, engine_of
 from eclectus.segment import Segment
 from eclectus.training.tasks import Task
 

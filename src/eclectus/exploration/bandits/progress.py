@@ -25,8 +25,6 @@ class LearningProgress:
         window: gains that the quantiles are taken from.
         low: lower quantile.
         high: upper quantile.
-        absolute: take the size of the gain, so that an arm that is being forgotten calls for attention too (Matiisen et
-            al. 2017, https://arxiv.org/abs/1707.00183).
 
     Example:
         >>> progress = LearningProgress(arms=2)
@@ -44,13 +42,12 @@ class LearningProgress:
         window: int = 200,
         low: float = 0.2,
         high: float = 0.8,
-        absolute: bool = False,
     ) -> None:
         if not (0 < rate <= 1 and window >= 2 and 0 <= low < high <= 1):
             raise ValueError("LearningProgress needs 0 < rate <= 1, window >= 2 and 0 <= low < high <= 1")
         self._means: list[float | None] = [None] * arms
         self._gains: list[float] = []
-        self._rate, self._window, self._quantiles, self._absolute = rate, window, (low, high), absolute
+        self._rate, self._window, self._quantiles = rate, window, (low, high)
 
     def update(self, arm: int, value: float) -> float:
         """Return the reward of an arm whose score (higher is better) is now `value`."""
@@ -60,7 +57,6 @@ class LearningProgress:
             return 0.5
         gain = value - mean
         self._means[arm] = mean + self._rate * gain
-        gain = abs(gain) if self._absolute else gain
         self._gains = [*self._gains, gain][-self._window :]
         low, high = _quantiles(self._gains, self._quantiles)
         if high == low:

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from eclectus.config import Component
+from eclectus.engines.base import engine_of
 from eclectus.errors import ConfigError
 from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
-from eclectus.rollouts.engine import engine_of
 from tests.policies.tiny_models import CAUSAL, build
 from tests.tiny import segments, tiny_policy
 

@@ -13,10 +13,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from eclectus.config import Component, LoraConfig, PromptConfig
+from eclectus.engines.base import engine_of
 from eclectus.errors import ConfigError, RunError
 from eclectus.policies.causal import CausalPolicy
 from eclectus.rollouts.base import Sampling
-from eclectus.rollouts.engine import engine_of
 from tests.policies.test_guide import random_guide
 from tests.policies.tiny_models import CAUSAL, build
 from tests.tiny import segments, tiny_policy

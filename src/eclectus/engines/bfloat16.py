@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 
 from eclectus import registry
+from eclectus.engines.base import Engine, check_rounded
 from eclectus.policies.base import Policy
 from eclectus.policies.precision import autocast_type
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rollouts.base import Rollouts, Sampling
-from eclectus.rollouts.engine import Engine, check_rounded
 from eclectus.segment import Segment
 
 

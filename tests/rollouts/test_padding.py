@@ -1,7 +1,7 @@
 import torch
 
-from eclectus.policies.padding import like_lengths
 from eclectus.rollouts.base import Rollouts
+from eclectus.rollouts.padding import like_lengths
 from eclectus.training.passes import micro_batches
 
 

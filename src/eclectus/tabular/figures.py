@@ -20,8 +20,8 @@ from rich.table import Table
 from eclectus.algorithms.tabular import ALGORITHMS
 from eclectus.environments.word_translation import State
 from eclectus.evaluation.formats import interval, number, signed
-from eclectus.training import tabular
-from eclectus.training.tabular import ABSENCE, Lesson, Setting
+from eclectus.tabular import lesson as lessons
+from eclectus.tabular.lesson import ABSENCE, Lesson, Setting
 
 _TITLES = {
     "algorithms": "Algorithms",
@@ -92,9 +92,8 @@ def draw(lesson: Lesson, folder: Path) -> list[Path]:
 
 def _table(lesson: Lesson, title: str, family: Mapping[str, Setting], absence: str | None) -> Table:
     seeds = lesson.config.seeds
-    table = Table(
-        title=f"{title}: mean over {seeds} seed{'s' if seeds > 1 else ''} [95 % interval]", title_justify="left"
-    )
+    means = "one seed" if seeds == 1 else f"mean over {seeds} seeds [95 % interval]"
+    table = Table(title=f"{title}: {means}", title_justify="left")
     table.add_column("")
     headings = ["exact, %", "BLEU at the end", "over training", "pairs tried"]
     without = family.get(absence or "") if len(family) > 1 else None
@@ -119,9 +118,10 @@ def _table(lesson: Lesson, title: str, family: Mapping[str, Setting], absence: s
     return table
 
 
-def _mean(values: tabular.Array, difference: bool = False) -> str:
+def _mean(values: lessons.Array, difference: bool = False) -> str:
     mean = float(values.mean())
-    return f"{signed(mean) if difference else number(mean)} {interval(*tabular.interval(values))}"
+    told = signed(mean) if difference else number(mean)
+    return told if len(values) == 1 else f"{told} {interval(*lessons.interval(values))}"
 
 
 def _curves(axes: Axes, lesson: Lesson, which: str) -> None:
@@ -134,13 +134,13 @@ def _curves(axes: Axes, lesson: Lesson, which: str) -> None:
         scores = 100 * np.array([[point.bleu for point in points] for points in runs])
         absent = label == ABSENCE.get(which)
         colour = _ABSENT if absent else next(colours)
-        low, high = zip(*[tabular.interval(column) for column in scores.T], strict=True)
+        low, high = zip(*[lessons.interval(column) for column in scores.T], strict=True)
         axes.fill_between(episodes, low, high, color=colour, alpha=0.12, linewidth=0)
         style = (0, (4, 2)) if absent else "-"
         width = max(1.3, 2.6 - 0.4 * i)  # a line that another covers still shows at its edges
         axes.plot(episodes, scores.mean(0), color=colour, linewidth=width, linestyle=style, label=label)
     held = {
-        "algorithms": tabular.label_of(config.explorations[0]),
+        "algorithms": lessons.label_of(config.explorations[0]),
         "explorations": ALGORITHMS[first.algorithm].title,
         "choices": str(first),
     }
@@ -148,7 +148,8 @@ def _curves(axes: Axes, lesson: Lesson, which: str) -> None:
     axes.text(
         0, 1.02, f"with {held[which]}" if which != "choices" else held[which], transform=axes.transAxes, color=_GREY
     )
-    axes.set_xlabel(f"episodes (mean of {config.seeds} seeds, band: 95 % interval)")
+    several = f"mean of {config.seeds} seeds, band: 95 % interval"
+    axes.set_xlabel(f"episodes ({'one seed' if config.seeds == 1 else several})")
     axes.set_ylim(0, 103)
     axes.set_xlim(0, config.episodes)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

@@ -24,13 +24,13 @@ import torch
 from pydantic import Field
 
 from eclectus import registry
+from eclectus.engines.base import Engine, from_rows
 from eclectus.errors import ConfigError, RunError
 from eclectus.export.ctranslate2 import refusal, specification, target_prefix, vocabulary
 from eclectus.policies.base import Policy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, Sampling
-from eclectus.rollouts.engine import Engine, from_rows
 from eclectus.segment import Segment
 
 _MEMORY = Path("/dev/shm")

@@ -1,14 +1,17 @@
 """`eclectus tabular`: what it compares, what it writes, and its mistakes as one sentence."""
 
+import io
 import json
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 pytest.importorskip("gymnasium")
 
 from eclectus.errors import ConfigError
-from eclectus.training import tabular
+from eclectus.tabular import figures
+from eclectus.tabular import lesson as lessons
 from tests.test_cli import eclectus, refused
 
 SMALL = ("--episodes", 50, "--seeds", 2)
@@ -34,7 +37,7 @@ def test_the_command_writes_curves_tables_and_a_figure(tmp_path, table):
     assert (folder / "tabular.png").read_bytes().startswith(b"\x89PNG")
     assert "Q-table along" in (folder / "tabular.svg").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert len(rows) == 12 * 2 * tabular.POINTS  # 3 algorithms, 7 strategies, 4 bandits; the first counts once
+    assert len(rows) == 12 * 2 * lessons.POINTS  # 3 algorithms, 7 strategies, 4 bandits; the first counts once
     assert {row["seed"] for row in rows} == {1, 2}
     assert {"exact", "bleu", "total", "explored", "entropy", "pairs", "episode"} <= rows[0].keys()
 
@@ -47,26 +50,26 @@ def test_a_folder_is_never_written_over(tmp_path, table):
 
 
 def test_one_seed_one_result(tmp_path, table):
-    config = tabular.configure(
+    config = lessons.configure(
         algorithms=["sarsa"], explorations=["boltzmann"], choices=["exp3"], seeds=1, episodes=50, phrase_table=table
     )
     written = []
     for name in ("a", "b"):
-        tabular.run(config, tmp_path / name)
+        lessons.run(config, tmp_path / name)
         written.append((tmp_path / name / "metrics.jsonl").read_bytes())
     assert written[0] == written[1]
 
 
 def test_strategies_against_their_absence(tmp_path):
     """On the packaged table the bonus finds all thirteen translations, greedy and random behaviour do not."""
-    config = tabular.configure(
+    config = lessons.configure(
         algorithms=["q_learning"],
         explorations=["count_bonus", "greedy", "uniform"],
         choices=["uniform"],
         seeds=2,
         episodes=1600,
     )
-    lesson = tabular.run(config, tmp_path)
+    lesson = lessons.run(config, tmp_path)
     exact = {label: lesson.final(setting, "exact") for label, setting in lesson.family("explorations").items()}
     assert exact["count bonus"].tolist() == [1, 1]
     assert exact["greedy"].mean() < 1
@@ -77,9 +80,22 @@ def test_strategies_against_their_absence(tmp_path):
     assert lesson.curves[bonus][0][0].explored > 0.05
 
 
+def test_discount_and_step_size_reach_the_table_and_one_seed_has_no_interval(tmp_path):
+    config = lessons.configure(
+        algorithms=["q_learning"], explorations=["epsilon_greedy"], choices=["uniform"],
+        seeds=1, episodes=100, alpha=0.8, decay=0.7, gamma=0.5,
+    )  # fmt: skip
+    lesson = lessons.run(config, tmp_path)
+    assert (lesson.learner.alpha, lesson.learner.decay, lesson.learner.gamma) == (0.8, 0.7, 0.5)
+    console = Console(file=io.StringIO(), width=120)
+    figures.show(lesson, console)
+    told = console.file.getvalue()
+    assert "one seed" in told and "interval" not in told and "[" not in told
+
+
 def test_interval_by_hand():
-    assert tabular.interval(np.array([2.0, 2.0, 2.0])) == (2, 2)
-    low, high = tabular.interval(np.array([0.0, 1.0] * 50))
+    assert lessons.interval(np.array([2.0, 2.0, 2.0])) == (2, 2)
+    low, high = lessons.interval(np.array([0.0, 1.0] * 50))
     assert (low, high) == pytest.approx((0.4, 0.6), abs=0.02)
 
 
@@ -90,6 +106,8 @@ def test_interval_by_hand():
         (("--exploration", "epsilon"), "unknown type 'epsilon'"),
         (("--exploration", "{type: boltzmann, temperatur: 1}"), "did you mean 'temperature'"),
         (("--exploration", "{epsilon_greedy"), "not of the form"),
+        (("--exploration", "{type: epsilon_greedy, epsilon: 1.5}"), "epsilon is a probability, give at most 1"),
+        (("--gamma", 1.1), "less than or equal to 1"),
         (("--exploration", "{type: boltzmann, temperature: {start: 1, end: 0, shape: exponential}}"), "small positive"),
         (("--sentences", "ucb2"), "did you mean 'ucb1'"),
         (("--episodes", 3), "tabular.episodes"),

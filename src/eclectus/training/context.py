@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from eclectus import atomic
 from eclectus.algorithms.base import Algorithm
 from eclectus.config import RunConfig
 from eclectus.corpora.dataset import Dataset
+from eclectus.corpora.seen import SeenText
 from eclectus.errors import InterruptedRunError, RunError, resuming
 from eclectus.languages import Direction, direction, expand_directions
 from eclectus.policies.base import Policy
@@ -22,11 +24,12 @@ from eclectus.training.validation import DevSet
 
 
 @dataclass
-class Run:
+class RunContext:
     """What the stages of a run share.
 
     Args:
         base: the frozen starting policy of reinforcement learning; None until it is known.
+        seen: the text that the loaded model was trained on; None where it carries none.
         renewed: later copies of the policy, for rewards that translate with them.
     """
 
@@ -36,6 +39,7 @@ class Run:
     tracker: Tracker
     resume: bool
     base: Policy | None = field(default=None)
+    seen: SeenText | None = field(default=None)
     renewed: RenewedPolicies = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,10 +68,18 @@ class Run:
 
     def dev(self, directions: Sequence[Direction]) -> DevSet:
         """The slice of the dev set that is translated at each evaluation."""
-        self.dataset.check(directions)
         limit = self.config.evaluation.dev_segments
-        rows = {direction(s, t): self.dataset.pairs("dev", s, t)[:limit] for s, t in directions}
+        rows = {name: rows[:limit] for name, rows in self.dev_segments(directions).items()}
         return DevSet(rows, self.languages, self.config.evaluation.engine)
+
+    def dev_segments(self, directions: Sequence[Direction]) -> dict[str, list[Segment]]:
+        """The whole dev set.
+
+        Raises:
+            DataError: a direction has no dev or test segments, or the loaded model was trained on all of them.
+        """
+        self.dataset.check(directions)
+        return self.dataset.held_out("dev", directions, self.seen)
 
     def translate(self, segments: Sequence[Segment]) -> list[str]:
         """Greedy translations by the starting policy, for rewards and controls."""
@@ -110,5 +122,5 @@ class Run:
         if trained.best_step == 0:
             self.tracker.warn(f"{name}: no step did better on dev than the start, which was kept")
         record.parent.mkdir(exist_ok=True)
-        ckpt.write_atomic(record, json.dumps(asdict(trained)))
+        atomic.write(record, json.dumps(asdict(trained)))
         return trained

@@ -20,7 +20,7 @@ NATIVE = "native"
 
 
 class Engine(ABC):
-    """A program that translates with a policy's weights; `rollouts/<type>.py` holds exactly one.
+    """A program that translates with a policy's weights; `engines/<type>.py` holds exactly one.
 
     It keeps no weights: each call takes them as they are then.
 
@@ -107,7 +107,7 @@ def engine_of(component: Component, policy: Policy, where: str) -> Engine | None
         registry.parse_options(where, registry.Options, component.options)
         return None
     try:
-        kind = registry.find("rollouts", component.type, Engine)  # type: ignore[type-abstract]
+        kind = registry.find("engines", component.type, Engine)
     except ConfigError as error:
         raise ConfigError(f"config: '{where}.type': {error}; '{NATIVE}' is the policy's own sampler") from error
-    return kind(policy, registry.parse_options(where, kind.Options, component.options), where)
+    return registry.make(where, kind, policy, registry.parse_options(where, kind.Options, component.options), where)

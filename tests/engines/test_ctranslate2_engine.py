@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from eclectus.config import Component, LoraConfig
+from eclectus.engines import ctranslate2 as engines
+from eclectus.engines.base import engine_of
 from eclectus.errors import ConfigError, RunError
 from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
-from eclectus.rollouts import ctranslate2 as engines
 from eclectus.rollouts.base import Sampling
-from eclectus.rollouts.engine import engine_of
 from eclectus.segment import Segment
 from tests.policies.test_guide import random_guide
 from tests.policies.tiny_models import SEQ2SEQ, build

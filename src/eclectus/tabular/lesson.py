@@ -58,6 +58,7 @@ class LessonConfig(registry.Options):
     seed: int = Field(1, ge=0, description="the first seed")
     reward: RewardKind = "word"
     alpha: float = Field(0.3, gt=0, le=1)
+    decay: float = Field(0.0, ge=0, le=1)
     gamma: float = Field(1.0, ge=0, le=1)
     initial: float = Field(0.0, description="first value of every pair of state and action")
     phrase_table: Path | None = None
@@ -200,7 +201,7 @@ def learner(config: LessonConfig, environment: WordTranslation, setting: Setting
     """A fresh table for a setting."""
     states, actions = sizes(environment)
     kind = ALGORITHMS[setting.algorithm]
-    return kind(states, actions, alpha=config.alpha, gamma=config.gamma, initial=config.initial)
+    return kind(states, actions, alpha=config.alpha, gamma=config.gamma, decay=config.decay, initial=config.initial)
 
 
 def train(
@@ -272,14 +273,13 @@ def _families(config: LessonConfig) -> dict[str, dict[str, Setting]]:
 
 def _exploration(name: str) -> Exploration:
     kind, options = _component("exploration", name)
-    found = registry.find("exploration", kind, Exploration)  # type: ignore[type-abstract]  # a base class is meant
-    return found(registry.parse_options("exploration", found.Options, options))
+    return registry.build("exploration", kind, Exploration, "exploration", options)
 
 
 def _bandit(name: str, arms: int, seed: int) -> Bandit:
     kind, options = _component("sentences", name)
-    found = registry.find("exploration.bandits", kind, Bandit)  # type: ignore[type-abstract]  # a base class is meant
-    return found(arms, seed, registry.parse_options("sentences", found.Options, options))
+    found = registry.find("exploration.bandits", kind, Bandit)
+    return registry.make("sentences", found, arms, seed, registry.parse_options("sentences", found.Options, options))
 
 
 def _component(where: str, name: str) -> tuple[str, dict[str, Any]]:

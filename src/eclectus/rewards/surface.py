@@ -12,7 +12,7 @@ from eclectus.rewards.chrf import ChrF
 from eclectus.rewards.exact import Exact
 
 
-class MixOptions(Reward.Options):
+class SurfaceOptions(Reward.Options):
     """Weights of the three measures; they are divided by their sum. chrF alone is easily cheated, see there."""
 
     bleu: float = Field(0.5, ge=0)
@@ -20,20 +20,20 @@ class MixOptions(Reward.Options):
     exact: float = Field(0.0, ge=0)
 
     @model_validator(mode="after")
-    def _some_weight(self) -> MixOptions:
+    def _some_weight(self) -> SurfaceOptions:
         if self.bleu + self.chrf + self.exact <= 0:
             raise ValueError("bleu, chrf and exact are all 0; give one of them a weight")
         return self
 
 
-class Mix:
+class Surface:
     """Similarity of two texts in one language, in [0, 1].
 
     Args:
         options: the weights.
     """
 
-    def __init__(self, options: MixOptions) -> None:
+    def __init__(self, options: SurfaceOptions) -> None:
         weights = (options.bleu, options.chrf, options.exact)
         total = sum(weights)
         self._parts = [w / total for w in weights]

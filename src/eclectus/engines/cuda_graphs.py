@@ -14,12 +14,12 @@ from itertools import chain
 import torch
 
 from eclectus import registry
+from eclectus.engines.base import Engine, check_rounded
 from eclectus.errors import ConfigError
 from eclectus.policies.base import Policy
 from eclectus.policies.compat import OLD
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.rollouts.base import Rollouts, Sampling
-from eclectus.rollouts.engine import Engine, check_rounded
 from eclectus.rollouts.recorded import Recorder, Recordings
 from eclectus.segment import Segment
 

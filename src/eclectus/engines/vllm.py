@@ -22,11 +22,11 @@ import torch
 from pydantic import Field
 
 from eclectus import parallel, registry
+from eclectus.engines.base import Engine, from_rows
 from eclectus.errors import ConfigError, RunError
 from eclectus.policies.base import Policy
 from eclectus.policies.causal import CausalPolicy
 from eclectus.rollouts.base import Rollouts, Sampling
-from eclectus.rollouts.engine import Engine, from_rows
 from eclectus.segment import Segment
 
 _NEVER = -100.0

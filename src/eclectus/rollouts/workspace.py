@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 
-class Room:
+class Workspace:
     """Room for one tensor at a time.
 
     A new tensor of tens of megabytes comes from the system page by page, which takes a processor longer than filling

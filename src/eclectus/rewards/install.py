@@ -32,7 +32,7 @@ class Metric:
         newest: the newest Python that its requirements allow; the oldest is 3.9.
         low, high: the scores that mean worst and best.
         arguments: further arguments of its program.
-        steps: what is left to do when the environment is made.
+        steps: what is left to do once the environment exists.
         note: what to know about the model.
     """
 

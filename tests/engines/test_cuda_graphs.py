@@ -8,16 +8,16 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from eclectus.config import Component, LoraConfig
+from eclectus.engines import cuda_graphs
+from eclectus.engines.base import engine_of
 from eclectus.errors import ConfigError
 from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.compat import OLD
 from eclectus.policies.seq2seq import Seq2SeqPolicy
-from eclectus.rollouts import cuda_graphs
 from eclectus.rollouts.base import Sampling
-from eclectus.rollouts.engine import engine_of
 from eclectus.rollouts.recorded import _SHAPES
+from tests.engines.tape import tapes, tensors
 from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
-from tests.rollouts.tape import tapes, tensors
 from tests.tiny import segments, tiny_policy
 
 

@@ -1,0 +1,37 @@
+"""Translations as a file."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from eclectus import inference
+from tests.tiny import tiny_policy
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """A system that ends lines of text files in its own way."""
+    write = Path.write_bytes
+
+    def write_text(self, text, encoding=None, errors=None, newline=None):
+        return write(self, text.replace("\n", newline or "\r\n").encode(encoding))
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    monkeypatch.setattr(inference, "load", lambda _: (tiny_policy(), None))
+
+
+def test_a_file_holds_what_standard_output_does_on_every_system(windows, tmp_path, capfdbinary):
+    path, options = tmp_path / "out.txt", {"beams": 1, "max_length": 4}
+    inference.translate("tiny", ["one two", "three"], None, None, "en", "es", **options)
+    inference.translate("tiny", ["one two", "three"], None, path, "en", "es", **options)
+    shown = capfdbinary.readouterr().out
+    assert path.read_bytes() == shown and shown.count(b"\n") == 2 and b"\r" not in shown
+
+
+def test_saved_translations_end_in_a_line_feed_on_every_system(windows, tmp_path):
+    (tmp_path / "pairs.tsv").write_bytes(b"en\tes\none two\tuno dos\nthree\ttres\n")
+    options = {"columns": None, "beams": 1, "max_length": 4, "console": Console(quiet=True)}
+    inference.evaluate("tiny", tmp_path / "pairs.tsv", "en", "es", save=tmp_path / "out.txt", **options)
+    saved = (tmp_path / "out.txt").read_bytes()
+    assert saved.count(b"\n") == 2 and b"\r" not in saved
