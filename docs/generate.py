@@ -69,7 +69,7 @@ place in a list, and the value is read as YAML:
 eclectus train my-corpus.yaml --set reinforce.steps=50 --set 'data.languages=[en, de]' --set data.corpora.0.path=a.tsv
 ```
 
-The settings that a run was made with, defaults included, stand in its folder as `config.yaml`.
+The settings that a run was made with, defaults included, are in its folder as `config.yaml`.
 """
 
 

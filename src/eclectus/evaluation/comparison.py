@@ -52,7 +52,7 @@ class Row:
         weakest: lowest chrF++ among the directions, mean over runs.
         rates: means over directions and runs, by the names of `DirectionScores`; None where nothing was measured.
         seconds, samples_per_second: medians over runs; memory: largest, in MiB.
-        paired: beside the first variant, segment by segment; None for the first one and for what is no variant.
+        paired: against the first variant, segment by segment; None for the first one and for what is no variant.
     """
 
     variant: str
@@ -102,7 +102,7 @@ def write(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
 
 
 def markdown(groups: Sequence[Group], tables: Mapping[str, Sequence[Row]], first: str) -> str:
-    """The tables as Markdown, for a paper's notes or a pull request; `first` is the variant the others stand beside."""
+    """The tables as Markdown, for a paper's notes or a pull request; `first` is the variant that the others are compared with."""
     lines: list[str] = []
     for group in groups:
         lines += [
@@ -136,7 +136,7 @@ def markdown(groups: Sequence[Group], tables: Mapping[str, Sequence[Row]], first
         paired = paired_cells(tables[group.name])
         if paired:
             lines += [
-                f"| beside {first} | BLEU | p | ahead in | chrF++ | p | ahead in |",
+                f"| against {first} | BLEU | p | ahead in | chrF++ | p | ahead in |",
                 "|---|---:|---:|---:|---:|---:|---:|",
                 *(f"| {variant} | {' | '.join(cells)} |" for variant, cells in paired.items()),
                 "",
@@ -189,7 +189,7 @@ def _rows(group: Group, found: Sequence[Finished], paired: Mapping[str, Paired])
         for other in part.results[0].systems:
             scored = all(other.name in results.scores[d] for results in part.results for d in group.directions)
             if scored and other.role == "control":
-                rows.append(_row(f"{other.label} (beside {part.variant})", group, part, other.name, means))
+                rows.append(_row(f"{other.label} (against {part.variant})", group, part, other.name, means))
             elif scored and other.role == "oracle" and part is found[0]:  # of the start, which all have in common
                 rows.append(_row(other.label, group, part, other.name, means))
     return rows
