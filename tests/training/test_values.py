@@ -180,7 +180,8 @@ def test_a_policy_gradient_may_go_on_with_the_values(tmp_path):
     ("options", "changes", "message"),
     [
         ({}, {"entropy": {"weight": 0.1}}, "'q_learning' has no policy gradient"),
-        ({}, {"kl": {"target": 0.1}}, "'q_learning' has no policy gradient"),
+        ({}, {"kl": {"target": 0.1}, "task_options": {"kl": 0.1}}, "'q_learning' has no policy gradient"),
+        ({}, {"minibatches": 2}, "draws each update's batch from its replay buffer; set reinforce.minibatches: 1"),
         ({}, {"task_options": {"mle": 0.1}}, "by demonstrations, not by 'mle' of the task 'toy'; set mle: 0"),
         (
             {"demonstrations": 0.5},
