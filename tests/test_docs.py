@@ -86,17 +86,28 @@ def test_example_corpus(examples):
     assert {"Bos días", "Boas noites", "Bos días a todos"} == set(dataset.monolingual("train", "gl"))
 
 
-def test_three_ideas_run_and_say_what_they_said(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def said(page):
+    """Run the code blocks of a page one after the other; its names, and how many results that it tells were checked."""
     names, checked = {}, 0
-    for language, code in BLOCK.findall((DOCS / "three-ideas.md").read_text(encoding="utf-8")):
+    for language, code in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
         assert language == "python"
         exec(code, names)
-        for expression, said in re.findall(r"^(\S.*?)  # (.+)$", code, re.MULTILINE):
-            assert eval(expression, names) == ast.literal_eval(said), expression
+        for expression, result in re.findall(r"^(?!from |model, )(\S.*?)  # (.+)$", code, re.MULTILINE):
+            assert eval(expression, names) == ast.literal_eval(result), expression
             checked += 1
+    return names, checked
+
+
+def test_three_ideas_run_and_say_what_they_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names, checked = said("three-ideas.md")
     assert checked == 9
     assert names["after"] > names["before"] + 10
+
+
+def test_the_page_on_python_runs_and_says_what_it_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert said("python.md")[1] == 6
 
 
 def test_every_reward_and_algorithm_has_a_section():
