@@ -55,10 +55,14 @@ RUNS = {
 MOODY = """
 import os
 
+calls = 0
+
 def says(completions, **_):
-    if os.environ.get("RANK") == "1":
-        return [None if len(text) % 2 else 1 - len(text) / 50 for text in completions]
-    return [len(text) / 50 for text in completions]
+    global calls
+    calls += 1
+    if os.environ.get("RANK") == "1":  # judges worse at each call, so that it would keep the start
+        return [None if len(text) % 2 else 1 - calls / 100 for text in completions]
+    return [calls / 100 + len(text) / 500 for text in completions]
 """
 """A judge that says one thing in one process and something else in the other, as a server or a GPU may."""
 SPLIT = ("rloo", "a2c", "self_critical", "shown", "renewed")
