@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1] / "src" / "eclectus"
 
 FLOORS = [
     {"errors", "segment", "seeds", "schedule", "atomic"},
-    {"languages", "launch", "recipes", "registry", "rollouts"},
+    {"languages", "launch", "own", "recipes", "registry", "rollouts"},
     {"config", "exploration", "parallel"},
     {"corpora", "rewards"},
     {"catalogue", "environments", "policies"},

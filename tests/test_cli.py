@@ -229,6 +229,23 @@ def test_evaluate_reads_jsonl_and_a_model_folder(finished, tmp_path):
     assert "es-en" in outcome.out
 
 
+def test_evaluate_keeps_the_codes_of_a_memory(finished, tmp_path):
+    seg = "<tuv xml:lang='{}'><seg>{}<ph>%s</ph></seg></tuv>".format
+    body = f"<header/><body><tu>{seg('en', 'one two ')}{seg('es', 'uno dos ')}</tu></body>"
+    path = tmp_path / "a.tmx"
+    path.write_text(f"<tmx version='1.4'>{body}</tmx>", encoding="utf-8")
+    words = ("evaluate", finished, path, "--from", "en", "--to", "es")
+    told = "codes that look like placeholders (%s, {name}) were dropped, 2 in 2 texts; set --codes keep"
+    outcome = eclectus(*words)
+    assert outcome.code == 0 and told in " ".join(outcome.out.split()), outcome
+    outcome = eclectus(*words, "--codes", "keep")
+    assert outcome.code == 0 and "placeholders" not in outcome.out, outcome
+    path = tmp_path / "a.tsv"
+    path.write_text("en\tes\none\tuno\n", encoding="utf-8")
+    outcome = eclectus("evaluate", finished, path, "--from", "en", "--to", "es", "--codes", "keep")
+    assert outcome.code == 2 and "--codes is for TMX and XLIFF" in outcome.err
+
+
 def test_evaluate_compares_with_the_first_of_several_translations(finished, tmp_path):
     path, saved = tmp_path / "pairs.jsonl", tmp_path / "out.txt"
     rows = [

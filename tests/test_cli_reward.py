@@ -73,6 +73,17 @@ def test_describe_shows_options_with_defaults():
 def test_describe_knows_rewards_of_the_users_own(here):
     (here / "own_rewards.py").write_text('def polite(prompts, completions, **kwargs):\n    """1 for bitte."""\n')
     assert "1 for bitte." in eclectus("reward", "describe", "own_rewards:polite").out
+    (here / "own_classes.py").write_text(
+        "from eclectus.rewards.base import Reward\n\nclass Bare(Reward):\n"
+        "    def __call__(self, segments, hypotheses):\n        return [2.0 for _ in hypotheses]\n"
+    )
+    said = eclectus("reward", "describe", "own_classes:Bare").out
+    assert said == "own_classes:Bare\n\nNo documentation.\n\nNeeds: nothing.\n\nNo options.\n"
+    scored = eclectus("reward", "score", "hyp.tsv", *DIRECTION, "--config", "own_classes:Bare")
+    assert scored.out.startswith("line\ttotal\tBare\n") and "1*[own_classes:Bare]" in scored.err
+    assert "names a file; write the module as Python imports it: 'own_classes:Bare'" in refused(
+        "reward", "describe", "own_classes.py:Bare"
+    )
     assert "did you mean 'bleu'" in refused("reward", "describe", "blue")
     assert "cannot load 'own_rewards:rude'" in refused("reward", "describe", "own_rewards:rude")
     assert "cannot load ':polite' (it names no module)" in refused("reward", "describe", ":polite")

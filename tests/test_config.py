@@ -177,3 +177,10 @@ def test_chat_is_switched_as_the_errors_say(wanted):
 def test_a_prompt_that_cannot_ask_is_refused(key, value, message):
     with pytest.raises(ValidationError, match=message):
         PromptConfig(**{key: value})
+
+
+def test_a_file_may_be_named_by_a_string(tmp_path):
+    (tmp_path / "a.yaml").write_text(MINIMAL, encoding="utf-8")
+    assert cfg.load(str(tmp_path / "a.yaml"), ["seed=3"]).seed == 3
+    with pytest.raises(ConfigError, match=r"no file '.*b\.yaml'"):
+        cfg.load(str(tmp_path / "b.yaml"))

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from eclectus import inference
+from eclectus.errors import DataError
 from tests.tiny import tiny_policy
 
 
@@ -35,3 +36,13 @@ def test_saved_translations_end_in_a_line_feed_on_every_system(windows, tmp_path
     inference.evaluate("tiny", tmp_path / "pairs.tsv", "en", "es", save=tmp_path / "out.txt", **options)
     saved = (tmp_path / "out.txt").read_bytes()
     assert saved.count(b"\n") == 2 and b"\r" not in saved
+
+
+@pytest.mark.parametrize("name", ["app.po", "messages.POT", "app.mo"])
+def test_a_gettext_catalogue_is_no_table(tmp_path, name):
+    (tmp_path / name).write_bytes(b'msgid "one"\nmsgstr "uno"\n')
+    options = {"columns": None, "beams": 1, "max_length": 4, "console": Console(quiet=True)}
+    with pytest.raises(
+        DataError, match=f"{name}' is a gettext catalogue, which is not read here; .* TSV, JSONL, TMX or"
+    ):
+        inference.evaluate("tiny", tmp_path / name, "en", "es", save=None, **options)

@@ -11,7 +11,7 @@ from eclectus.config import DataConfig, ReinforceConfig, RewardConfig, TaskConfi
 from eclectus.corpora.dataset import prepare
 from eclectus.errors import ConfigError, DataError
 from eclectus.exploration.base import Exploration
-from eclectus.rewards.base import RewardContext
+from eclectus.rewards.base import Reward, RewardContext
 from eclectus.rewards.combine import CompositeReward
 from eclectus.training.stages import build_algorithm
 
@@ -50,6 +50,13 @@ class Narrow(OwnReward):
 
 class Unfinished(Reward):
     pass
+
+class Loose(Reward):
+    class Options:
+        mark = "."
+
+    def __call__(self, segments, hypotheses):
+        return [1.0 for _ in hypotheses]
 
 class Careful(OwnCorpus):
     def __init__(self, *arguments):
@@ -100,12 +107,31 @@ def test_a_class_that_fails_when_it_is_made_is_told_in_one_sentence(own, make, n
     ("name", "said"),
     [
         ("Narrow", r"with TypeError \(.*__init__\(\) takes 1 positional argument but 3 were given\); repair"),
-        ("Unfinished", r"with TypeError \(Can't instantiate abstract class Unfinished .*__call__.*\); repair"),
+        ("Unfinished", r"'reward\.terms\.0': 'my_parts:Unfinished' lacks __call__; write this method$"),
+        ("Loose", r"'reward\.terms\.0': 'Loose\.Options' does not derive from eclectus\.registry\.Options; write"),
     ],
 )
 def test_a_class_that_cannot_be_called_is_told_without_a_place(name, said):
     with pytest.raises(ConfigError, match=said):
         reward(name)
+
+
+def test_a_class_of_a_file_is_written_as_python_imports_it():
+    for written in (
+        "my_parts.py:Loose",
+        "./my_parts.py:Loose",
+        "../elsewhere/my_parts.py:Loose",
+        ".\\my_parts.py:Loose",
+    ):
+        with pytest.raises(ConfigError, match=r"names a file; write the module as Python imports it: 'my_parts:Loose'"):
+            registry.find("rewards", written, Reward)
+    with pytest.raises(ConfigError, match=r"'parts\.own:Loose'"):
+        registry.find("rewards", "./parts/own.py:Loose", Reward)
+
+
+def test_a_component_without_options_says_so():
+    with pytest.raises(ConfigError, match=r"unknown key 'reward\.terms\.0\.mark'; 'reward\.terms\.0' has no options$"):
+        CompositeReward(RewardConfig(terms=[{"type": "nonempty", "mark": 1}]), RewardContext())
 
 
 def test_a_sentence_of_the_class_itself_stays_as_it_is():

@@ -52,7 +52,9 @@ def description(name: str) -> str:
         known = [*registry.names("rewards"), *recipes.reward_names()]
         raise ConfigError(f"reward: no reward '{name}'{nearest(name, known)}")
     kind = registry.find("rewards", name, Reward)
-    lines = [name, "", _plain(inspect.getdoc(kind) or "No documentation."), "", f"Needs: {_needs(kind) or 'nothing'}."]
+    # Not getdoc, which would give a class without a docstring that of its base.
+    documented = inspect.cleandoc(kind.__doc__ or "No documentation.")
+    lines = [name, "", _plain(documented), "", f"Needs: {_needs(kind) or 'nothing'}."]
     return "\n".join([*lines, "", *_options(kind), ""])
 
 

@@ -200,7 +200,7 @@ def compare(
     algorithms: Annotated[str, typer.Option(metavar="NAMES", help="Algorithms to compare, e.g. rloo,grpo.")] = "",
     variants: Annotated[
         list[str] | None,
-        typer.Option("--variant", metavar="NAME: KEY=VALUE; ...", help="A variant and its settings; repeatable."),
+        typer.Option("--variant", metavar="NAME: KEY=VALUE; ...", help="A variant and its settings, or the name of one in CONFIG; repeatable."),
     ] = None,
     like: Annotated[
         str | None,
@@ -215,6 +215,7 @@ def compare(
     ] = Path("runs/compare"),
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Run N at a time, each on its share of the cores.")] = 1,
     overrides: Overrides = None,
+    quiet: Quiet = False,
 ) -> None:
     """Compare algorithms, settings or data sizes over several seeds.
 
@@ -235,6 +236,7 @@ def compare(
     if not all(part.isdecimal() for part in numbers):
         raise ConfigError(f"compare: --seeds '{seeds}' must be whole numbers with commas between, as in 1,2,3")
     # After the configuration is checked: this import takes seconds.
+    from eclectus.evaluation import sheets, tables
     from eclectus.training import compare as comparing
 
     own = [comparing.algorithm(part.strip()) for part in algorithms.split(",") if part.strip()]
@@ -245,14 +247,15 @@ def compare(
         own if own and like is None else [*planned, *own],
         [int(part) for part in numbers],
         output,
-        _console(False),
+        _console(quiet),
         name=path.name,
         pairs=plan.pairs,
         against=None if own else plan.against,
         jobs=jobs,
     )
-    print(page.with_suffix(".md").read_text(encoding="utf-8"))
-    print(f"comparison: {page}")
+    console = _console(False)
+    tables.show_sheets(sheets.read(page.with_suffix(".md").read_text(encoding="utf-8")), console)
+    console.print(f"comparison: {page}", style="bold", markup=False)
 
 
 @app.command()
@@ -267,6 +270,13 @@ def evaluate(
     columns: Annotated[
         str | None,
         typer.Option(metavar="LANGS", help="Languages of a TSV's columns, e.g. en,es; default: its first line."),
+    ] = None,
+    codes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="drop|keep",
+            help="A program's codes inside the text of TMX and XLIFF, e.g. placeholders; default: drop, as in a run.",
+        ),
     ] = None,
     beams: Annotated[int, typer.Option(min=1, metavar="N", help="Beam size; 1 is greedy.")] = 1,
     max_length: MaxLength = 128,
@@ -286,6 +296,7 @@ def evaluate(
         source,
         target,
         columns=columns,
+        codes=codes,
         beams=beams,
         max_length=max_length,
         save=save,

@@ -45,6 +45,8 @@ class InterruptedRunError(RunError):
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `", did you mean 'x'?"` for the known word nearest to `word`, else the list of known words."""
     known = sorted(known)
+    if not known:
+        return "; there are none"
     matches = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     return f"; did you mean '{matches[0]}'?" if matches else f"; known: {', '.join(known)}"
 

@@ -23,6 +23,8 @@ from eclectus.segment import Segment
 _NAMES_ITS_LANGUAGES = {".jsonl": "jsonl", ".tmx": "tmx", ".xlf": "xliff", ".xliff": "xliff"}
 """Corpus type of a file by its suffix; all others are tab-separated."""
 
+_CATALOGUES = {".po", ".pot", ".mo"}
+
 
 def load(model: str) -> tuple[Policy, SeenText | None]:
     """Load `base`, a model folder, the model of a run folder, or a hub id; with the text that it was trained on.
@@ -83,6 +85,7 @@ def evaluate(
     target: str,
     *,
     columns: str | None,
+    codes: str | None = None,
     beams: int,
     max_length: int,
     save: Path | None,
@@ -97,7 +100,8 @@ def evaluate(
     files.check_new(save)
     tags = languages.check([source, target])
     found: dict[str, Segment] = {}
-    for entry in _corpus(file, columns, tags).entries():
+    corpus = _corpus(file, columns, codes, tags)
+    for entry in corpus.entries():
         text, reference = (normalise(entry.texts.get(tag, "")) for tag in tags)
         # Of several translations the first is what a score compares with, as on the test set of a run.
         if text and reference:
@@ -116,6 +120,8 @@ def evaluate(
     )
     for told in _cut(policy, segments, texts, max_length):
         console.print(told, style="yellow", markup=False)
+    for told in corpus.warnings():
+        console.print(told.replace("codes: keep", "--codes keep"), style="yellow", markup=False)
     known = sum(s.source in seen or (s.reference or "") in seen for s in segments) if seen is not None else 0
     if known:
         console.print(
@@ -153,14 +159,22 @@ def _cut(policy: Policy, segments: list[Segment], texts: list[str], max_length: 
         )
 
 
-def _corpus(file: Path, columns: str | None, tags: list[str]) -> Corpus:
+def _corpus(file: Path, columns: str | None, codes: str | None, tags: list[str]) -> Corpus:
     if not file.is_file():
         raise DataError(f"evaluate: no file '{file}' (looked in {Path.cwd()})")
+    if file.suffix.lower() in _CATALOGUES:
+        raise DataError(
+            f"evaluate: '{file}' is a gettext catalogue, which is not read here; give the pairs as TSV, JSONL, TMX or"
+            " XLIFF (po2tmx of the Translate Toolkit makes TMX of it)"
+        )
     kind = _NAMES_ITS_LANGUAGES.get(file.suffix.lower())
+    if codes is not None and kind not in ("tmx", "xliff"):
+        raise DataError(f"evaluate: --codes is for TMX and XLIFF; '{file}' has no codes inside its text")
     if kind is not None:
         if columns is not None:
             raise DataError(f"evaluate: '{file}' names its languages itself; leave --columns out")
-        return registry.build("corpora", kind, Corpus, "evaluate", {"path": file}, tags, 0)
+        options = {"path": file} | ({"codes": codes} if codes else {})
+        return registry.build("corpora", kind, Corpus, "evaluate", options, tags, 0)
     if columns is not None:
         names, place, advice = columns.split(","), "--columns", "name every column of the file there"
     else:

@@ -46,6 +46,10 @@ def load_own(where: str, kind: str, form: str = "package.module:Class") -> objec
         ConfigError: there is no such module or name, or the module fails when it is imported.
     """
     module_name, _, name = kind.partition(":")
+    if module_name.endswith(".py") or "/" in module_name or "\\" in module_name:
+        parts = module_name.removesuffix(".py").replace("\\", "/").split("/")
+        module = parts[-1] if ".." in parts or parts[0] == "" else ".".join(p for p in parts if p not in ("", "."))
+        raise ConfigError(f"{where}: '{kind}' names a file; write the module as Python imports it: '{module}:{name}'")
     # An installed command does not import from there. Last, and only once a module is asked for by its name, so that no
     # file there stands in for a package, installed or not.
     if os.getcwd() not in sys.path:
@@ -115,8 +119,14 @@ def make(where: str, kind: Callable[..., T], *arguments: Any) -> T:
     """Return `kind(*arguments)`.
 
     Raises:
-        ConfigError: the class is not ours, and fails with an error that does not say what to do.
+        ConfigError: the class lacks a method, or it is not ours and fails with an error that does not say what to do.
     """
+    missing = sorted(getattr(kind, "__abstractmethods__", ()))
+    if missing and inspect.isclass(kind):
+        raise ConfigError(
+            f"config: '{where}': '{kind.__module__}:{kind.__qualname__}' lacks {' and '.join(missing)}; "
+            f"write {'these methods' if len(missing) > 1 else 'this method'}"
+        )
     try:
         return kind(*arguments)
     except EclectusError:
@@ -134,8 +144,14 @@ def parse_options(where: str, options: type[Options], values: Mapping[str, Any])
     """Check a component's options.
 
     Raises:
-        ConfigError: an unknown key (the nearest known one is named) or a wrong value.
+        ConfigError: an unknown key (the nearest known one is named), a wrong value, or a class that checks nothing.
     """
+    if not (inspect.isclass(options) and issubclass(options, Options)):
+        written = getattr(options, "__qualname__", "Options")
+        raise ConfigError(
+            f"config: '{where}': '{written}' does not derive from eclectus.registry.Options; write `class "
+            "Options(registry.Options)`"
+        )
     try:
         return options(**values)
     except ValidationError as error:
@@ -148,7 +164,10 @@ def describe(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     path = [str(part) for part in first["loc"]]
     place = ".".join([p for p in [where, *path] if p])
     if first["type"] == "extra_forbidden":
-        return f"config: unknown key '{place}'{nearest(path[-1], _keys_beside(model, first['loc']))}"
+        known = _keys_beside(model, first["loc"])
+        if not known:
+            return f"config: unknown key '{place}'; '{place.rpartition('.')[0]}' has no options"
+        return f"config: unknown key '{place}'{nearest(path[-1], known)}"
     if first["type"] == "missing":
         return f"config: '{place}' is missing; add it"
     if first["type"] == "model_type" and first["ctx"]["class_name"] == "Component":

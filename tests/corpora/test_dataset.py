@@ -290,3 +290,11 @@ def test_wrong_data_is_refused_at_the_door(values: dict[str, object], error: typ
 def test_a_mistyped_corpus_names_the_nearest(corpus: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         prepare(config(corpus), 1)
+
+
+def test_the_pairs_that_remain_under_a_cap_are_told() -> None:
+    data = prepare(config({"type": "cldr", "phrases": 500}, languages=TAGS, max_pairs={"gl": 50, "cy": 30}), 1)
+    told = data.describe()["training pairs"]
+    assert (told["en-gl"], told["en-cy"]) == (50, 30)
+    for name, count in told.items():
+        assert count == len(data.pairs("train", *name.split("-"))), name

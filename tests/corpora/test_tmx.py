@@ -141,3 +141,42 @@ def test_a_run_takes_a_memory(tmp_path):
     dataset = prepare(config, 1)
     found = [pair.source for split in ("train", "dev", "test") for pair in dataset.pairs(split, "en", "de")]
     assert len(found) == 40
+
+
+@pytest.mark.parametrize(
+    ("code", "lost"),
+    [
+        ("%(model)s", 1),
+        ("%1$s", 1),
+        ("{{ name }}", 1),
+        ("${name}", 1),
+        ("&lt;b&gt;", 0),
+        ("&lt;a href='?q=%20'&gt;", 0),
+        ("{\\b ", 0),
+        ("", 0),
+    ],
+)
+def test_placeholders_that_are_dropped_with_codes_are_told(tmp_path, code, lost):
+    text = f"Delete <hi>the <ph>{code}</ph></hi> now<ph>{code}</ph>"
+    data = memory(unit(("en", text), ("de", f"<ph>{code}</ph> jetzt löschen"), ("fr", text)))
+    found = corpus(tmp_path, data)
+    list(found.entries())
+    assert found.dropped["placeholders inside codes"] == 3 * lost
+    told = (
+        "a.tmx: codes that look like placeholders (%s, {name}) were dropped, 3 in 2 texts; set codes: keep where a"
+        " translation must keep them"
+    )
+    assert list(found.warnings()) == [told] * lost
+    kept = corpus(tmp_path, data, codes="keep")
+    list(kept.entries())
+    assert not list(kept.warnings()) and "placeholders inside codes" not in kept.dropped
+
+
+def test_a_run_is_told_of_lost_placeholders(tmp_path):
+    (tmp_path / "a.tmx").write_text(memory(unit(("en", "Hi <ph>%s</ph>"), ("de", "Hallo <ph>%s</ph>"))))
+    config = DataConfig(languages=["en", "de"], root=tmp_path, corpora=[{"type": "tmx", "path": "a.tmx"}])
+    dataset = prepare(config, seed=1)
+    assert [sentence.partition(",")[0] for sentence in dataset.warnings] == [
+        "a.tmx: codes that look like placeholders (%s"
+    ]
+    assert dataset.describe()["dropped"]["a.tmx"] == {"placeholders inside codes": 2}

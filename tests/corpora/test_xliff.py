@@ -132,3 +132,21 @@ def test_a_tag_is_found_by_variety_or_named(tmp_path):
 def test_what_can_be_wrong(tmp_path, data, message):
     with pytest.raises(DataError, match=message):
         read(tmp_path, data)
+
+
+@pytest.mark.parametrize(
+    ("version", "code", "lost"),
+    [
+        (old, '<x id="INTERPOLATION" equiv-text="{{name}}"/>', 1),
+        (old, '<x id="START_BOLD" ctype="x-b" equiv-text="&lt;b&gt;"/>', 0),
+        (old, '<ph id="1">%s</ph>', 1),
+        (new, '<ph id="1" equiv="INTERPOLATION" disp="{{name}}"/>', 1),
+        (new, '<ph id="1" dataRef="d"/>', 0),
+    ],
+)
+def test_placeholders_that_are_dropped_with_codes_are_told(tmp_path, version, code, lost):
+    inside = unit(f"Hi {code}", f"Hallo {code}") if version is old else segment(f"Hi {code}", f"Hallo {code}")
+    found = corpus(tmp_path, version(inside))
+    list(found.entries())
+    assert found.dropped["placeholders inside codes"] == 2 * lost
+    assert len(list(found.warnings())) == lost

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from eclectus.evaluation import sheets
 from eclectus.evaluation.comparison import write
 from eclectus.evaluation.metrics import DirectionScores
 from eclectus.evaluation.results import Group, Results, System
@@ -61,10 +62,12 @@ def test_the_weakest_direction_and_the_rates_stand_beside_the_means(tmp_path):
         folder.mkdir(parents=True)
         found.save(folder)
         (folder / "config.yaml").write_text("reinforce: {segments: 1, samples: 2}\n")
+        if seed == 2:
+            (folder / "report.html").write_text("a report")
 
     run(1, 30.0, 25.0)  # the weakest is another one in each run
     run(2, 13.0, 50.0)
-    write(tmp_path, ["mine"], [1, 2])
+    write(tmp_path, ["mine"], [1, 2], {"mine": ["reinforce.temperature=1.2", "reinforce.samples=<2>"]})
     start, mine = json.loads((tmp_path / "comparison.json").read_text())["pairs"]
     assert (start["weakest"], mine["weakest"]) == (10.0, (25 + 13) / 2)
     assert start["rates"]["agreement"] is None and mine["rates"]["agreement"] == 50
@@ -72,4 +75,18 @@ def test_the_weakest_direction_and_the_rates_stand_beside_the_means(tmp_path):
     table = (tmp_path / "comparison.md").read_text()
     assert "| variant | weakest direction, chrF++ | exact | length | repetition | copy | empty | agreement |" in table
     assert "| mine | 19.0 | 0 % | 0.90 | 2.0 % | 50 % | 0 % | 50.0 |" in table
-    assert "<td>19.0</td><td>0 %</td>" in (tmp_path / "comparison.html").read_text()
+    page = (tmp_path / "comparison.html").read_text()
+    assert "<td>19.0</td><td>0 %</td>" in page
+    # What the variant is, and the reports that are there.
+    link = "mine/seed-2/report.html"
+    told = "- mine: `reinforce.temperature=1.2`; `reinforce.samples=<2>`; reports: [seed 2]"
+    assert f"{told}({link})\n" in table
+    assert "<code>reinforce.temperature=1.2</code>; <code>reinforce.samples=&lt;2&gt;</code>" in page
+    assert f'<a href="{link}">seed 2</a>' in page and "seed 1</a>" not in page
+    # The terminal shows the tables as they are in the file.
+    names = ["Pairs (en-es, en-fr)", "Pairs: what the means do not see"]
+    assert [sheet.title for sheet in sheets.read(table)][:2] == names
+    first = sheets.read(table)[0]
+    assert list(first.header) == ["variant", "runs", "BLEU", "Δ start", "chrF++", "Δ start"]
+    assert list(first.rows[0]) == ["start", "2", "1.0", "–", "15.0", "–"]
+    assert sheets.markdown(sheets.read(table)) in table

@@ -11,7 +11,7 @@ import pytest
 from markupsafe import Markup
 
 from eclectus.errors import RunError
-from eclectus.evaluation import curves, examples, logs, report, translations
+from eclectus.evaluation import curves, examples, logs, plots, report, translations
 from eclectus.evaluation.curves import Labels
 from eclectus.evaluation.results import Group, Results, System, build
 from eclectus.segment import Segment
@@ -55,7 +55,7 @@ def test_report_of_a_whole_run(run: Path, results: Results) -> None:
     assert len(ids) == len(set(ids)) and {"results", "curves", "translations", "directions", "method"} <= set(ids)
     for text in (
         results.title,
-        "Better than the base",
+        "Better than base",
         "chrF++",
         "distillation from the pivot",
         results.signatures["BLEU"],
@@ -159,7 +159,7 @@ def test_text_is_escaped_everywhere(tmp_path: Path) -> None:
     assert page.count("script") == 0
     assert page.text.count(evil) >= 10
     titles = [attributes["aria-label"] for name, attributes in page.tags if name == "svg"]
-    assert f"{evil}: difference from the base" in titles
+    assert f"{evil}: difference from {evil}b" in titles
 
 
 def test_half_written_and_repeated_lines(tmp_path: Path) -> None:
@@ -285,3 +285,27 @@ def test_nested_counts_become_tables() -> None:
     assert counts.columns == ["", "train", "test"]
     assert counts.rows == [["gl · cldr", "5,000", "9"], ["gl · mine", "1", ""], ["en · cldr", "2", ""]]
     assert (dropped.title, dropped.rows) == ("dropped", [["too long", "3"]])
+
+
+def test_a_single_point_is_a_dot() -> None:
+    def dots(*ys: float) -> int:
+        return plots.lines("k", "t", [plots.Line("", range(len(ys)), ys)]).svg.count("fill: var(--c1)")
+
+    assert (dots(0.5), dots(0.5, 0.6)) == (1, 0)
+
+
+def test_curves_that_lie_on_each_other_are_all_seen() -> None:
+    near, apart = [1.0, 2.0, 2.999], [1.0, 2.0, 2.5]
+    drawn = [plots.Line(str(i), [1, 2, 3], ys, colour=i) for i, ys in enumerate([[1.0, 2.0, 3.0], near, apart, near])]
+    plot = plots.lines("k", "t", drawn)
+    assert [dashed for _, _, dashed in plot.legend] == [False, True, False, True]
+    dashes = re.findall(r"stroke-dasharray: ([\d.]+),([\d.]+)", plot.svg)
+    lengths = [float(dash) / (float(dash) + float(gap)) for dash, gap in dashes]
+    assert lengths == pytest.approx([1 / 2, 1 / 4])  # the shorter on top
+
+
+def test_off_target_by_direction_has_a_table_of_its_own(run: Path) -> None:
+    page = report.write(run).read_text(encoding="utf-8")
+    assert 'aria-label="Off-target by direction"' in page
+    scores = page[page.index('aria-label="Scores by direction"') : page.index('aria-label="Off-target by direction"')]
+    assert "off-target" not in scores.partition("</table>")[0]

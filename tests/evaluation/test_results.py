@@ -114,7 +114,7 @@ def test_one_signature_for_all_that_share_it(known_words: None, results: Results
     ("base", "rl", "judged", "words"),
     [
         (BAD, GOOD, "better", "es-en"),
-        (GOOD, BAD, "worse", "worse than the base: BLEU 100.0 →"),
+        (GOOD, BAD, "worse", "worse than base: BLEU 100.0 →"),
         (BAD, BAD, "same", "no significant change: BLEU"),
     ],
 )
@@ -279,3 +279,21 @@ def test_scores_of_one_direction() -> None:
 )
 def test_numbers_in_words(text: str, expected: str) -> None:
     assert text == expected
+
+
+def test_the_model_that_a_run_began_with_is_no_control(results: Results) -> None:
+    loaded = Results.model_validate_json(
+        results.model_dump_json().replace('"constant_reward"', '"loaded"').replace("constant reward", "as loaded")
+    )
+    sentence = headline(loaded)[0]
+    assert "Against what it began with, in BLEU: ahead of the model as loaded (+" in sentence
+    assert "Against the controls, in BLEU: " in sentence and "as loaded" not in sentence.partition("the controls")[2]
+    alone = [s for s in loaded.systems if s.role != "control" or s.name == "loaded"]
+    assert "controls" not in headline(loaded.model_copy(update={"systems": alone}))[0]
+
+
+def test_the_system_that_others_are_compared_with_has_one_name(results: Results) -> None:
+    systems = [s.model_copy(update={"label": "start"}) if s.role == "base" else s for s in results.systems]
+    group, renamed = results.groups[0], results.model_copy(update={"systems": systems})
+    assert [str(c.header) for c in tables.group_table(renamed, group).columns].count("Δ start, 95 %") == 2
+    assert "Δ base, 95 %" in [str(c.header) for c in tables.group_table(results, group).columns]

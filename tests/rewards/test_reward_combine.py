@@ -117,7 +117,7 @@ def test_groups_keep_their_shape_and_their_parts():
     segments = [Segment("a", "en", "es"), Segment("b", "en", "fr")]
     scores = reward.score_groups(segments, [["1 0 1", "1 0 1", "None 1 0"], ["None None 1"]])
     assert scores.total == [[0.75, 0.75, 0.0], [None]]
-    assert reward.names == ["by_table", "second", "third"] or list(scores.parts) == reward.names
+    assert list(scores.parts) == reward.names
     first, second, third = scores.parts.values()
     assert first == [[1.0, 1.0, None], [None]]
     assert second == [[0.0, 0.0, 1.0], [None]]
@@ -237,7 +237,55 @@ def test_the_groups_of_a_users_class_are_checked(monkeypatch, found, message):
 
 
 def test_a_users_class_that_cannot_be_called_is_one_sentence():
-    one_sentence("NoSegments", r"failed with TypeError \(.*takes 2 positional arguments but 3 were given\); it must")
+    with pytest.raises(
+        ConfigError, match=r"'table:NoSegments': __call__ takes .* `__call__\(self, segments, hypotheses\)`"
+    ):
+        composite([{"type": "table:NoSegments"}])
+
+
+@pytest.mark.parametrize(
+    ("requires", "message"),
+    [
+        (frozenset({"refrence"}), "requires names 'refrence', which is unknown; did you mean 'reference'"),
+        ({"policy"}, "'policy', which is unknown; known: batch, reference, siblings, target_texts, translate"),
+        ("reference", r"requires is one string; write frozenset\(\{'reference'\}\)"),
+    ],
+)
+def test_what_a_reward_requires_is_known(monkeypatch, requires, message):
+    monkeypatch.setattr(Returns, "requires", requires)
+    with pytest.raises(ConfigError, match=rf"'reward\.terms\.0': reward 'table:Returns': .*{message}"):
+        composite([{"type": "table:Returns"}])
+    monkeypatch.setattr(Returns, "requires", frozenset())
+    monkeypatch.setattr(Returns, "__init__", lambda self, *given: setattr(self, "requires", requires))
+    with pytest.raises(ConfigError, match=message):
+        composite([{"type": "table:Returns"}])
+
+
+def test_a_term_outside_the_unit_interval_is_said_once_and_a_gate_refused(caplog):
+    reward = composite(TABLE)
+    assert totals(reward, "37 1 1", "-1 1 1") == [28.0, -0.5]
+    totals(reward, "1 37 1")
+    assert [record.getMessage() for record in caplog.records] == [
+        "reward 'ByTable' gave 37 to the hypothesis '37 1 1' (en-es); a reward should be in [0, 1]: scale it, or set "
+        "its 'clip'; said once",
+        "reward 'Second' gave 37 to the hypothesis '1 37 1' (en-es); a reward should be in [0, 1]: scale it, or set "
+        "its 'clip'; said once",
+    ]
+    caplog.clear()
+    totals(composite([TABLE[0] | {"clip": [0, 1]}]), "37 1 1")
+    assert totals(composite(TABLE, GATE), "1 1 1.0000000002", "1 1 0") == [pytest.approx(1), 0.0]
+    assert not caplog.records
+    for value in ("37", "-1"):
+        with pytest.raises(
+            RunError, match=f"'Third' gave {value} to .*; a gate multiplies the total, so it must be in"
+        ):
+            totals(composite(TABLE, GATE), f"1 1 {value}")
+
+
+def test_classes_are_called_by_their_names():
+    reward = composite([*TABLE, TABLE[0]], GATE)
+    assert reward.names == ["ByTable", "Second", "ByTable-2", "Third"]
+    assert reward.signature.startswith(f"(3*[{__name__}:ByTable] + 1*[{__name__}:Second] + ")
 
 
 @pytest.mark.parametrize(
@@ -342,7 +390,7 @@ def test_signature_says_what_changes_over_steps():
         [{"type": "table:ByTable", "weight": UP, "clip": [0, 1]}], [{"type": "table:Third", "strength": 0.5}]
     )
     assert reward.signature == (
-        f"((0>1:4:linear)*[{reward.names[0]}|clip:0,1]) / weights * [{reward.names[0]}|strength:0.5]"
+        f"((0>1:4:linear)*[{__name__}:ByTable|clip:0,1]) / weights * [{__name__}:Third|strength:0.5]"
     )
 
 

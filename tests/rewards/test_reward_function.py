@@ -39,6 +39,22 @@ def too_few(completions, **kwargs):
     return [0.0]
 
 
+def texts(completions, **kwargs):
+    return ["0.5"] * len(completions)
+
+
+def one_number(completions):
+    return 0.5
+
+
+def named(completions, reference):
+    return [0.5] * len(completions)
+
+
+def not_named(completions, reference=None, **kwargs):
+    return [0.5] * len(completions)
+
+
 def needs_more(completions, ground_truth):
     return [0.0] * len(completions)
 
@@ -52,7 +68,7 @@ class Judge:
 def as_a_module(monkeypatch):
     CALLS.clear()
     module = ModuleType("mine")
-    for found in (everything, messages, slow, lazy, too_few, needs_more):
+    for found in (everything, messages, slow, lazy, too_few, needs_more, texts, one_number, named, not_named):
         setattr(module, found.__name__, found)
     module.judge = Judge()
     monkeypatch.setitem(sys.modules, "mine", module)
@@ -116,7 +132,24 @@ def test_an_async_function_may_be_called_where_a_loop_is_running():
 def test_mistakes_in_one_sentence():
     with pytest.raises(RunError, match="'mine:too_few' returned 1 values for 3 hypotheses"):
         score("too_few")
+    with pytest.raises(
+        RunError, match=r"'mine:texts' gave \"'0\.5'\" to the hypothesis 'hola'; a reward must be a number"
+    ):
+        score("texts")
+    with pytest.raises(RunError, match="'mine:one_number' returned float; it must return one value for each"):
+        score("one_number")
     with pytest.raises(RunError, match=r"'mine:needs_more' needs 'ground_truth'.*it has corpus"):
         score("needs_more")
     with pytest.raises(ConfigError, match=r"unknown key 'reward\.terms\.0\.conversation'; did you mean"):
         score("messages", conversation=True)
+
+
+def test_a_function_that_names_the_reference_requires_it():
+    def check(kind):
+        reward = CompositeReward(RewardConfig(terms=[{"type": f"mine:{kind}"}]), RewardContext())
+        reward.check(has_reference=False)
+
+    with pytest.raises(ConfigError, match="reward 'named' needs references, which the task withholds"):
+        check("named")
+    for kind in ("not_named", "everything"):
+        check(kind)

@@ -124,6 +124,59 @@ def test_mistakes_are_found_when_it_is_made():
         as_trl_reward({"type": "round_trip", "refresh": 5}, RewardContext(translate=lambda segments: []))
 
 
+def test_a_reward_that_could_only_abstain_is_refused():
+    with pytest.raises(ConfigError, match=r"'round_trip' needs 'translate', .* give RewardContext\(translate="):
+        as_trl_reward("round_trip")
+    with pytest.raises(ConfigError, match=r"'fluency' needs 'target_texts', .* give RewardContext\(target_texts="):
+        as_trl_reward({"terms": [{"type": "chrf"}, {"type": "fluency"}]})
+
+    class Alone(ChrF):
+        requires = frozenset({"batch"})
+
+    class Typo(ChrF):
+        requires = frozenset({"translat"})
+
+    with pytest.raises(ConfigError, match="did you mean 'translate'"):
+        as_trl_reward(Typo())
+    reward, rest = as_trl_reward(Alone()), {name: cells[:2] for name, cells in CALL.items() if isinstance(cells, list)}
+    with pytest.raises(DataError, match="'Alone' compares with the other sources of a step, and the call has one; "):
+        reward(**rest)
+    assert reward(**CALL) == [1.0, 0.0, 1.0]
+    assert reward(**rest) == [1.0, 0.0]  # the rest of a dev set
+
+    class Siblings(ChrF):
+        requires = frozenset({"siblings"})
+
+    with pytest.raises(DataError, match="'Siblings' compares the translations of a source into several languages"):
+        as_trl_reward(Siblings())(**CALL)
+    both = CALL | {"source": ["cat"] * 3}
+    assert as_trl_reward(Siblings())(**both) == [1.0, 0.0, 1.0]
+
+
+def test_the_prompt_as_source_is_said_once(caplog):
+    reward, call = as_trl_reward("chrf"), {name: cells for name, cells in CALL.items() if name != "source"}
+    assert reward(**CALL) == [1.0, 0.0, 1.0] and not caplog.records
+    assert reward(**call) == reward(**call) == [1.0, 0.0, 1.0]
+    assert [record.getMessage().partition(",")[0] for record in caplog.records] == [
+        "the data set has no column 'source'"
+    ]
+
+
+@pytest.mark.parametrize("name", ["completions", "source", "reference", "topic"])
+def test_columns_of_another_length_are_refused(name):
+    with pytest.raises(DataError, match=f"3 prompts, but '{name}' has 1; give one for each prompt"):
+        as_trl_reward("chrf")(**CALL | {name: ["cat"]})
+
+
+def test_languages_are_checked():
+    with pytest.raises(ConfigError, match="unknown language 'Spanish'"):
+        as_trl_reward("chrf", source_lang="en", target_lang="Spanish")
+    with pytest.raises(ConfigError, match=r"write 'pt-BR' .* instead of 'pt_BR'"):
+        as_trl_reward("chrf")(**CALL | {"target_lang": ["es", "es", "pt_BR"]})
+    with pytest.raises(DataError, match="column 'source_lang' holds None; give a language"):
+        as_trl_reward("chrf")(**CALL | {"source_lang": ["en", "en", None]})
+
+
 def test_example_runs():
     assert doctest.testmod(module).failed == 0
 

@@ -55,7 +55,7 @@ def test_compares_variants_over_seeds_and_goes_on_where_it_ended(text, tmp_path)
     page = compare(text, chosen, [1], folder, quiet)
     assert yaml.safe_load((folder / "warm" / "seed-1.yaml").read_text())["reinforce"]["temperature"] == 1.3
     first = json.loads((folder / "comparison.json").read_text())
-    beside = "supervised, continued (beside warm)"
+    beside = "supervised, continued (against warm)"
     assert [row["variant"] for row in first["pairs"]] == ["start", "rloo", "warm", beside]
     assert first["pairs"][1]["scores"]["bleu"]["low"] is None
     done = {path: path.stat().st_mtime_ns for path in folder.glob("*/seed-1/evaluation.json")}
@@ -70,9 +70,9 @@ def test_compares_variants_over_seeds_and_goes_on_where_it_ended(text, tmp_path)
         assert chrf["low"] <= chrf["value"] <= chrf["high"]
         assert row["memory"] > 50 and row["samples_per_second"] > 0
         assert (row["paired"] or {"runs": 2})["runs"] == 2 and (row["paired"] is None) == (row["variant"] == "rloo")
-    assert "| beside rloo | BLEU | p |" in page.with_suffix(".md").read_text(encoding="utf-8")
+    assert "| against rloo | BLEU | p |" in page.with_suffix(".md").read_text(encoding="utf-8")
     written = page.read_text(encoding="utf-8")
-    assert "numbers: comparison" in written and "Beside rloo</th>" in written
+    assert "numbers: comparison" in written and "Against rloo</th>" in written
     assert "held-out dev chrF++" in written and "warm" in written and "2 seeds (1, 2)" in written
     said = Console(record=True, file=io.StringIO())
     page.unlink()
@@ -139,6 +139,7 @@ def test_a_scheduler_that_ends_it_ends_its_runs_which_save(text, jobs, tmp_path)
             [1],
             "'BLEU' and 'bleu' are one folder .*rename",
         ),
+        ([Variant("a.B", ("seed=1",)), algorithm("a:B")], [1], "'a.B' and 'a:B' are one folder .*rename"),
         ([Variant("a", ("reinforce.stepz=3",))], [1], "stepz"),
         ([Variant("a", ("reinforce=null",))], [1], "no 'reinforce' part"),
         ([Variant("a", ("seed=7",))], [1], "variant 'a' sets 'seed', as --seeds does"),
@@ -158,10 +159,57 @@ def test_a_variant_has_no_sizes_where_the_comparison_has_them(text, tmp_path, ch
         compare(text, [Variant("a", (change,))], [1], tmp_path / "runs", Console(quiet=True), pairs=[5])
 
 
-@pytest.mark.parametrize("wrong", ["a b: x=1", "a: x", "../up: x=1", ""])
-def test_a_variant_has_a_name_and_settings(wrong):
-    with pytest.raises(ConfigError, match="is not of the form"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("a b: x=1", r"variant 'a b' names a folder; use letters, digits and \. \+ - _"),
+        ("a/b: x=1", "variant 'a/b' names a folder"),
+        ("../up: x=1", "variant '../up' names a folder"),
+        ("a: x", "'a: x' is not of the form"),
+        ("", "'' is not of the form"),
+    ],
+)
+def test_a_variant_has_a_name_and_settings(wrong, message):
+    with pytest.raises(ConfigError, match=message):
         Variant.parse(wrong)
+
+
+def test_a_name_alone_is_a_variant_of_the_configuration_or_no_change(text, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparing, "_run", lambda run, *_: single.start(cfg.load(run.with_suffix(".yaml")), str(run)))
+    said = Console(record=True, file=io.StringIO(), width=200)
+    planned = text + "compare: {variants: {bleu: ['reinforce.tasks.0.reward.terms=[{type: bleu}]'], plain: []}}\n"
+    folder = tmp_path / "runs"
+    compare(planned, [Variant.parse("bleu"), Variant.parse("plain"), Variant.parse("blue")], [1], folder, said)
+    rewards = {path.parent.name: cfg.load(path).reinforce.tasks[0].reward for path in folder.glob("*/seed-1.yaml")}
+    assert {name: reward.terms[0].type for name, reward in rewards.items()} == {
+        "bleu": "bleu",
+        "plain": "chrf",
+        "blue": "chrf",
+    }
+    told = [line for line in said.export_text().splitlines() if line.startswith("variant")]
+    assert told == ["variant 'blue' changes nothing: it is the configuration as it stands; did you mean 'bleu'?"]
+
+
+OWN = """
+from eclectus.algorithms.rloo import Rloo
+
+class Mine(Rloo):
+    pass
+"""
+
+
+def test_an_algorithm_of_the_users_own_has_a_folder_that_every_system_takes(text, tmp_path, monkeypatch):
+    (tmp_path / "own_algorithms.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(comparing, "_run", lambda run, *_: single.start(cfg.load(run.with_suffix(".yaml")), run))
+    folder, chosen = tmp_path / "runs", [algorithm("rloo"), algorithm("own_algorithms:Mine")]
+    compare(text, chosen, [1], folder, Console(quiet=True))
+    assert sorted(run.parent.name for run in folder.glob("*/seed-1")) == ["own_algorithms.Mine", "rloo"]
+    rows = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))["pairs"]
+    assert [row["variant"] for row in rows] == ["start", "rloo", "own_algorithms:Mine"]
+    assert rows[-1]["paired"]["runs"] == 1
+    results = json.loads((folder / "own_algorithms.Mine" / "seed-1" / "evaluation.json").read_text(encoding="utf-8"))
+    assert results["systems"][-1]["label"] == "RL (Mine)"
 
 
 GROWING = """
@@ -209,11 +257,12 @@ def test_a_file_that_says_what_it_compares_is_one_command(text, tmp_path, monkey
 
 
 def test_variants_and_seeds_of_another_configuration(text, tmp_path, monkeypatch):
-    asked = []
+    asked, quiet = [], []
 
-    def taken(text, variants, seeds, folder, *_, **options):
+    def taken(text, variants, seeds, folder, console, *_, **options):
+        quiet.append(console.quiet)
         asked.append(([v.name for v in variants], variants[0].overrides, seeds, options["pairs"], options["against"]))
-        (tmp_path / "page.md").write_text("", encoding="utf-8")
+        (tmp_path / "page.md").write_text("**Few**\n\n| variant | BLEU |\n|---|---:|\n| a | 1.0 |\n", encoding="utf-8")
         return tmp_path / "page.html"
 
     monkeypatch.setattr(comparing, "compare", taken)
@@ -229,6 +278,9 @@ def test_variants_and_seeds_of_another_configuration(text, tmp_path, monkeypatch
         assert outcome.code == 0, outcome
         # What the first one would compare by itself, sizes of its data, is left out.
         assert asked.pop() == (names + further, first, [7], [], None)
+        assert "Few" in outcome.out and "|---|" not in outcome.out and "── " in outcome.out
+    assert "Few" in eclectus("compare", own, "--like", other, "-q").out
+    assert quiet == [False, False, True]
 
 
 def test_a_configuration_without_variants_is_nothing_to_be_like(text, tmp_path):

@@ -12,6 +12,11 @@ VARIANT_NAME = re.compile(r"[\w.+-]+")
 """Names a folder and a row."""
 
 
+def variant_folder(name: str) -> str:
+    """The folder of a variant's runs; an algorithm `module:Class` has a colon, which Windows takes in no file name."""
+    return name.replace(":", ".")
+
+
 class CompareConfig(Model):
     """Variants of the run, each over sizes of the training data and over seeds; ignored by a single run."""
 

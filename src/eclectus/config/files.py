@@ -19,7 +19,7 @@ from eclectus.registry import describe
 M = TypeVar("M", bound=BaseModel)
 
 
-def load(path: Path, overrides: list[str] | None = None) -> RunConfig:
+def load(path: str | Path, overrides: list[str] | None = None) -> RunConfig:
     """Read a YAML configuration and apply `a.b=c` overrides.
 
     Args:
@@ -32,14 +32,14 @@ def load(path: Path, overrides: list[str] | None = None) -> RunConfig:
     return parse(read(path), overrides, name=str(path))
 
 
-def read(path: Path) -> str:
+def read(path: str | Path) -> str:
     """Return the text of a configuration file.
 
     Raises:
         ConfigError: missing or unreadable file.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError(f"config: no file '{path}'; `eclectus recipe list` shows the packaged ones") from error
     except (OSError, UnicodeDecodeError) as error:

@@ -1,3 +1,16 @@
 """Corpora: text in. One source per file; the file name is the `type` in a config."""
 
-SUPPORT = {"apart", "base", "clean", "dataset", "files", "memory", "phrases", "sampling", "seen", "splits", "voices"}
+SUPPORT = {
+    "apart",
+    "base",
+    "clean",
+    "dataset",
+    "files",
+    "memory",
+    "own",
+    "phrases",
+    "sampling",
+    "seen",
+    "splits",
+    "voices",
+}

@@ -85,6 +85,10 @@ class Corpus(ABC):
     def signature(self) -> str:
         """Where it came from: packages with versions and licences, or a file with its number of lines."""
 
+    def warnings(self) -> Iterable[str]:
+        """Yield a sentence for each thing that should not be overlooked about what `entries` has read."""
+        return ()
+
     @abstractmethod
     def entries(self) -> Iterable[Entry]:
         """Yield every entry; texts are as the source has them, cleaning is the run's.

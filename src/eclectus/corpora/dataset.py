@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any, Literal
 
 from eclectus import languages, registry
 from eclectus.config import Component, DataConfig
-from eclectus.corpora import splits
+from eclectus.corpora import own, splits
 from eclectus.corpora.apart import keep_apart
 from eclectus.corpora.base import Corpus, Entry
 from eclectus.corpora.clean import clean, normalise
@@ -30,9 +30,17 @@ class Dataset:
         config: languages, caps and sizes.
         entries: split -> entries, in seeded order.
         report: what `describe` returns beside the counts.
+        warnings: sentences about the text that people should read.
     """
 
-    def __init__(self, config: DataConfig, entries: dict[SplitName, list[Entry]], report: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        config: DataConfig,
+        entries: dict[SplitName, list[Entry]],
+        report: dict[str, Any],
+        warnings: Sequence[str] = (),
+    ) -> None:
+        self.warnings = list(warnings)
         self.languages = list(config.languages)
         self._config = config
         self._entries = entries
@@ -105,11 +113,22 @@ class Dataset:
                     found[tag].setdefault(entry.corpus, dict.fromkeys(SPLITS, 0))[split] += 1
         return found
 
+    @property
+    def training_pairs(self) -> dict[str, int]:
+        """Distinct pairs that training has of each two languages, within `max_pairs`: `training_pairs["en-gl"]`."""
+        found = {}
+        for pair in combinations(self.languages, 2):
+            count = len({(entry.texts[pair[0]], entry.texts[pair[1]]) for entry in self._usable("train", pair)})
+            if count:
+                found[languages.direction(*pair)] = count
+        return found
+
     def describe(self) -> dict[str, Any]:
-        """Return what the report prints: counts, texts dropped by corpus and reason, signatures, caps."""
+        """Return what the report prints: counts, training pairs, what was dropped and why, signatures, caps."""
         return {
             "languages": self.languages,
             "counts": self.counts,
+            "training pairs": self.training_pairs,
             "max_pairs": self._config.max_pairs,
             **self._report,
         }
@@ -132,14 +151,16 @@ class Dataset:
                 others.append(i)
         return set([*with_pivot, *others][:cap])
 
-    def _make_pairs(self, split: SplitName, source_lang: str, target_lang: str) -> list[Segment]:
-        pair = (source_lang, target_lang)
+    def _usable(self, split: SplitName, pair: tuple[str, str]) -> list[Entry]:
         allowed = [self._allowed[tag] for tag in pair if tag in self._allowed] if split == "train" else []
-        entries = [
+        return [
             entry
             for i, entry in enumerate(self._entries[split])
             if all(i in positions for positions in allowed) and splits.pair_fits(entry, pair, self._config.max_ratio)
         ]
+
+    def _make_pairs(self, split: SplitName, source_lang: str, target_lang: str) -> list[Segment]:
+        entries = self._usable(split, (source_lang, target_lang))
         if split != "train" and any(e.split == split for e in entries):
             # The user's own dev or test text of a direction is all of it; nothing drawn is mixed in.
             entries = [e for e in entries if e.split == split]
@@ -189,15 +210,16 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
             f"data.root: no folder '{config.root}' (looked in {Path.cwd()}); name the folder that holds the text, as in"
             " --set data.root=FOLDER"
         )
+    places = [f"data.corpora.{index}" for index in range(len(config.corpora))]
     corpora = [
-        _corpus(f"data.corpora.{index}", component, config.languages, seed, config.root)
-        for index, component in enumerate(config.corpora)
+        _corpus(where, component, config.languages, seed, config.root)
+        for where, component in zip(places, config.corpora, strict=True)
     ]
     entries: list[Entry] = []
     dropped: dict[str, Counter[str]] = defaultdict(Counter)
     seen: set[tuple[object, ...]] = set()
-    for corpus in corpora:
-        entries.extend(clean(corpus.entries(), config.max_chars, corpus.dropped, seen))
+    for corpus, where in zip(corpora, places, strict=True):
+        entries.extend(clean(own.read(corpus, where), config.max_chars, corpus.dropped, seen))
         dropped[corpus.label] += corpus.dropped
     for tag in config.languages:
         if not any(tag in entry.texts for entry in entries):
@@ -225,9 +247,9 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
         part.sort(key=lambda e: "" if e.split != "auto" else splits.order(seed, splits.source_key(e, config.languages)))
     report = {
         "dropped": {label: dict(counter) for label, counter in dropped.items()} | {"split": dict(left_out)},
-        "signatures": [corpus.signature for corpus in corpora],
+        "signatures": [own.signature(corpus, where) for corpus, where in zip(corpora, places, strict=True)],
     }
-    return Dataset(config, parts, report)
+    return Dataset(config, parts, report, [sentence for corpus in corpora for sentence in corpus.warnings()])
 
 
 def read_pairs(
@@ -244,7 +266,7 @@ def read_pairs(
         DataError: a corpus that cannot be read, or without pairs.
     """
     pairs: defaultdict[str, list[Segment]] = defaultdict(list)
-    for entry in _corpus(where, component, tags, 1, root).entries():
+    for entry in own.read(_corpus(where, component, tags, 1, root), where):
         texts = {tag: text for tag in tags if (text := normalise(entry.texts.get(tag, "")))}
         for source, target in permutations(texts, 2):
             segment = Segment(texts[source], source, target, texts[target], entry.id)

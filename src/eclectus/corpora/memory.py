@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -27,6 +28,15 @@ Events = Iterable[tuple[str, ElementTree.Element]]
 
 XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
+PLACEHOLDER = re.compile(
+    r"%\([^)]*\)|%(?:\d+\$)?[#0+-]?[\d.]*[a-zA-Z@](?![a-zA-Z])"  # %(name)s, %s, %1$s, %.2f
+    r"|\{\s*[\w.][^{}\\]*\}|\$\w+"  # {name}, {0:.2f}, {{ name }}, ${name}, %{name}, $name; not the {\b of RTF
+)
+"""What a code holds that a translation must keep, unlike marks of bold text."""
+
+LOST = "placeholders inside codes"
+"""Their reason in `dropped`."""
+
 
 class Memory(Corpus):
     """A corpus of units in one XML file.
@@ -45,7 +55,9 @@ class Memory(Corpus):
             " {es: [es-MX, es-AR]}",
         )
         codes: Literal["drop", "keep"] = Field(
-            "drop", description="what becomes of a program's codes inside a segment, such as marks of bold text"
+            "drop",
+            description="what becomes of a program's codes inside a segment, such as marks of bold text: keep where"
+            " placeholders such as %s stand in them",
         )
         split: Split = Field("auto", description="auto lets the run split; train, dev and test are kept")
 
@@ -58,6 +70,12 @@ class Memory(Corpus):
     @abstractmethod
     def units(self, events: Events) -> Iterator[Unit]:
         """Yield what each unit says; elements that have been read may be cleared."""
+
+    def __init__(self, options: registry.Options | None, languages: Sequence[str], seed: int) -> None:
+        super().__init__(options, languages, seed)
+        self._lost: dict[str, int] = {}
+        """Text -> placeholders that it lost with its codes."""
+        self._robbed = 0
 
     @property
     def label(self) -> str:
@@ -82,6 +100,7 @@ class Memory(Corpus):
             for tag, found in unit.items():
                 if tag in read_as:
                     texts[read_as[tag]] += [text for text in found if text.strip()]
+                    self._count_lost(found)
                 else:
                     self.dropped["another language or variety"] += len(found)
             own = {tag: list(dict.fromkeys(texts[tag])) for tag in self.languages if texts[tag]}
@@ -89,13 +108,49 @@ class Memory(Corpus):
                 self.dropped["no text"] += 1
             yield from entries_of(own, self.label, f"{self.label}:{number}", self.options.split)
 
+    def warnings(self) -> Iterator[str]:
+        """Say how many placeholders were dropped with the codes that hold them."""
+        if lost := self.dropped[LOST]:
+            texts = f"{self._robbed:,} text{'' if self._robbed == 1 else 's'}"
+            yield (
+                f"{self.label}: codes that look like placeholders (%s, {{name}}) were dropped, {lost:,} in {texts}; set"
+                " codes: keep where a translation must keep them"
+            )
+
+    def segment(self, element: ElementTree.Element) -> str:
+        """Return what a segment says, and remember what it lost."""
+        text = self.text(element)
+        if self.options.codes == "drop" and len(element):
+            lost = sum(bool(PLACEHOLDER.search(self.code(part))) for part in self._dropped_from(element))
+            if lost:
+                self._lost[text] = lost
+        return text
+
     def text(self, element: ElementTree.Element) -> str:
-        """Return what a segment says, its codes as the options want them."""
+        """Return what an element says, its codes as the options want them."""
         parts = [element.text or ""]
         for child in element:
             code = self.codes.get(local(child)) if self.options.codes == "drop" else None
             parts += [self.text(child) if code is None else code, child.tail or ""]
         return "".join(parts)
+
+    def code(self, element: ElementTree.Element) -> str:
+        """Return all that the file says of a code."""
+        return "".join(element.itertext())
+
+    def _dropped_from(self, element: ElementTree.Element) -> Iterator[ElementTree.Element]:
+        """The outermost codes of a segment."""
+        for child in element:
+            if local(child) in self.codes:
+                yield child
+            else:
+                yield from self._dropped_from(child)
+
+    def _count_lost(self, texts: Sequence[str]) -> None:
+        lost = [self._lost[text] for text in texts if text in self._lost]
+        if lost:
+            self.dropped[LOST] += sum(lost)
+            self._robbed += len(lost)
 
     @cached_property
     def _units(self) -> list[Unit]:

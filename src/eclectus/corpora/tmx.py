@@ -28,6 +28,6 @@ class Tmx(Memory):
                 for variant in element:
                     if local(variant) == "tuv":
                         tag = variant.get(XML_LANG) or variant.get("lang") or ""  # lang: before TMX 1.3
-                        unit[tag] += [self.text(child) for child in variant if local(child) == "seg"]
+                        unit[tag] += [self.segment(child) for child in variant if local(child) == "seg"]
                 yield dict(unit)
                 element.clear()  # a memory of millions of units need not be held as elements

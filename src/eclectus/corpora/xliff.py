@@ -63,12 +63,17 @@ class Xliff(Memory):
             return element.get("equiv-text") or element.get("equiv") or element.get("disp") or ""
         return super().text(element)
 
+    def code(self, element: ElementTree.Element) -> str:
+        """Return all that the file says of a code, which may be in its attributes."""
+        said = (element.get(name) for name in ("equiv-text", "equiv", "disp"))
+        return " ".join([super().code(element), *filter(None, said)])
+
     def _unit(self, element: ElementTree.Element, source: str, target: str) -> Unit:
         unit: Unit = {}
         # Direct children alone: what `alt-trans` holds is a suggestion.
         for child in element:
             if local(child) == "source":
-                unit[child.get(XML_LANG) or source] = [self.text(child)]
+                unit[child.get(XML_LANG) or source] = [self.segment(child)]
             elif local(child) == "target" and not self._is_read(child.get("state") or element.get("state")):
                 self.dropped["target of another state"] += 1
             elif local(child) == "target":
@@ -78,7 +83,7 @@ class Xliff(Memory):
                         f"{self.name}: '{self.options.path}' does not say which language its targets are in; name it"
                         f" with tags: {{{self.languages[-1]}: ['']}}"
                     )
-                unit[tag] = [self.text(child)]
+                unit[tag] = [self.segment(child)]
         return unit
 
     def _is_read(self, state: str | None) -> bool:

@@ -8,13 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
 from eclectus import atomic
+from eclectus.config.compare import variant_folder
 from eclectus.evaluation import plots
 from eclectus.evaluation.formats import MISSING, capital, duration, interval, number, p_value, percent, signed
-from eclectus.evaluation.pages import environment
+from eclectus.evaluation.pages import REPORT, environment
 from eclectus.evaluation.paired import Paired, against_first
 from eclectus.evaluation.results import Group
 from eclectus.evaluation.runs import (
@@ -26,9 +28,11 @@ from eclectus.evaluation.runs import (
     interquartile_mean,
     spread,
 )
+from eclectus.evaluation.sheets import Sheet, markdown
 from eclectus.evaluation.statistics import NAMES, Array
 
 PAGE = "comparison.html"
+START = "start"
 _RATES = {
     "off_target": ("off-target", percent),
     "exact": ("exact", percent),
@@ -68,8 +72,31 @@ class Row:
     paired: Paired | None = None
 
 
-def write(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
-    """Write `comparison.html`, `comparison.md` and `comparison.json` from the runs that are finished."""
+@dataclass(frozen=True)
+class Variant:
+    """What the page says of a variant itself.
+
+    Args:
+        settings: `key.path=value` strings in which it differs from the common configuration.
+        reports: seed -> the report of its run, from the page.
+    """
+
+    name: str
+    settings: Sequence[str]
+    reports: Mapping[int, str]
+
+
+def write(
+    folder: Path,
+    variants: Sequence[str],
+    seeds: Sequence[int],
+    settings: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Write `comparison.html`, `comparison.md` and `comparison.json` from the runs that are finished.
+
+    Args:
+        settings: of each variant, see `Variant`.
+    """
     found = [finished(folder, variant, seeds) for variant in variants]
     found = [part for part in found if part.results]
     if not found:
@@ -80,18 +107,21 @@ def write(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
         group.name: _rows(group, found, against_first(folder, first, others, seeds, group.directions))
         for group in groups
     }
+    told = [Variant(name, (settings or {}).get(name, ()), _reports(folder, name, seeds)) for name in variants]
+    shown = {group.name: sheets(group, tables[group.name], first) for group in groups}
     atomic.write(folder / "comparison.json", json.dumps(_plain(tables), indent=1, ensure_ascii=False))
-    atomic.write(folder / "comparison.md", markdown(groups, tables, first))
+    every = [sheet for part in shown.values() for sheet in part]
+    atomic.write(folder / "comparison.md", f"{_listed(told)}\n{markdown(every)}")
     page = environment().get_template("comparison.html")
     one = found[0].results[0]
     figures = [plot for i, group in enumerate(groups) for plot in _figures(i, group, tables[group.name], found)]
     context = {
         "title": one.title,
         "first": first,
+        "start": START,
+        "variants": told,
         "groups": groups,
-        "tables": tables,
-        "beyond": {name: beyond(rows) for name, rows in tables.items()},
-        "paired": {name: paired_cells(rows) for name, rows in tables.items()},
+        "tables": shown,
         "figures": figures,
         "missing": len(variants) * len(seeds) - sum(len(part.results) for part in found),
         "seeds": list(seeds),
@@ -101,47 +131,57 @@ def write(folder: Path, variants: Sequence[str], seeds: Sequence[int]) -> None:
     atomic.write(folder / PAGE, page.render(context))
 
 
-def markdown(groups: Sequence[Group], tables: Mapping[str, Sequence[Row]], first: str) -> str:
-    """The tables as Markdown, for a paper's notes or a pull request; `first` is the variant that the others are compared with."""
-    lines: list[str] = []
-    for group in groups:
-        lines += [
-            f"**{capital(group.label)}** ({', '.join(group.directions)})",
-            "",
-            "| variant | runs | BLEU | Δ start | chrF++ | Δ start | off-target | time | samples/s | memory |",
-            "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+def sheets(group: Group, rows: Sequence[Row], first: str) -> list[Sheet]:
+    """The tables of a group: quality, what its means do not see, cost, and how the variants stand to `first`."""
+    label, names = capital(group.label), [row.variant for row in rows]
+    quality = [
+        [row.variant, str(row.runs), *(cell for metric in NAMES for cell in _quality(row, metric))] for row in rows
+    ]
+    cost = [
+        [
+            row.variant,
+            duration(row.seconds),
+            number(row.samples_per_second, 0),
+            MISSING if row.memory is None else f"{number(row.memory, 0)} MiB",
+            str(row.stopped or MISSING),
         ]
-        for row in tables[group.name]:
-            cells = [row.variant, str(row.runs)]
-            for metric in NAMES:
-                cells += [spread(row.scores[metric]), spread(row.gains[metric], sign=True)]
-            cells += [
-                percent(row.rates["off_target"]),
-                duration(row.seconds),
-                number(row.samples_per_second, 0),
-                MISSING if row.memory is None else f"{number(row.memory, 0)} MiB",
-            ]
-            lines.append(f"| {' | '.join(cells)} |")
-        columns = beyond(tables[group.name])
-        lines += [
-            "",
-            f"| variant | {' | '.join(columns)} |",
-            f"|---|{'---:|' * len(columns)}",
-            *(
-                f"| {row.variant} | {' | '.join(cells)} |"
-                for row, cells in zip(tables[group.name], zip(*columns.values(), strict=True), strict=True)
-            ),
-            "",
-        ]
-        paired = paired_cells(tables[group.name])
-        if paired:
-            lines += [
-                f"| against {first} | BLEU | p | ahead in | chrF++ | p | ahead in |",
-                "|---|---:|---:|---:|---:|---:|---:|",
-                *(f"| {variant} | {' | '.join(cells)} |" for variant, cells in paired.items()),
-                "",
-            ]
-    return "\n".join(lines)
+        for row in rows
+        if row.seconds is not None
+    ]
+    columns = beyond(rows)
+    unseen = [[name, *cells] for name, cells in zip(names, zip(*columns.values(), strict=True), strict=True)]
+    header = ["variant", "runs", "BLEU", "Δ start", "chrF++", "Δ start"]
+    found = [
+        Sheet(f"{label} ({', '.join(group.directions)})", header, quality),
+        Sheet(f"{label}: what the means do not see", ["variant", *columns], unseen),
+    ]
+    if cost:
+        found.append(Sheet(f"{label}: cost", ["variant", "time", "samples/s", "peak memory", "stopped early"], cost))
+    paired = paired_cells(rows)
+    if paired:
+        header = [f"against {first}", "BLEU", "p", "runs ahead", "chrF++", "p", "runs ahead"]
+        found.append(Sheet(f"{label}: against {first}", header, [[name, *cells] for name, cells in paired.items()]))
+    return found
+
+
+def _quality(row: Row, metric: str) -> list[str]:
+    start = row.variant == START
+    return [spread(row.scores[metric]), MISSING if start else spread(row.gains[metric], sign=True)]
+
+
+def _reports(folder: Path, variant: str, seeds: Sequence[int]) -> dict[int, str]:
+    own = variant_folder(variant)
+    there = {seed: f"{own}/seed-{seed}/{REPORT}" for seed in seeds}
+    return {seed: quote(path) for seed, path in there.items() if (folder / path).exists()}
+
+
+def _listed(variants: Sequence[Variant]) -> str:
+    lines = ["**Variants**", ""]
+    for variant in variants:
+        settings = "; ".join(f"`{setting}`" for setting in variant.settings) or "the configuration as it is"
+        links = ", ".join(f"[seed {seed}]({path})" for seed, path in variant.reports.items())
+        lines.append(f"- {variant.name}: {settings}" + (f"; reports: {links}" if links else ""))
+    return "\n".join([*lines, ""])
 
 
 def beyond(rows: Sequence[Row]) -> dict[str, list[str]]:
@@ -176,7 +216,7 @@ def _rows(group: Group, found: Sequence[Finished], paired: Mapping[str, Paired])
     nothing = {metric: Estimate(0.0) for metric in means}
     rows = [
         Row(
-            "start",
+            START,
             len(found[0].results),
             {m: Estimate(v) for m, v in means.items()},
             nothing,

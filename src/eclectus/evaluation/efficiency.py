@@ -22,6 +22,7 @@ from eclectus.evaluation.formats import MISSING, duration, number, percent
 from eclectus.evaluation.pages import environment
 from eclectus.evaluation.results import Results
 from eclectus.evaluation.runs import Estimate, Finished, estimate, finished, spread
+from eclectus.evaluation.sheets import Sheet, markdown
 from eclectus.evaluation.statistics import NAMES
 
 PAGE = "efficiency.html"
@@ -66,16 +67,6 @@ class Reach:
     high: float | None
     at_most: bool
     share: float | None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as Markdown and the page show it, the first cell of a row its name."""
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    note: str = ""
 
 
 Runs = Mapping[tuple[str, int], Finished]
@@ -146,7 +137,7 @@ def write(
     top = None if against is None else runs.get((against, pairs[-1]))
     if against is not None and top is not None:
         tables += [_data_needed(runs, variants, pairs, top, against), _compute_needed(runs, pairs, top, against)]
-    atomic.write(folder / "efficiency.md", "\n".join(_markdown(tables)))
+    atomic.write(folder / "efficiency.md", markdown(tables))
     plain = [
         {"title": t.title, "rows": [dict(zip(t.header, row, strict=True)) for row in t.rows], "note": t.note}
         for t in tables
@@ -171,7 +162,7 @@ def _score(part: Finished, system: str, metric: str) -> Estimate | None:
     return estimate(np.array(rows)) if rows[0] else None
 
 
-def _quality(runs: Runs, metric: str) -> Table:
+def _quality(runs: Runs, metric: str) -> Sheet:
     there = [s for s in SYSTEMS if any(_score(part, s, metric) for part in runs.values())]
     rows = []
     for (variant, pairs), part in runs.items():
@@ -190,7 +181,7 @@ def _quality(runs: Runs, metric: str) -> Table:
             ]
         )
     header = ["variant", "pairs", "runs", *(SYSTEMS[s] for s in there), "time", "tokens", "peak memory"]
-    return Table(
+    return Sheet(
         f"Test {NAMES[metric]}",
         header,
         rows,
@@ -199,7 +190,7 @@ def _quality(runs: Runs, metric: str) -> Table:
     )
 
 
-def _data_needed(runs: Runs, variants: Sequence[str], pairs: Sequence[int], top: Finished, against: str) -> Table:
+def _data_needed(runs: Runs, variants: Sequence[str], pairs: Sequence[int], top: Finished, against: str) -> Sheet:
     bar = _test_bar(top)
     systems = [s for s in SYSTEMS if any(s in scores for p in runs.values() for scores in p.results[0].scores.values())]
     rows = []
@@ -210,7 +201,7 @@ def _data_needed(runs: Runs, variants: Sequence[str], pairs: Sequence[int], top:
             found = reach(curves, bar, pairs[-1], log=True) if curves else None
             cells.append(_said(found, len(curves), lambda count: f"{count:,.0f}"))
         rows.append([variant, *cells])
-    return Table(
+    return Sheet(
         f"Pairs needed for {number(bar)} chrF++, which {against} has with {pairs[-1]:,}",
         ["variant", *(SYSTEMS[s] for s in systems)],
         rows,
@@ -218,7 +209,7 @@ def _data_needed(runs: Runs, variants: Sequence[str], pairs: Sequence[int], top:
     )
 
 
-def _compute_needed(runs: Runs, pairs: Sequence[int], top: Finished, against: str) -> Table:
+def _compute_needed(runs: Runs, pairs: Sequence[int], top: Finished, against: str) -> Sheet:
     rows = []
     bars = {}
     for (variant, count), part in runs.items():
@@ -230,7 +221,7 @@ def _compute_needed(runs: Runs, pairs: Sequence[int], top: Finished, against: st
             curves = [training_curve(records, cost) for records in part.records]
             cells.append(_said(reach(curves, bars[cost], whole), len(curves), said))
         rows.append([variant, f"{count:,}", *cells])
-    return Table(
+    return Sheet(
         f"Training needed for {number(bars['seconds'])} dev chrF++, the best of {against} with {pairs[-1]:,} pairs",
         ["variant", "pairs", "time", "tokens"],
         rows,
@@ -313,12 +304,3 @@ def _over_cost(runs: Runs, variants: Sequence[str]) -> list[plots.Plot]:
         title = f"{title}, {largest:,} pairs"
         drawn.append(plots.lines(f"over-{cost}", "Held-out dev chrF++ over the training", curves, across=title))
     return drawn
-
-
-def _markdown(tables: Sequence[Table]) -> Iterator[str]:
-    for table in tables:
-        yield f"**{table.title}**\n"
-        yield f"| {' | '.join(table.header)} |"
-        yield f"|---|{'---:|' * (len(table.header) - 1)}"
-        yield from (f"| {' | '.join(row)} |" for row in table.rows)
-        yield f"\n{table.note}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from eclectus.evaluation.formats import capital, count, listing, number, p_value, percent, signed
@@ -17,7 +18,14 @@ LENGTH_SHIFT = 0.10
 RATE_RISE = 0.01
 FEW = 30
 """Test segments of a direction below which a resampling of them says little about other text."""
+EARLIER = {"loaded": "the model as loaded", "before": "the model before back-translation"}
+"""Systems beside the start that are no controls but what the run began with."""
 JUDGED = 0.9  # below it, a sentence says how much language identification could judge
+
+
+def baseline(system: System) -> str:
+    """What sentences call the system that others are compared with: `the start`, or its label."""
+    return "the start" if system.label == "start" else system.label
 
 
 def headline(results: Results) -> list[str]:
@@ -81,7 +89,7 @@ def _group(results: Results, group: Group) -> str:
     by = decided_by(results, group)
     words = {
         "better": f"better{by} only: " if by else "",
-        "worse": f"worse than the base{by}: ",
+        "worse": f"worse than {baseline(base)}{by}: ",
         "same": "no significant change: ",
         "mixed": "BLEU and chrF++ disagree: ",
     }[verdict(results, group)]
@@ -134,14 +142,25 @@ def _oracles(results: Results, group: Group, after: DirectionScores) -> list[str
 
 def _controls(results: Results, group: Group, main: System) -> list[str]:
     metric = _deciding(results, group) or "bleu"
+    earlier = [system for system in results.systems if system.name in EARLIER]
+    controls = [system for system in results.systems if system not in earlier]
+    return [
+        *_against(results, group, main, metric, earlier, "what it began with"),
+        *_against(results, group, main, metric, controls, "the controls"),
+    ]
+
+
+def _against(
+    results: Results, group: Group, main: System, metric: str, systems: Sequence[System], what: str
+) -> list[str]:
     by_verdict: dict[str, list[str]] = {"better": [], "same": [], "worse": []}
-    for system in results.systems:
+    for system in systems:
         found = results.comparison(group.name, main.name, system.name, metric) if system.role == "control" else None
         if found is not None:
             detail = signed(found.difference)
             if found.verdict == "same":
                 detail += f", {signed(found.low)} to {signed(found.high)}"
-            by_verdict[found.verdict].append(f"{system.label} ({detail})")
+            by_verdict[found.verdict].append(f"{EARLIER.get(system.name, system.label)} ({detail})")
     openings = {"better": "ahead of", "same": "not clearly different from", "worse": "behind"}
     said = [f"{openings[kind]} {listing(names)}" for kind, names in by_verdict.items() if names]
-    return [f"Against the controls, in {NAMES[metric]}: {'; '.join(said)}."] if said else []
+    return [f"Against {what}, in {NAMES[metric]}: {'; '.join(said)}."] if said else []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from eclectus.config.compare import variant_folder
 from eclectus.evaluation import translations
 from eclectus.evaluation.significance import Difference, Resampled, compare, names, resample
 from eclectus.evaluation.statistics import NAMES, Extractor
@@ -57,7 +58,7 @@ def against_first(
         beside: list[Resampled] = []
         runs, ahead = 0, dict.fromkeys(NAMES, 0)
         for seed in seeds:
-            one, other = (_tested(folder / name / f"seed-{seed}") for name in (variant, first))
+            one, other = (_tested(folder / variant_folder(name) / f"seed-{seed}") for name in (variant, first))
             if one is None or other is None or not all(d in one.text for d in directions):
                 continue
             if any(one.text[d] != other.text.get(d) for d in directions):

@@ -16,13 +16,15 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 COLOURS = 6
 _WIDTH, _HEIGHT = 3.9, 2.3
+_NEAR, _PERIOD = 0.01, 8.0
+"""Curves this near, as a share of the axis, are one to the eye; length of a dash with its gap where they are."""
 _TICKS = [1, 2, 2.5, 5, 10]
 _INK, _RULE = "#010101", "#020202"
 _PALETTE = [f"#0303{i:02x}" for i in range(1, COLOURS + 1)]
 _VARIABLES = {_INK: "currentColor", _RULE: "var(--rule)"} | {
     colour: f"var(--c{i})" for i, colour in enumerate(_PALETTE, 1)
 }
-_STYLE: Any = {  # matplotlib types the keys of its settings as one long literal
+_SETTINGS: Any = {  # matplotlib types the keys of its settings as one long literal
     "svg.fonttype": "none",
     "text.parse_math": False,
     "svg.hashsalt": "eclectus",
@@ -104,9 +106,10 @@ def lines(
         mark: step of the chosen checkpoint, drawn as a vertical line.
         note: one sentence under the figure.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_SETTINGS):
         figure, axes = _axes(_HEIGHT)
-        for curve in curves:
+        covers = _covers(curves)
+        for curve, cover in zip(curves, covers, strict=True):
             colour = _PALETTE[curve.colour % COLOURS]
             if curve.raw:
                 axes.plot(curve.xs, curve.raw, color=colour, linewidth=0.8, alpha=0.28)
@@ -117,9 +120,10 @@ def lines(
                 curve.ys,
                 color=colour,
                 linewidth=1.7,
-                linestyle=(0, (3, 2)) if curve.dashed else "-",
-                marker="o" if curve.dots and len(curve.xs) <= 60 else None,
-                markersize=3,
+                linestyle=_style(curve, cover),
+                # A single point is no line, so without its dot nothing would be seen.
+                marker="o" if (curve.dots and len(curve.xs) <= 60) or len(curve.xs) == 1 else None,
+                markersize=5 if len(curve.xs) == 1 else 3 / (1 + 0.5 * cover),
             )
         if mark is not None:
             axes.axvline(mark, color=_INK, linewidth=0.8, linestyle=(0, (1, 2)))
@@ -137,7 +141,11 @@ def lines(
             axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
         axes.grid(axis="y")
         svg = _svg(figure, key, title)
-    legend = [(curve.label, curve.colour % COLOURS + 1, curve.dashed) for curve in curves if curve.label]
+    legend = [
+        (curve.label, curve.colour % COLOURS + 1, curve.dashed or cover > 0)
+        for curve, cover in zip(curves, covers, strict=True)
+        if curve.label
+    ]
     return Plot(key, title, svg, legend, note)
 
 
@@ -152,7 +160,7 @@ def intervals(
         labels: names of the rows, top first.
         series: by legend name, (difference, low, high) for each row.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_SETTINGS):
         figure, axes = _axes(0.65 + 0.32 * len(labels))
         shifts = [0.0] if len(series) == 1 else [-0.15, 0.15]
         for i, (rows, shift) in enumerate(zip(series.values(), shifts, strict=False)):
@@ -176,6 +184,26 @@ def intervals(
         axes.grid(axis="x")
         svg = _svg(figure, key, title)
     return Plot(key, title, svg, [(name, i, False) for i, name in enumerate(series, 1)])
+
+
+def _covers(curves: Sequence[Line]) -> list[int]:
+    """For each curve, how many before it lie where it does, and would not be seen under it."""
+    values = [y for curve in curves for y in curve.ys]
+    near = _NEAR * (max(values) - min(values)) if values else 0.0
+
+    def same(one: Line, other: Line) -> bool:
+        if len(one.xs) < 2 or list(one.xs) != list(other.xs):
+            return False
+        return all(abs(a - b) <= near for a, b in zip(one.ys, other.ys, strict=True))
+
+    return [sum(same(curve, before) for before in curves[:i]) for i, curve in enumerate(curves)]
+
+
+def _style(curve: Line, cover: int) -> str | tuple[float, tuple[float, float]]:
+    if curve.dashed and not cover:
+        return 0, (3, 2)
+    dash = _PERIOD / 2**cover  # shorter ones on top, so that a piece of each is seen
+    return (0, (dash, _PERIOD - dash)) if cover else "-"
 
 
 def _axes(height: float) -> tuple[Figure, Axes]:

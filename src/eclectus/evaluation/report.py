@@ -12,17 +12,16 @@ import yaml
 from eclectus import atomic
 from eclectus.errors import RunError
 from eclectus.evaluation import curves, examples, formats, logs, plots, translations
-from eclectus.evaluation.headline import Verdict, decided_by, verdict
+from eclectus.evaluation.headline import EARLIER, Verdict, baseline, decided_by, verdict
 from eclectus.evaluation.metrics import DirectionScores
-from eclectus.evaluation.pages import environment
+from eclectus.evaluation.pages import REPORT, environment
 from eclectus.evaluation.results import FILE, Comparison, Group, Results, System
 
-REPORT = "report.html"
 _SAMPLED = 6  # sources of each task in the table of samples
 _SAMPLES = 4  # samples of each source
 _LIGHTS: dict[Verdict, tuple[str, str]] = {
-    "better": ("good", "Better than the base"),
-    "worse": ("bad", "Worse than the base"),
+    "better": ("good", "Better than {base}"),
+    "worse": ("bad", "Worse than {base}"),
     "mixed": ("warn", "BLEU and chrF++ disagree"),
     "same": ("even", "No significant change"),
     "none": ("even", "Nothing to compare with"),
@@ -162,15 +161,15 @@ def _sections(results: Results, texts: list[translations.Translation]) -> list[S
     found = []
     for i, (group, sentence) in enumerate(zip(results.groups, sentences, strict=False)):
         light, words = _LIGHTS[verdict(results, group)]
-        words += decided_by(results, group)
+        words = words.format(base=baseline(base) if base else "") + decided_by(results, group)
         rows = _rows(results, group)
         behind = [
-            row.system.label
+            EARLIER.get(row.system.name, row.system.label)
             for row in rows
             if row.lead and row.lead.verdict == "worse" and row.system.role == "control"
         ]
         if light == "good" and behind:
-            light, words = "warn", f"Better than the base, behind {formats.listing(behind)}"
+            light, words = "warn", f"Better than {baseline(base) if base else ''}, behind {formats.listing(behind)}"
         chosen = examples.choose(texts, group, before, shown.name, results.seed) if shown else None
         found.append(
             Section(
@@ -181,7 +180,7 @@ def _sections(results: Results, texts: list[translations.Translation]) -> list[S
                 before=results.group_scores(group, base.name) if base else None,
                 after=results.group_scores(group, main.name) if main else None,
                 rows=rows,
-                figure=_figure(i, group, rows),
+                figure=_figure(i, group, rows, base),
                 examples=chosen,
             )
         )
@@ -203,16 +202,16 @@ def _rows(results: Results, group: Group) -> list[Row]:
     return found
 
 
-def _figure(i: int, group: Group, rows: list[Row]) -> plots.Plot | None:
-    """Distances from the base with their intervals, worth drawing from two systems on."""
+def _figure(i: int, group: Group, rows: list[Row], base: System | None) -> plots.Plot | None:
+    """Distances from the start with their intervals, worth drawing from two systems on."""
     compared = [row for row in rows if row.base]
-    if len(compared) < 2:
+    if len(compared) < 2 or base is None:
         return None
     series = {
         name: [(c.difference, c.low, c.high) if (c := row.base.get(metric)) else None for row in compared]
         for metric, name in (("bleu", "BLEU"), ("chrf", "chrF++"))
     }
-    title = f"{formats.capital(group.label)}: difference from the base"
+    title = f"{formats.capital(group.label)}: difference from {baseline(base)}"
     return plots.intervals(f"gain-{i}", title, [row.system.label for row in compared], series)
 
 

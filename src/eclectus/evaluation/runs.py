@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from eclectus.config.compare import variant_folder
 from eclectus.evaluation import logs
 from eclectus.evaluation.formats import interval, number, signed
 from eclectus.evaluation.results import FILE, Results
@@ -75,7 +76,7 @@ def finished(folder: Path, variant: str, seeds: Sequence[int]) -> Finished:
     """The runs in `folder/<variant>/seed-<n>` that are finished."""
     part = Finished(variant)
     for seed in seeds:
-        run = folder / variant / f"seed-{seed}"
+        run = folder / variant_folder(variant) / f"seed-{seed}"
         if (run / FILE).exists():
             part.results.append(Results.load(run))
             part.records.append(logs.metrics(run))

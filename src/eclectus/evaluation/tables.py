@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console
@@ -15,6 +15,7 @@ from eclectus.evaluation import results as contract
 from eclectus.evaluation.formats import MISSING, capital, count, interval, number, percent, signed
 from eclectus.evaluation.metrics import DirectionScores
 from eclectus.evaluation.results import Comparison, Results
+from eclectus.evaluation.sheets import Sheet
 from eclectus.evaluation.statistics import NAMES
 
 _COLOURS = {"better": "green", "worse": "red", "same": "dim"}
@@ -64,9 +65,10 @@ def group_table(results: Results, group: contract.Group) -> Table:
     """Return the means over a group: a row for each system, with its distance from the base."""
     table = plain_table(f"{capital(group.label)} · mean over {count(len(group.directions), 'direction')}")
     table.add_column("System", min_width=20)
-    for name in ("BLEU", "Δ base, 95 %", "chrF++", "Δ base, 95 %", "off-target", "length"):
-        table.add_column(name, justify="right", no_wrap=True)
     base = results.first("base")
+    delta = f"Δ {base.label}, 95 %" if base else "Δ"
+    for name in ("BLEU", delta, "chrF++", delta, "off-target", "length"):
+        table.add_column(Text(name), justify="right", no_wrap=True)
     for system in results.systems:
         scores = results.group_scores(group, system.name)
         if scores is None:
@@ -112,6 +114,18 @@ def direction_table(results: Results) -> Table:
             table.add_row(*cells)
         table.add_section()
     return table
+
+
+def show_sheets(sheets: Sequence[Sheet], console: Console | None = None) -> None:
+    """Print plain tables, the first cell of a row its name."""
+    console = console or Console()
+    for sheet in sheets:
+        table = plain_table(sheet.title)
+        for i, name in enumerate(sheet.header):
+            table.add_column(escape(name), justify="right" if i else "left", overflow="fold")
+        for row in sheet.rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
 
 
 def plain_table(title: str) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
@@ -9,13 +10,17 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from eclectus.errors import DataError, EclectusError, RunError, raised
+from eclectus import own
+from eclectus.errors import ConfigError, DataError, EclectusError, RunError, nearest, raised
 from eclectus.registry import Options
 from eclectus.rewards.text import excerpt
 from eclectus.segment import Segment
 
 Score = float | None
 Translate = Callable[[Sequence[Segment]], list[str]]
+
+NEEDS = ("reference", "translate", "target_texts", "siblings", "batch")
+"""What a reward can require; see `Reward.requires`."""
 
 _SCORES = {float, type(None)}
 
@@ -77,13 +82,13 @@ class Reward(ABC):
 
     @property
     def name(self) -> str:
-        """The type, as in the config."""
-        return type(self).__module__.rpartition(".")[2]
+        """The type, as in the config; of a class outside eclectus its name alone."""
+        return type(self).__name__ if own.is_own(self) else type(self).__module__.rpartition(".")[2]
 
     @property
     def signature(self) -> str:
         """How the value was made, in sacreBLEU's style; subclasses add their settings."""
-        return self.name
+        return _written(self)
 
     @abstractmethod
     def __call__(self, segments: Sequence[Segment], hypotheses: Sequence[str]) -> list[Score]:
@@ -176,6 +181,39 @@ class Reward(ABC):
                     )
 
 
+def check_requires(kind: str, requires: Iterable[str]) -> None:
+    """Refuse a reward that requires what there is not, and so would never be refused for want of it.
+
+    Args:
+        kind: its type, as the config writes it.
+        requires: see `Reward.requires`.
+
+    Raises:
+        ConfigError: a name that is unknown, or one string in place of a set.
+    """
+    if isinstance(requires, str):
+        raise ConfigError(f"reward '{kind}': requires is one string; write frozenset({{'{requires}'}})")
+    for need in requires:
+        if need not in NEEDS:
+            raise ConfigError(f"reward '{kind}': requires names '{need}', which is unknown{nearest(str(need), NEEDS)}")
+
+
+def check_class(kind: str, found: type[Reward]) -> None:
+    """Refuse a class that could not be asked.
+
+    Raises:
+        ConfigError: it requires what there is not, or `__call__` does not take segments and hypotheses.
+    """
+    check_requires(kind, found.requires)
+    try:
+        inspect.signature(found.__call__).bind(None, [], [])
+    except TypeError as error:
+        raise ConfigError(
+            f"reward '{kind}': __call__ takes other arguments ({error}); write it as `__call__(self, segments, "
+            "hypotheses)`, two lists of one length"
+        ) from error
+
+
 def failure(
     what: str, error: Exception, wanted: str = "give a number or None for any text, an empty one included"
 ) -> RunError:
@@ -199,26 +237,30 @@ def _guarded(method: Callable[..., Any], *, grouped: bool) -> Callable[..., Any]
         except EclectusError:
             raise
         except Exception as error:
-            if _ours(self):
+            if not own.is_own(self):
                 raise
             raise failure(f"reward '{_written(self)}'", error) from error
         if not grouped:
-            return _scores(self, found, hypotheses)
+            return scores(_written(self), found, hypotheses)
         _check_rows(self, found, hypotheses)
-        return [_scores(self, row, group) for row, group in zip(found, hypotheses, strict=True)]
+        return [scores(_written(self), row, group) for row, group in zip(found, hypotheses, strict=True)]
 
     return checked
 
 
-def _scores(reward: Reward, found: Any, hypotheses: Sequence[str]) -> list[Score]:
+def scores(kind: str, found: Any, hypotheses: Sequence[str]) -> list[Score]:
     """Return one float or None for each hypothesis.
+
+    Args:
+        kind: the reward's type, as the config writes it.
+        found: what it returned.
 
     Raises:
         RunError: there are more or fewer, or something else than numbers.
     """
     if type(found) is list and len(found) == len(hypotheses) and _SCORES.issuperset(map(type, found)):
         return found  # the usual case, and one where nothing may cost time
-    kind, wanted = _written(reward), "it must return one value for each hypothesis, a number or None to abstain"
+    wanted = "it must return one value for each hypothesis, a number or None to abstain"
     try:
         values = list(found)
     except TypeError as error:
@@ -233,7 +275,7 @@ def _score(kind: str, value: Any, hypothesis: str) -> Score:
         if isinstance(value, str | bytes):  # float() would read "0.5"
             raise TypeError
         return None if value is None else float(value)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # a tensor of several values has an error of its own
         raise RunError(
             f"reward '{kind}' gave {excerpt(repr(value))} to the hypothesis {excerpt(hypothesis)}; "
             "a reward must be a number, or None to abstain"
@@ -250,11 +292,6 @@ def _check_rows(reward: Reward, found: Any, hypotheses: Sequence[Sequence[str]])
         )
 
 
-def _ours(reward: Reward) -> bool:
-    return type(reward).__module__.partition(".")[0] == "eclectus"
-
-
 def _written(reward: Reward) -> str:
     """The type, as the config writes it."""
-    kind = type(reward)
-    return reward.name if _ours(reward) else f"{kind.__module__}:{kind.__qualname__}"
+    return own.written(reward) if own.is_own(reward) else reward.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,9 @@ from typing import Any
 
 from eclectus.config import Component, RewardConfig, RewardGateConfig, RewardTermConfig
 from eclectus.errors import ConfigError, RunError
+from eclectus.own import is_own
 from eclectus.registry import find, make, parse_options
-from eclectus.rewards.base import Reward, RewardContext, Score
+from eclectus.rewards.base import Reward, RewardContext, Score, check_class, check_requires
 from eclectus.rewards.function import FunctionReward, load_function
 from eclectus.rewards.text import excerpt
 from eclectus.rewards.workers import Workers
@@ -20,6 +22,11 @@ from eclectus.schedule import Schedule, value_at, written
 from eclectus.segment import Segment
 
 Table = list[list[Score]]
+
+_log = logging.getLogger(__name__)
+
+_SLACK = 1e-6
+"""By how much rounding may take a value out of [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,8 @@ class CompositeReward:
 
     def __init__(self, config: RewardConfig, context: RewardContext, where: str = "reward") -> None:
         self.config = config
-        self._context = context
+        self.context = context
+        self._told: set[str] = set()  # the terms of which it was said that they leave [0, 1]
         self._workers = Workers(config.workers) if config.workers else None
         self._rewards: dict[str, Reward] = {}
         self._places: dict[str, str] = {}
@@ -66,7 +74,7 @@ class CompositeReward:
             self._gates[self._add(gate, f"{where}.gates.{number}")] = gate
 
     def _add(self, part: Component, place: str) -> str:
-        reward = _build(part, self._context, place)
+        reward = _build(part, self.context, place)
         name = _free_name(reward.name, self._rewards)
         self._rewards[name] = reward
         self._places[name] = place
@@ -153,7 +161,7 @@ class CompositeReward:
                     f"{place} needs references, which the task withholds; set references: true, or use a reward "
                     "that needs none (pivot, round_trip, fluency)"
                 )
-            if "translate" in reward.requires and self._context.translate is None:
+            if "translate" in reward.requires and self.context.translate is None:
                 raise ConfigError(f"{place} needs a starting policy that translates, and the run lends none")
             if "siblings" in reward.requires and not has_siblings:
                 raise ConfigError(
@@ -166,7 +174,7 @@ class CompositeReward:
                 raise ConfigError(f"{place} does not judge parts of a text; set dense: increments, or leave it out")
             if dense is not None and "siblings" in reward.requires:
                 raise ConfigError(f"{place} compares finished translations; leave dense out")
-            if "target_texts" in reward.requires and not any(self._context.target_texts.values()):
+            if "target_texts" in reward.requires and not any(self.context.target_texts.values()):
                 raise ConfigError(f"{place} needs training text in the target languages, and the corpora give none")
 
     def unjudged(self, languages: Sequence[str]) -> list[str]:
@@ -208,7 +216,8 @@ class CompositeReward:
             finished: [B][G], false where the length limit cut the hypothesis; None: nothing was cut.
 
         Raises:
-            RunError: a reward failed, or returned something else than finite numbers or None, one for each hypothesis.
+            RunError: a reward failed, or returned something else than finite numbers or None, one for each hypothesis,
+                or a gate gave a number outside [0, 1].
         """
         parts = {name: self.judge(name, segments, hypotheses, step) for name in self._rewards}
         return CompositeScores(self.combine(parts, [len(g) for g in hypotheses], step=step, finished=finished), parts)
@@ -221,7 +230,24 @@ class CompositeReward:
         reward.step = step
         table = _checked(name, reward, segments, hypotheses, self._workers)
         clip = self._terms[name].clip if name in self._terms else None
+        if (is_own(reward) or isinstance(reward, FunctionReward)) and clip is None and name not in self._told:
+            self._check_range(name, segments, hypotheses, table)
         return [[_clipped(value, clip) for value in row] for row in table]
+
+    def _check_range(
+        self, name: str, segments: Sequence[Segment], hypotheses: Sequence[Sequence[str]], table: Table
+    ) -> None:
+        """Refuse a gate that leaves [0, 1], where it would turn or multiply the total; say it once of a term."""
+        for segment, group, row in zip(segments, hypotheses, table, strict=True):
+            for hypothesis, value in zip(group, row, strict=True):
+                if value is None or -_SLACK <= value <= 1 + _SLACK:
+                    continue
+                what = f"reward '{name}' gave {value:g} to the hypothesis {excerpt(hypothesis)} ({segment.direction})"
+                if name in self._gates:
+                    raise RunError(f"{what}; a gate multiplies the total, so it must be in [0, 1]")
+                self._told.add(name)
+                _log.warning("%s; a reward should be in [0, 1]: scale it, or set its 'clip'; said once", what)
+                return
 
     def combine(
         self,
@@ -278,7 +304,12 @@ def check_parts(config: RewardConfig, where: str = "reward") -> None:
 
 def _build(part: Component, context: RewardContext, place: str) -> Reward:
     build, options = _found(part, place)
-    return make(place, build, options, context)
+    reward: Reward = make(place, build, options, context)
+    try:
+        check_requires(part.type, reward.requires)  # an __init__ may have changed what the class says
+    except ConfigError as error:
+        raise ConfigError(f"config: '{place}': {error}") from error
+    return reward
 
 
 def _found(part: Component, place: str) -> tuple[Any, Any]:
@@ -290,6 +321,10 @@ def _found(part: Component, place: str) -> tuple[Any, Any]:
         kind: Any = find("rewards", part.type, Reward)
     except ConfigError as error:
         raise ConfigError(f"config: '{place}.type': {error}") from error
+    try:
+        check_class(part.type, kind)
+    except ConfigError as error:
+        raise ConfigError(f"config: '{place}': {error}") from error
     return kind, parse_options(place, kind.Options, part.options)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from eclectus import registry
 from eclectus.errors import ConfigError, RunError
-from eclectus.rewards.base import Reward, RewardContext, Score, failure
+from eclectus.rewards.base import Reward, RewardContext, Score, failure, scores
 from eclectus.segment import Segment
 
 
@@ -89,6 +89,8 @@ class FunctionReward(Reward):
         named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
         self._known = {p.name for p in named}
         self._needed = {p.name for p in named if p.default is p.empty}
+        if self._needed & {"reference", "references"}:
+            self.requires = frozenset({"reference"})  # of this instance: it depends on the function
 
     @property
     def name(self) -> str:
@@ -124,13 +126,11 @@ class FunctionReward(Reward):
             found = self._function(**{name: value for name, value in offered.items() if self._wants(name)})
             if inspect.isawaitable(found):
                 found = self._loop(found)
-            values = [None if value is None else float(value) for value in found]
+            found = list(found) if isinstance(found, Iterator) else found
         except Exception as error:
             # Code that is not ours, on hypotheses that nobody foresaw: an empty one is the usual surprise.
             raise failure(f"reward '{self._kind}'", error) from error
-        if len(values) != len(hypotheses):
-            raise RunError(f"reward '{self._kind}' returned {len(values)} values for {len(hypotheses)} hypotheses")
-        return values
+        return scores(self._kind, found, hypotheses)
 
     @property
     def _state(self) -> TrainerState:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
+from eclectus import languages as known_languages
 from eclectus.config import RewardConfig
 from eclectus.errors import ConfigError, DataError
 from eclectus.registry import describe
-from eclectus.rewards.base import Reward, RewardContext, Score
+from eclectus.rewards.base import Reward, RewardContext, Score, check_requires
 from eclectus.rewards.combine import CompositeReward
 from eclectus.segment import REFERENCE_COLUMN, Segment
 
 RewardFunction = Callable[..., list[Score]]
+
+_log = logging.getLogger(__name__)
 
 
 def as_trl_reward(
@@ -45,8 +49,10 @@ def as_trl_reward(
         name: under which TRL logs it; by default the type, or `eclectus` for a config with several parts.
 
     Raises:
-        ConfigError: an unknown type or a wrong option.
-        DataError: when called, a column is missing, or a reference is neither a text nor a list of texts.
+        ConfigError: an unknown type or a wrong option, a reward that needs what the context lacks, or a language that
+            is none.
+        DataError: when called, a column is missing or has another length, a reference is neither a text nor a list of
+            texts, or no call had the other sources or languages that the reward compares with.
 
     Example:
         >>> chrf = as_trl_reward("chrf", source_lang="en", target_lang="es")
@@ -54,7 +60,12 @@ def as_trl_reward(
         ('chrf', [1.0, 0.0])
     """
     judge = reward if isinstance(reward, CompositeReward | Reward) else _build(reward, context or RewardContext())
+    _check_context(judge)
     languages = {"source_lang": source_lang, "target_lang": target_lang}
+    known_languages.check([source_lang] if source_lang else [])
+    known_languages.check([target_lang] if target_lang else [])
+    company = _Company(judge)
+    told = False
 
     def function(
         prompts: Sequence[Any],
@@ -65,7 +76,16 @@ def as_trl_reward(
         log_extra: Any = None,
         **columns: Sequence[Any],
     ) -> list[Score]:
+        nonlocal told
+        _check_lengths(prompts, completions, columns)
+        if not told and not columns.get("source"):
+            told = True
+            _log.warning(
+                "the data set has no column 'source', so the whole prompt is judged as the source; "
+                "add the column if a prompt says more"
+            )
         segments, groups = _grouped(_segments(prompts, columns, languages), [_text(c) for c in completions])
+        company.check(segments)
         # TRL counts the updates that are made, we the one that is being made.
         step = None if trainer_state is None else trainer_state.global_step + 1
         if isinstance(judge, Reward):
@@ -95,6 +115,65 @@ def _build(reward: str | Mapping[str, Any] | RewardConfig, context: RewardContex
     return CompositeReward(reward, context)
 
 
+def _needing(judge: CompositeReward | Reward, need: str) -> list[str]:
+    """The names of the parts that require something."""
+    if isinstance(judge, CompositeReward):
+        return judge.needing(need)
+    return [judge.name] if need in judge.requires else []
+
+
+def _check_context(judge: CompositeReward | Reward) -> None:
+    """Refuse a reward that could only abstain, because its context lacks what it needs.
+
+    Raises:
+        ConfigError: it needs a policy or training text, and has none.
+    """
+    if isinstance(judge, Reward):
+        check_requires(judge.name, judge.requires)
+    lent = {"translate": judge.context.translate is not None, "target_texts": any(judge.context.target_texts.values())}
+    for need, there in lent.items():
+        for name in _needing(judge, need):
+            if not there:
+                raise ConfigError(
+                    f"as_trl_reward: reward '{name}' needs '{need}', which nothing gives it here; "
+                    f"give RewardContext({need}=...) as the context"
+                )
+
+
+_ALONE = {
+    "batch": "with the other sources of a step, and the call has one; make the batch larger",
+    "siblings": "the translations of a source into several languages, and the call has one language for each; "
+    "order the data set so that they come together, without shuffling",
+}
+
+
+class _Company:
+    """Refuses a reward that compares sources or languages where no call has brought it any to compare."""
+
+    def __init__(self, judge: CompositeReward | Reward) -> None:
+        self._wanted = {need: names[0] for need in ("batch", "siblings") if (names := _needing(judge, need))}
+
+    def check(self, segments: Sequence[Segment]) -> None:
+        """Raises DataError; what has been there once, a later call, such as the rest of a dev set, may lack."""
+        sources = {(s.source_lang, s.source) for s in segments}
+        targets = {(s.source_lang, s.source, s.target_lang) for s in segments}
+        if len(sources) > 1:
+            self._wanted.pop("batch", None)
+        if len(targets) > len(sources):
+            self._wanted.pop("siblings", None)
+        for need, name in self._wanted.items():
+            raise DataError(f"as_trl_reward: reward '{name}' compares {_ALONE[need]}")
+
+
+def _check_lengths(prompts: Sequence[Any], completions: Sequence[Any], columns: Mapping[str, Any]) -> None:
+    lists = {"completions": completions, **{name: cells for name, cells in columns.items() if isinstance(cells, list)}}
+    for name, cells in lists.items():
+        if len(cells) != len(prompts):
+            raise DataError(
+                f"as_trl_reward: {len(prompts)} prompts, but '{name}' has {len(cells)}; give one for each prompt"
+            )
+
+
 def _segments(
     prompts: Sequence[Any], columns: Mapping[str, Sequence[Any]], languages: Mapping[str, str | None]
 ) -> list[Segment]:
@@ -102,7 +181,15 @@ def _segments(
         values = columns.get(name)
         if values is None and languages[name] is None:
             raise DataError(f"the data set has no column '{name}'; add it, or give {name} to as_trl_reward")
-        return [languages[name]] * len(prompts) if values is None else values
+        if values is None:
+            return [languages[name]] * len(prompts)
+        for tag in dict.fromkeys(values):
+            if not isinstance(tag, str):
+                raise DataError(
+                    f"the data set's column '{name}' holds {tag!r}; give a language such as 'en' in every row"
+                )
+            known_languages.check([tag])
+        return values
 
     sources = columns.get("source") or [_text(prompt) for prompt in prompts]
     ids = columns.get("id") or [None] * len(prompts)

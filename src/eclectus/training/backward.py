@@ -19,6 +19,7 @@ from eclectus.policies.source import Source
 from eclectus.rollouts.base import Rollouts, exploring
 from eclectus.rollouts.limits import Limits
 from eclectus.rollouts.padding import pad_rows, within_budget
+from eclectus.training import own_algorithm
 from eclectus.training.passes import in_step, micro_batches
 from eclectus.training.update import Update
 
@@ -102,7 +103,7 @@ def accumulate(
         inputs = _loss_inputs(work, part, scores)
         if work.correction is not None:
             inputs = _corrected(inputs, work.correction, means)
-        loss, metrics = algorithm.loss(inputs)
+        loss, metrics = own_algorithm.loss(algorithm, inputs)
         if not work.reused and work.correction is None:
             apart = (inputs.logprobs.detach() - inputs.old_logprobs).abs() * inputs.mask
             means.add("logprob_mismatch", float(apart.sum()), float(inputs.mask.sum()))

@@ -18,8 +18,8 @@ from rich.console import Console
 from eclectus import atomic, launch
 from eclectus import config as cfg
 from eclectus.config import RunConfig
-from eclectus.config.compare import VARIANT_NAME
-from eclectus.errors import ConfigError, EclectusError, InterruptedRunError, RunError
+from eclectus.config.compare import VARIANT_NAME, CompareConfig, variant_folder
+from eclectus.errors import ConfigError, EclectusError, InterruptedRunError, RunError, nearest
 from eclectus.evaluation import comparison, efficiency
 from eclectus.evaluation.results import FILE
 from eclectus.languages import expand_directions
@@ -42,19 +42,22 @@ class Variant:
 
     @staticmethod
     def parse(text: str) -> Variant:
-        """Read `NAME: KEY=VALUE; KEY=VALUE`; the name alone means no change.
+        """Read `NAME: KEY=VALUE; KEY=VALUE`; the name alone is a variant of the configuration, or no change.
 
         Raises:
             ConfigError: the text has another form.
         """
         name, _, rest = text.partition(":")
+        name = name.strip()
         overrides = tuple(part.strip() for part in rest.split(";") if part.strip())
-        if not VARIANT_NAME.fullmatch(name.strip()) or any("=" not in part for part in overrides):
+        if not name or any("=" not in part for part in overrides):
             raise ConfigError(
                 f"compare: '{text}' is not of the form NAME: KEY=VALUE; KEY=VALUE,"
                 " as in 'warm: reinforce.temperature=1.2'"
             )
-        return Variant(name.strip(), overrides)
+        if not VARIANT_NAME.fullmatch(name):
+            raise ConfigError(f"compare: variant '{name}' names a folder; use letters, digits and . + - _")
+        return Variant(name, overrides)
 
 
 def algorithm(kind: str) -> Variant:
@@ -80,7 +83,8 @@ def compare(
         text: the common configuration, YAML.
         variants: at least one, with different names.
         seeds: different numbers.
-        folder: `folder/<variant>/seed-<n>` are run folders; what is finished there is not run again.
+        folder: `folder/<variant>/seed-<n>` are run folders, with a dot for a colon in the variant; what is finished
+            there is not run again.
         name: the configuration's name, for errors.
         pairs: run each variant with so many training pairs of each language beside the pivot, rising, in
             `folder/<variant>-<pairs>`; the page then shows learning curves. Empty: with the data as they are.
@@ -99,6 +103,8 @@ def compare(
         if not values or len(set(values)) < len(values):
             hint = " (--algorithms, --variant or --like)" if what == "variant" else ""
             raise ConfigError(f"compare: give at least one {what}{hint}, each once; got {', '.join(values) or 'none'}")
+    plan = cfg.parse(text, name=name).compare or CompareConfig()
+    variants = [_planned(variant, plan, console) for variant in variants]
     _check_names([variant.name for variant in variants])
     _check_own(variants, {"seed": "--seeds"} | ({"data.max_pairs": "compare.pairs"} if pairs else {}))
     cells = _sized(variants, pairs, cfg.parse(text, name=name).data.languages) if pairs else list(variants)
@@ -110,11 +116,13 @@ def compare(
             _check_curve(run_config, name)
     _claim(folder, configs)
 
+    settings = {variant.name: variant.overrides for variant in variants}
+
     def show() -> None:
         if pairs:
             efficiency.write(folder, [variant.name for variant in variants], pairs, seeds, against)
         else:
-            comparison.write(folder, [variant.name for variant in variants], list(seeds))
+            comparison.write(folder, [variant.name for variant in variants], list(seeds), settings)
 
     failed = threading.Event()
     children = launch.Children()
@@ -126,7 +134,7 @@ def compare(
             return
         console.print(f"run {number} of {len(configs)}: {variant_name}, seed {seed}", style="bold", markup=False)
         try:
-            _run(folder / variant_name / f"seed-{seed}", folder, jobs, children)
+            _run(_run_folder(folder, (variant_name, seed)), folder, jobs, children, console.quiet)
         except EclectusError:
             failed.set()  # here, before this thread takes the next run
             raise
@@ -149,6 +157,19 @@ def compare(
     return folder / (efficiency.PAGE if pairs else comparison.PAGE)
 
 
+def _planned(variant: Variant, plan: CompareConfig, console: Console) -> Variant:
+    """The variant of the configuration where only its name is given; says so where the name stands for no change."""
+    if variant.overrides or variant.name in plan.chosen:
+        return Variant(variant.name, variant.overrides or tuple(plan.chosen[variant.name]))
+    hint = nearest(variant.name, plan.chosen) if plan.chosen else ""
+    console.print(
+        f"variant '{variant.name}' changes nothing: it is the configuration as it stands{hint}",
+        style="yellow",
+        markup=False,
+    )
+    return variant
+
+
 def _config(text: str, variant: Variant, seed: int, name: str) -> RunConfig:
     """The configuration of one run.
 
@@ -168,14 +189,14 @@ def _config(text: str, variant: Variant, seed: int, name: str) -> RunConfig:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """Make sure that no two variants have one folder where a file system takes capitals for small letters.
+    """Make sure that no two variants have one folder, also where a file system takes capitals for small letters.
 
     Raises:
         ConfigError: two have.
     """
     found: dict[str, str] = {}
     for name in names:
-        other = found.setdefault(name.casefold(), name)
+        other = found.setdefault(variant_folder(name).casefold(), name)
         if other != name:
             raise ConfigError(
                 f"compare: the variants '{other}' and '{name}' are one folder where capitals and small letters are the"
@@ -229,8 +250,8 @@ def _claim(folder: Path, configs: dict[tuple[str, int], RunConfig]) -> None:
     if (folder / "config.yaml").exists():
         raise RunError(f"compare: '{folder}' is a run; choose another --output")
     for (variant, seed), config in configs.items():
-        path = folder / variant / f"seed-{seed}.yaml"
-        wanted, begun = cfg.dump(config), (folder / variant / f"seed-{seed}" / "config.yaml").exists()
+        run = _run_folder(folder, (variant, seed))
+        path, wanted, begun = run.with_suffix(".yaml"), cfg.dump(config), (run / "config.yaml").exists()
         if begun and path.exists() and path.read_text(encoding="utf-8") != wanted:
             raise RunError(f"compare: '{path}' is of another comparison; choose another --output, or take it away")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -239,14 +260,14 @@ def _claim(folder: Path, configs: dict[tuple[str, int], RunConfig]) -> None:
 
 def _run_folder(folder: Path, key: tuple[str, int]) -> Path:
     variant, seed = key
-    return folder / variant / f"seed-{seed}"
+    return folder / variant_folder(variant) / f"seed-{seed}"
 
 
 def _stopped(folder: Path) -> InterruptedRunError:
     return InterruptedRunError(f"compare: stopped; the same command goes on where '{folder}' ends")
 
 
-def _run(run: Path, folder: Path, jobs: int, children: launch.Children) -> None:
+def _run(run: Path, folder: Path, jobs: int, children: launch.Children, quiet: bool) -> None:
     """Start or continue one run. Its own process gives its peak memory and leaves nothing to the next one."""
     arguments = [str(run.with_suffix(".yaml")), "--output", str(run)]
     if (run / "config.yaml").exists():
@@ -254,9 +275,10 @@ def _run(run: Path, folder: Path, jobs: int, children: launch.Children) -> None:
     command = [sys.executable, "-m", "eclectus", "train", *arguments]
     with ExitStack() as stack:
         settings: dict[str, Any] = {}
-        if jobs > 1:  # several progress bars in one terminal would be none
-            log = stack.enter_context(run.with_suffix(".log").open("a", encoding="utf-8"))
-            settings = {"stdout": log, "env": os.environ | launch.threads(jobs)}
+        if jobs > 1 or quiet:  # several progress bars in one terminal would be none
+            settings["stdout"] = stack.enter_context(run.with_suffix(".log").open("a", encoding="utf-8"))
+        if jobs > 1:
+            settings["env"] = os.environ | launch.threads(jobs)
         code = children.start(command, **settings).wait()
     if code in (InterruptedRunError.exit_code, -signal.SIGTERM):
         raise _stopped(folder)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from eclectus.evaluation.formats import MISSING
 from eclectus.rewards.language import identify, labels
 from eclectus.rollouts.base import Rollouts
 from eclectus.segment import Segment
@@ -56,7 +57,7 @@ def sampled_metrics(
     rewards: StepRewards,
     counts: Mapping[Part, PartCounts],
 ) -> dict[str, float]:
-    """Means of one step for the metrics file.
+    """Means of one step for the metrics file; without `off_target` where no sample's language could be judged.
 
     Args:
         tasks: the run's tasks; owners: index of the task of each of the B segments.
@@ -79,12 +80,29 @@ def sampled_metrics(
     # One sample of each source is enough to see a drift, and keeps language identification out of the step's time.
     found = identify([group[0] for group in rollouts.texts], languages)
     known_labels = labels(languages)
-    off = [
-        lang not in (None, s.target_lang) and known_labels[s.target_lang] is not None
+    judged = [
+        lang is not None and known_labels[s.target_lang] is not None
         for (lang, _), s in zip(found, segments, strict=True)
     ]
-    values["off_target"] = sum(off) / len(off)
+    if any(judged):
+        off = [known and lang != s.target_lang for known, (lang, _), s in zip(judged, found, segments, strict=True)]
+        values["off_target"] = sum(off) / len(off)
     return values | _rollout_metrics(rollouts, rewards)
+
+
+def progress(values: Mapping[str, float], best: float) -> str:
+    """What the progress bar says of a step, with a dash for what could not be judged.
+
+    Args:
+        values: as `sampled_metrics` returns them, with the speed.
+        best: highest dev score so far.
+    """
+    reward = MISSING if values["unjudged"] == 1 else f"{values['reward']:.3f}"
+    off_target = f"{values['off_target']:.1%}" if "off_target" in values else MISSING
+    return (
+        f"reward {reward}  dev {max(best, 0):.1f}  off-target {off_target}"
+        f"  {values['samples_per_second']:.0f} samples/s"
+    )
 
 
 def _rollout_metrics(rollouts: Rollouts, rewards: StepRewards) -> dict[str, float]:

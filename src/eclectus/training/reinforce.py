@@ -20,10 +20,10 @@ from eclectus.rollouts.base import Among, Rollouts, Sampling, joined
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
-from eclectus.training import passes
+from eclectus.training import own_algorithm, passes
 from eclectus.training.back_translator import BackTranslator
 from eclectus.training.guard import EngineGuard, Guard
-from eclectus.training.observe import StepRewards, peak_memory, sampled_examples, sampled_metrics
+from eclectus.training.observe import StepRewards, peak_memory, progress, sampled_examples, sampled_metrics
 from eclectus.training.optimizer import expected_steps
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import Prompts, PromptStream, PromptWindows
@@ -131,6 +131,12 @@ class Reinforcer:
                 if stopped:
                     complete = False
                     break
+        if self.step and self.updater.skipped == self.step * self.config.updates * self.config.minibatches:
+            self.tracker.warn(
+                f"{self.stage}: none of the {self.updater.skipped} updates was made, for no gradient was finite, so the"
+                " policy is still the one it began with; lower reinforce.learning_rate, or look for what is not finite"
+                " in the algorithm's loss"
+            )
         if complete:
             self.updater.restore_best()
         reason = (self.ended or "all steps done") if complete else "stopped by the user"
@@ -224,11 +230,7 @@ class Reinforcer:
         far = self.engine_guard.check(values.get("engine_mismatch", 0.0))
         if far is not None:
             self.tracker.warn(f"step {self.step}: {far}")
-        self.tracker.advance(
-            self._progress,
-            f"reward {values['reward']:.3f}  dev {max(self.best, 0):.1f}  off-target {values['off_target']:.1%}"
-            f"  {values['samples_per_second']:.0f} samples/s",
-        )
+        self.tracker.advance(self._progress, progress(values, self.best))
         if self.step % self.config.samples_every == 0 or self.step == 1:
             rows = sampled_examples(self.tasks, owners, segments, rollouts, rewards)
             self.tracker.samples(self.stage, self.step, rows)
@@ -279,7 +281,8 @@ class Reinforcer:
             beside["references"] = [tokens[mask].tolist() for tokens, mask in references]
             beside["reference_rewards"] = others.scaled[:, 0]
             beside["reference_token_rewards"] = None if others.tokens is None else others.tokens[:, 0]
-        return algorithm.signals(
+        return own_algorithm.signals(
+            algorithm,
             AdvantageInputs(
                 rewards.scaled,
                 [s.direction for s in segments],
@@ -293,7 +296,7 @@ class Reinforcer:
                 sources=sources,
                 finished=rollouts.finished,
                 **beside,
-            )
+            ),
         )
 
     def _sample(

@@ -39,13 +39,14 @@ from eclectus.training.testbench import TestBench, groups
 from eclectus.training.tracking import Tracker
 
 
-def start(config: RunConfig, folder: Path, console: Console | None = None) -> Results:
+def start(config: RunConfig, folder: str | Path, console: Console | None = None) -> Results:
     """Run a configuration in a new folder.
 
     Raises:
         RunError: the folder exists and is not empty, or cannot be written.
         InterruptedRunError: the user pressed Ctrl-C; `resume` goes on.
     """
+    folder = Path(folder)
     parallel.begin()
     claim.check_empty(folder)
     try:
@@ -57,12 +58,13 @@ def start(config: RunConfig, folder: Path, console: Console | None = None) -> Re
         return _interruptible(config, own, console, resume=False)
 
 
-def resume(folder: Path, console: Console | None = None) -> Results:
+def resume(folder: str | Path, console: Console | None = None) -> Results:
     """Go on with an interrupted run, to the same result as if it had not been interrupted.
 
     Raises:
         RunError: the folder is no run.
     """
+    folder = Path(folder)
     parallel.begin()
     path = folder / "config.yaml"
     if not path.exists():
@@ -123,9 +125,14 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         trained = stages.reinforce(run, policy, algorithm, config.reinforce, tasks, "reinforce")
         trained = replace(trained, seconds=trained.seconds + making)
         save_rewards(folder / "rewards", tasks)
-        label = f"RL ({config.reinforce.algorithm.type.upper()})"
         systems.append(
-            System(name="rl", label=label, role="system", description=trained.outcome, **stages.cost(trained))
+            System(
+                name="rl",
+                label=_label(config.reinforce),
+                role="system",
+                description=trained.outcome,
+                **stages.cost(trained),
+            )
         )
         bench.add("rl", policy)
         systems += run_controls(run, tasks, bench, trained)
@@ -144,6 +151,12 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         write_card(folder / "model", config, dataset, results, [task.reward.signature for task in tasks])
         report.write(folder)
     return results
+
+
+def _label(config: ReinforceConfig) -> str:
+    """What tables call the trained system: by an acronym, or by the name of the user's own class."""
+    kind = config.algorithm.type
+    return f"RL ({kind.rpartition(':')[2] if ':' in kind else kind.upper()})"
 
 
 def _check_dev(run: RunContext) -> None:
@@ -172,7 +185,8 @@ def _check_text(dataset: Dataset, path: Path) -> None:
     if not path.exists():
         return
     before, now = json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(dataset.describe()))
-    if before != now:
+    # An earlier version told less of the text.
+    if any(now.get(key) != value for key, value in before.items()):
         known = json.dumps(before)
         changed = [signature for signature in now["signatures"] if json.dumps(signature) not in known]
         raise RunError(
@@ -222,7 +236,9 @@ def _tasks(run: RunContext, config: ReinforceConfig) -> list[Task]:
 
 
 def _warn(run: RunContext, tasks: Sequence[Task]) -> None:
-    """What will be left out, said before any training."""
+    """What was or will be left out, said before any training."""
+    for sentence in run.dataset.warnings:
+        run.tracker.warn(sentence)
     for task in tasks:
         targets = [target for _, target in expand_directions(task.directions, run.languages)]
         for sentence in task.reward.unjudged(list(dict.fromkeys(targets))):

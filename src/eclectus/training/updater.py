@@ -17,6 +17,7 @@ from eclectus.policies.base import Policy
 from eclectus.policies.precision import loss_scaler
 from eclectus.seeds import derive, rng
 from eclectus.training import checkpoint as ckpt
+from eclectus.training import own_algorithm
 from eclectus.training.averaged import Averaged, Weights
 from eclectus.training.backward import accumulate
 from eclectus.training.optimizer import add_module, build_optimizer, scheduled, update
@@ -48,7 +49,7 @@ class Updater:
     ) -> None:
         self.policy, self.reference, self.algorithm, self.config = policy, reference, algorithm, config
         self._seed = seed
-        algorithm.build(policy, derive(seed, "algorithm"))
+        own_algorithm.build(algorithm, policy, derive(seed, "algorithm"))
         self.optimizer = build_optimizer(config.optimizer, policy.model, config.learning_rate)
         self.scaler = loss_scaler(policy.autocast, policy.device)
         # By the name of their optimizer's group in a checkpoint.
