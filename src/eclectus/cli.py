@@ -200,7 +200,11 @@ def compare(
     algorithms: Annotated[str, typer.Option(metavar="NAMES", help="Algorithms to compare, e.g. rloo,grpo.")] = "",
     variants: Annotated[
         list[str] | None,
-        typer.Option("--variant", metavar="NAME: KEY=VALUE; ...", help="A variant and its settings, or the name of one in CONFIG; repeatable."),
+        typer.Option(
+            "--variant",
+            metavar="NAME: KEY=VALUE; ...",
+            help="A variant and its settings, or the name of one in CONFIG; repeatable.",
+        ),
     ] = None,
     like: Annotated[
         str | None,
