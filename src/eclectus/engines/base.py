@@ -58,6 +58,21 @@ class Engine(ABC):
         """Translations by beam search, one for each segment."""
 
 
+def is_greedy(samples: int, sampling: Sampling, generator: torch.Generator | None) -> bool:
+    """Whether nothing is left to chance.
+
+    Raises:
+        ValueError: several greedy translations of one source, or a draw without a generator.
+    """
+    if sampling.temperature == 0:
+        if samples > 1:
+            raise ValueError("greedy translations of one source are all the same; ask for one")
+        return True
+    if generator is None:
+        raise ValueError("sampling needs a generator; give one seeded from (run seed, step, purpose)")
+    return False
+
+
 def from_rows(
     policy: Policy,
     tokens: Sequence[Sequence[int]],

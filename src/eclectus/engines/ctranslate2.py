@@ -24,7 +24,7 @@ import torch
 from pydantic import Field
 
 from eclectus import registry
-from eclectus.engines.base import Engine, from_rows
+from eclectus.engines.base import Engine, from_rows, is_greedy
 from eclectus.errors import ConfigError, RunError
 from eclectus.export.ctranslate2 import refusal, specification, target_prefix, vocabulary
 from eclectus.policies.base import Policy
@@ -78,12 +78,8 @@ class CTranslate2(Engine):
     def sample(
         self, segments: Sequence[Segment], samples: int, sampling: Sampling, generator: torch.Generator | None
     ) -> Rollouts:
-        greedy = sampling.temperature == 0
-        if greedy and samples > 1:
-            raise ValueError("greedy translations of one source are all the same; ask for one")
+        greedy = is_greedy(samples, sampling, generator)
         if not greedy:
-            if generator is None:
-                raise ValueError("sampling needs a generator; give one seeded from (run seed, step, purpose)")
             # Taken by the thread that draws, when it first draws: a new one for each translator.
             self._library.set_random_seed(int(torch.randint(_SEEDS, (), generator=generator)))
         sources = self.policy.tokenize_sources(segments)

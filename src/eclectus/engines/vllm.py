@@ -22,7 +22,7 @@ import torch
 from pydantic import Field
 
 from eclectus import parallel, registry
-from eclectus.engines.base import Engine, from_rows
+from eclectus.engines.base import Engine, from_rows, is_greedy
 from eclectus.errors import ConfigError, RunError
 from eclectus.policies.base import Policy
 from eclectus.policies.causal import CausalPolicy
@@ -76,11 +76,7 @@ class VLLM(Engine):
     def sample(
         self, segments: Sequence[Segment], samples: int, sampling: Sampling, generator: torch.Generator | None
     ) -> Rollouts:
-        greedy = sampling.temperature == 0
-        if greedy and samples > 1:
-            raise ValueError("greedy translations of one source are all the same; ask for one")
-        if not greedy and generator is None:
-            raise ValueError("sampling needs a generator; give one seeded from (run seed, step, purpose)")
+        greedy = is_greedy(samples, sampling, generator)
         seeds = (
             [None] * len(segments) if greedy else torch.randint(_SEEDS, (len(segments),), generator=generator).tolist()
         )
