@@ -20,7 +20,6 @@ FLOORS = [
     {"engines", "inference", "tabular"},
     {"scoring", "training"},
     {"auditing"},
-    {"cli_export", "cli_recipe", "cli_reward"},
     {"cli"},
     {"__main__"},
 ]

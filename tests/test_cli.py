@@ -2,15 +2,12 @@
 
 import copy
 import errno
-import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,9 +15,10 @@ import yaml
 from filelock import FileLock
 from safetensors import SafetensorError
 
-from eclectus import cli, inference, recipes
+from eclectus import inference, recipes
 from eclectus.training import checkpoint, run
 from eclectus.training.tracking import Tracker
+from tests.commands import eclectus, heavy_imports, refused
 
 NUMBERS = {
     "en": ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
@@ -44,36 +42,6 @@ reinforce:
   tasks: [{name: pairs, directions: ["*-*"], references: true, reward: {terms: [{type: chrf}]}}]
 evaluation: {dev_segments: 4, max_length: 8, resamples: 100}
 """
-
-
-@dataclass
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-def eclectus(*arguments, stdin=""):
-    """Run the command line in this process, its error handling included."""
-    out, err = io.TextIOWrapper(io.BytesIO(), "utf-8"), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", ["eclectus", *map(str, arguments)])
-        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8"))
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-    out.flush()
-    return Outcome(int(ended.value.code or 0), out.buffer.getvalue().decode(), err.getvalue())
-
-
-def refused(*arguments, stdin=""):
-    """Run a command that must fail as promised: one sentence on standard error, exit status 2; return the sentence."""
-    outcome = eclectus(*arguments, stdin=stdin)
-    assert outcome.code == 2, outcome
-    assert outcome.err.startswith("eclectus: ")
-    assert outcome.err.count("\n") == 1, outcome.err
-    assert len(outcome.err) < 400, outcome.err
-    assert "Traceback" not in outcome.err + outcome.out
-    return outcome.err
 
 
 def write_pairs(path, first=0, last=300):
@@ -121,23 +89,11 @@ def config(tmp_path, corpus):
 # Help, version, recipes
 
 
-def heavy_imports(folder, commands):
-    """Run commands in one fresh process; its output is the heavy packages that they imported."""
-    script = f"""
-import contextlib, io, sys
-from eclectus.cli import main
-for command in {commands!r}:
-    sys.argv = ["eclectus", *command]
-    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):
-        main()
-print(sorted({{"torch", "transformers", "numpy", "sacrebleu", "matplotlib", "jinja2"}} & set(sys.modules)))
-"""
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=folder, check=True)
-
-
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_every_language_is_printed_whatever_the_terminal_writes(tmp_path, encoding):
-    script = "import sys; from eclectus import cli; cli._write_any_language(); print('تحيات, Grüße', file=sys.stderr)"
+    script = (
+        "import sys; from eclectus.cli import app; app._write_any_language(); print('تحيات, Grüße', file=sys.stderr)"
+    )
     known = {**os.environ, "PYTHONIOENCODING": encoding}
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, env=known, check=True)
     said = ended.stderr.decode(encoding)

@@ -13,7 +13,7 @@ from eclectus.config import RewardTermConfig
 from eclectus.rewards.base import Reward
 from eclectus.rewards.bleu import Bleu
 from eclectus.segment import Segment
-from tests.test_cli import eclectus, heavy_imports, refused
+from tests.commands import eclectus, heavy_imports, refused
 
 DIRECTION = ("--from", "en", "--to", "de")
 HYP = """\
@@ -101,7 +101,7 @@ def test_a_module_that_fails_is_said_with_its_line(here):
 
 def test_a_file_here_stands_in_for_no_package(here):
     (here / "own_h2.py").write_text("raise SystemExit('imported')\n")
-    script = "import sys; from eclectus import cli; sys.argv = ['eclectus', 'reward', 'list']\ntry: cli.main()\n"
+    script = "import sys; from eclectus.cli.app import main; sys.argv = ['eclectus', 'reward', 'list']\ntry: main()\n"
     script += "except SystemExit: pass\nprint(__import__('importlib').util.find_spec('own_h2'))"
     environment = {**os.environ, "PYTHONSAFEPATH": "1"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)

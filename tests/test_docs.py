@@ -15,7 +15,7 @@ import yaml
 from eclectus import recipes, registry
 from eclectus.algorithms.advantages import group_mean
 from eclectus.algorithms.base import AdvantageInputs, Algorithm
-from eclectus.cli import app
+from eclectus.cli.app import app
 from eclectus.config import CompareConfig, DataConfig, PolicyConfig, ReinforceConfig, RewardConfig, TaskConfig
 from eclectus.corpora.dataset import prepare
 from eclectus.rewards.base import Reward, RewardContext

@@ -23,7 +23,7 @@ def test_every_file_of_the_package_is_packed():
     assert not SETUPTOOLS["include-package-data"] and not SETUPTOOLS["packages"]["find"]["namespaces"]
     declared = {path for pattern in SETUPTOOLS["package-data"]["eclectus"] for path in PACKAGE.glob(pattern)}
     modules = {path for path in there if path.suffix == ".py" and _in_a_package(path)}
-    assert PACKAGE / "base" / "model.safetensors" in there and PACKAGE / "cli.py" in modules
+    assert PACKAGE / "base" / "model.safetensors" in there and PACKAGE / "atomic.py" in modules
     assert sorted(there - modules - declared) == [], "add it to package-data in pyproject.toml, or an __init__.py"
 
 

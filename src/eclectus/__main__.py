@@ -1,5 +1,5 @@
 """`python -m eclectus`: the command line."""
 
-from eclectus.cli import main
+from eclectus.cli.app import main
 
 main()

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from eclectus.evaluation import sheets
 from eclectus.evaluation.comparison import write
 from eclectus.evaluation.metrics import DirectionScores
 from eclectus.evaluation.results import Group, Results, System
 from eclectus.evaluation.runs import Estimate, estimate, interquartile_mean, spread
+from eclectus.evaluation.sheets import markdown
 
 
 def test_a_quarter_is_cut_at_either_end():
@@ -67,7 +67,7 @@ def test_the_weakest_direction_and_the_rates_stand_beside_the_means(tmp_path):
 
     run(1, 30.0, 25.0)  # the weakest is another one in each run
     run(2, 13.0, 50.0)
-    write(tmp_path, ["mine"], [1, 2], {"mine": ["reinforce.temperature=1.2", "reinforce.samples=<2>"]})
+    shown = write(tmp_path, ["mine"], [1, 2], {"mine": ["reinforce.temperature=1.2", "reinforce.samples=<2>"]})
     start, mine = json.loads((tmp_path / "comparison.json").read_text())["pairs"]
     assert (start["weakest"], mine["weakest"]) == (10.0, (25 + 13) / 2)
     assert start["rates"]["agreement"] is None and mine["rates"]["agreement"] == 50
@@ -85,8 +85,7 @@ def test_the_weakest_direction_and_the_rates_stand_beside_the_means(tmp_path):
     assert f'<a href="{link}">seed 2</a>' in page and "seed 1</a>" not in page
     # The terminal shows the tables as they are in the file.
     names = ["Pairs (en-es, en-fr)", "Pairs: what the means do not see"]
-    assert [sheet.title for sheet in sheets.read(table)][:2] == names
-    first = sheets.read(table)[0]
-    assert list(first.header) == ["variant", "runs", "BLEU", "Δ start", "chrF++", "Δ start"]
-    assert list(first.rows[0]) == ["start", "2", "1.0", "–", "15.0", "–"]
-    assert sheets.markdown(sheets.read(table)) in table
+    assert [sheet.title for sheet in shown][:2] == names
+    assert list(shown[0].header) == ["variant", "runs", "BLEU", "Δ start", "chrF++", "Δ start"]
+    assert list(shown[0].rows[0]) == ["start", "2", "1.0", "–", "15.0", "–"]
+    assert markdown(shown) in table

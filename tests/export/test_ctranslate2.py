@@ -8,7 +8,7 @@ import torch
 from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
-from eclectus.cli import app
+from eclectus.cli.app import app
 from eclectus.config import LoraConfig
 from eclectus.errors import ModelError, RunError
 from eclectus.export.ctranslate2 import export
@@ -18,9 +18,8 @@ from eclectus.policies.new_language import add_languages
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
 from eclectus.segment import Segment
-from tests.policies.test_guide import random_guide
 from tests.policies.tiny_models import SEQ2SEQ, build
-from tests.tiny import segments, tiny_policy
+from tests.tiny import random_guide, segments, tiny_policy
 
 ROWS = segments("en", "es")
 

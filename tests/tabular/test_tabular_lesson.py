@@ -12,7 +12,7 @@ pytest.importorskip("gymnasium")
 from eclectus.errors import ConfigError
 from eclectus.tabular import figures
 from eclectus.tabular import lesson as lessons
-from tests.test_cli import eclectus, refused
+from tests.commands import eclectus, refused
 
 SMALL = ("--episodes", 50, "--seeds", 2)
 ONE = ("--algorithm", "q_learning", "--exploration", "greedy", "--sentences", "uniform")

@@ -16,7 +16,7 @@ from eclectus.errors import ConfigError, RunError
 from eclectus.training import compare as comparing
 from eclectus.training import run as single
 from eclectus.training.compare import Variant, algorithm, compare
-from tests.test_cli import eclectus
+from tests.commands import eclectus
 
 TEXT = """
 title: numbers
@@ -52,7 +52,7 @@ def text(tmp_path):
 def test_compares_variants_over_seeds_and_goes_on_where_it_ended(text, tmp_path):
     folder, quiet = tmp_path / "runs", Console(quiet=True)
     chosen = [algorithm("rloo"), Variant.parse("warm: reinforce.temperature=1.3; controls=[supervised]")]
-    page = compare(text, chosen, [1], folder, quiet)
+    page = compare(text, chosen, [1], folder, quiet).page
     assert yaml.safe_load((folder / "warm" / "seed-1.yaml").read_text())["reinforce"]["temperature"] == 1.3
     first = json.loads((folder / "comparison.json").read_text())
     beside = "supervised, continued (against warm)"

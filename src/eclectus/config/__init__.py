@@ -7,7 +7,7 @@ by their own file when the run is built, still before the first step.
 from eclectus.config.base import Component, Model
 from eclectus.config.compare import CompareConfig
 from eclectus.config.data import DataConfig
-from eclectus.config.files import RewardSettings, dump, load, parse, parse_reward, read
+from eclectus.config.files import RewardSettings, dump, find, load, parse, parse_reward, read
 from eclectus.config.policy import FewShotConfig, LoraConfig, NewModelConfig, PolicyConfig, PromptConfig
 from eclectus.config.reinforce import EntropyConfig, KlConfig, ReinforceConfig, TaskConfig
 from eclectus.config.reward import RewardConfig, RewardGateConfig, RewardTermConfig
@@ -44,6 +44,7 @@ __all__ = [
     "TaskConfig",
     "TruncateConfig",
     "dump",
+    "find",
     "load",
     "parse",
     "parse_reward",

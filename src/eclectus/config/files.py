@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from eclectus import recipes
 from eclectus.config.reward import RewardConfig
 from eclectus.config.run import RunConfig
 from eclectus.errors import ConfigError, nearest
@@ -30,6 +31,14 @@ def load(path: str | Path, overrides: list[str] | None = None) -> RunConfig:
         ConfigError: missing or unreadable file, an unknown key (the nearest known is named), a wrong value.
     """
     return parse(read(path), overrides, name=str(path))
+
+
+def find(name: str, overrides: list[str] | None = None) -> RunConfig:
+    """Read a YAML file, or the packaged recipe of that name; see `load`."""
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"} or path.exists():
+        return load(path, overrides)
+    return parse(recipes.read(name), overrides, name=name)
 
 
 def read(path: str | Path) -> str:

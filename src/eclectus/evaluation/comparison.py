@@ -91,16 +91,19 @@ def write(
     variants: Sequence[str],
     seeds: Sequence[int],
     settings: Mapping[str, Sequence[str]] | None = None,
-) -> None:
+) -> list[Sheet]:
     """Write `comparison.html`, `comparison.md` and `comparison.json` from the runs that are finished.
 
     Args:
         settings: of each variant, see `Variant`.
+
+    Returns:
+        The tables of the page; none, and no page, where no run is finished.
     """
     found = [finished(folder, variant, seeds) for variant in variants]
     found = [part for part in found if part.results]
     if not found:
-        return
+        return []
     groups = found[0].results[0].groups
     first, *others = variants
     tables = {
@@ -129,6 +132,7 @@ def write(
         "versions": one.versions,
     }
     atomic.write(folder / PAGE, page.render(context))
+    return every
 
 
 def sheets(group: Group, rows: Sequence[Row], first: str) -> list[Sheet]:

@@ -123,16 +123,19 @@ def training_curve(records: Sequence[logs.Record], cost: str) -> Curve:
 
 def write(
     folder: Path, variants: Sequence[str], pairs: Sequence[int], seeds: Sequence[int], against: str | None
-) -> None:
+) -> list[Sheet]:
     """Write `efficiency.html`, `efficiency.md` and `efficiency.json` from the runs that are finished.
 
     Args:
         pairs: sizes of the training data, the smallest first.
         against: the variant that, with the most pairs, sets the quality to reach; None: there is none.
+
+    Returns:
+        The tables of the page; none, and no page, where no run is finished.
     """
     runs = {(v, n): part for v in variants for n in pairs if (part := finished(folder, cell(v, n), seeds)).results}
     if not runs:
-        return
+        return []
     tables = [_quality(runs, metric) for metric in NAMES]
     top = None if against is None else runs.get((against, pairs[-1]))
     if against is not None and top is not None:
@@ -154,6 +157,7 @@ def write(
         "versions": first.versions,
     }
     atomic.write(folder / PAGE, environment().get_template(PAGE).render(context))
+    return tables
 
 
 def _score(part: Finished, system: str, metric: str) -> Estimate | None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-_TITLE = re.compile(r"\*\*(.*)\*\*")
 
 
 @dataclass(frozen=True)
@@ -32,20 +29,3 @@ def markdown(sheets: Sequence[Sheet]) -> str:
             "",
         ]
     return "\n".join(lines)
-
-
-def read(text: str) -> list[Sheet]:
-    """Read back the tables, without their notes, of what `markdown` wrote; other text is passed over."""
-    return list(_read(text))
-
-
-def _read(text: str) -> Iterator[Sheet]:
-    title, rows = "", list[list[str]]()
-    for line in [*text.splitlines(), ""]:
-        if line.startswith("| "):
-            rows.append(line[2:-2].split(" | "))
-        elif rows and not line.startswith("|-"):
-            yield Sheet(title, rows[0], rows[1:])
-            rows = []
-        if match := _TITLE.fullmatch(line):
-            title = match[1]

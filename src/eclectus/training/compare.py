@@ -22,6 +22,7 @@ from eclectus.config.compare import VARIANT_NAME, CompareConfig, variant_folder
 from eclectus.errors import ConfigError, EclectusError, InterruptedRunError, RunError, nearest
 from eclectus.evaluation import comparison, efficiency
 from eclectus.evaluation.results import FILE
+from eclectus.evaluation.sheets import Sheet
 from eclectus.languages import expand_directions
 from eclectus.rewards.combine import check_parts
 from eclectus.training.directions import check_sampling
@@ -60,6 +61,19 @@ class Variant:
         return Variant(name, overrides)
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """What has been written from the runs that are finished.
+
+    Args:
+        page: path of the HTML page.
+        tables: those of the page.
+    """
+
+    page: Path
+    tables: Sequence[Sheet]
+
+
 def algorithm(kind: str) -> Variant:
     """The variant that only names another algorithm."""
     return Variant(kind, (f"reinforce.algorithm={{type: {kind}}}",))
@@ -76,7 +90,7 @@ def compare(
     pairs: Sequence[int] = (),
     against: str | None = None,
     jobs: int = 1,
-) -> Path:
+) -> Comparison:
     """Run every variant with every seed, and write tables and figures anew after each run.
 
     Args:
@@ -90,9 +104,6 @@ def compare(
             `folder/<variant>-<pairs>`; the page then shows learning curves. Empty: with the data as they are.
         against: see `CompareConfig`.
         jobs: runs at the same time, each with its share of the cores and its output in `folder/<variant>/seed-<n>.log`.
-
-    Returns:
-        Path of the page.
 
     Raises:
         ConfigError: a variant's configuration is wrong; nothing has been run.
@@ -118,11 +129,12 @@ def compare(
 
     settings = {variant.name: variant.overrides for variant in variants}
 
-    def show() -> None:
+    names = [variant.name for variant in variants]
+
+    def show() -> Comparison:
         if pairs:
-            efficiency.write(folder, [variant.name for variant in variants], pairs, seeds, against)
-        else:
-            comparison.write(folder, [variant.name for variant in variants], list(seeds), settings)
+            return Comparison(folder / efficiency.PAGE, efficiency.write(folder, names, pairs, seeds, against))
+        return Comparison(folder / comparison.PAGE, comparison.write(folder, names, seeds, settings))
 
     failed = threading.Event()
     children = launch.Children()
@@ -142,19 +154,19 @@ def compare(
     wanted = [(number, *key) for number, key in enumerate(configs, 1) if not (_run_folder(folder, key) / FILE).exists()]
     if not wanted:
         console.print(f"all {len(configs)} runs are finished; writing the page anew")
-        show()
+        return show()
     with children.ended_together(), ThreadPoolExecutor(jobs) as pool:
         started = [pool.submit(one, *row) for row in wanted]
         try:
             for finished in as_completed(started):
                 finished.result()
-                show()
+                shown = show()
         except KeyboardInterrupt as error:
             raise _stopped(folder) from error
         finally:
             # What has begun is let come to its end, or has been interrupted too.
             pool.shutdown(cancel_futures=True)
-    return folder / (efficiency.PAGE if pairs else comparison.PAGE)
+    return shown
 
 
 def _planned(variant: Variant, plan: CompareConfig, console: Console) -> Variant:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from eclectus.cli.options import Model
+
 app = typer.Typer(help="Convert a trained model for another program.", no_args_is_help=True)
 
 
@@ -29,7 +31,7 @@ def _formats() -> None:
 
 @app.command()
 def ctranslate2(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="'base', a model folder or a run folder.")],
+    model: Model,
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="New folder for the converted model.")],
     quantization: Annotated[
         Quantization, typer.Option(help="Data type of the weights; int8 is a quarter of the size and faster.")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import enum
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from eclectus.cli.output import console
 
 app = typer.Typer(help="List, describe, apply and audit rewards.", no_args_is_help=True)
 
@@ -112,7 +111,7 @@ def score(
         lent=scoring.Lent(model, texts or [], _split(languages), withhold),
         save=save,
         form=None if form is None else form.value,
-        console=_console(sys.stderr),
+        console=console(file=sys.stderr),
     )
     if save is None:
         sys.stdout.buffer.write(text.encode("utf-8"))
@@ -188,7 +187,7 @@ def audit(
         seed=seed,
         limit=limit,
         html=html,
-        console=_console(sys.stdout),
+        console=console(),
     )
     if html is not None:
         print(f"page: {html}")
@@ -198,13 +197,6 @@ def audit(
 
 def _split(names: str | None) -> list[str]:
     return [name.strip() for name in names.split(",")] if names else []
-
-
-def _console(file: TextIO) -> Console:
-    from rich.console import Console
-
-    # Where nothing tells the width (a pipe, a log) tables would be cut at 80 columns.
-    return Console(file=file, highlight=False, width=None if file.isatty() else 120)
 
 
 @app.command("install")
