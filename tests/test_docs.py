@@ -6,6 +6,7 @@ import importlib.util
 import re
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,10 @@ from eclectus.training import compare, run
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 EXAMPLE = re.compile(r"<!-- example: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+INDENTED = re.compile(r"^ {4}eclectus .*\n(?: {4}.*\n)*", re.MULTILINE)
 
 
 @pytest.fixture
@@ -165,14 +167,38 @@ def _blocks(language):
     ]
 
 
+def _commands():
+    """Blocks of commands: fenced without a language or as bash, or indented; a command that goes on is one line."""
+    found = [*_blocks(""), *_blocks("bash")]
+    for page in PAGES:
+        blocks = INDENTED.findall(page.read_text(encoding="utf-8"))
+        found += [pytest.param(textwrap.dedent(code), id=f"{page.name}-indented-{i}") for i, code in enumerate(blocks)]
+    return [pytest.param(re.sub(r"\s*\\\n\s*", " ", block.values[0]), id=block.id) for block in found]
+
+
 def _experiments():
     """The commands of all pages that train."""
-    code = "".join(block.values[0] for block in _blocks(""))
+    code = "\n".join(block.values[0] for block in _commands())
     lines = [line for line in code.splitlines() if re.match(r"eclectus (train (?!--resume)|compare )", line)]
     return [line for line in lines if "--processes" not in line]
 
 
-@pytest.mark.parametrize("code", _blocks(""))
+def test_commands_are_found_in_every_kind_of_block():
+    lines = _experiments()
+    assert any(line.startswith("eclectus compare quickstart --seeds 1,2,3 --algorithms grpo") for line in lines)
+    assert any(line.startswith("eclectus compare my.yaml --like algorithms") for line in lines)
+    assert any(line.startswith("eclectus train my-corpus.yaml --set data.corpora.0.path=pairs.tsv") for line in lines)
+
+
+def test_experiments_write_folders_of_their_own_and_start_from_one_that_is_written():
+    """Of two runs in one folder the second is refused, or the first would be lost."""
+    lines = set(_experiments())
+    written = [name for line in lines for name in re.findall(r"--output (runs/\S+)", line)]
+    assert sorted(set(written)) == sorted(written)
+    assert {name for line in lines for name in re.findall(r"policy\.path=(runs/[^/\s]+)/model", line)} <= set(written)
+
+
+@pytest.mark.parametrize("code", _commands())
 def test_commands_parse(code):
     from typer.main import get_command
 

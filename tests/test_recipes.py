@@ -121,6 +121,18 @@ def test_a_variant_shows_what_it_says(name, variant, further, captions, tmp_path
     assert (tmp_path / "run" / "synthetic" / "start.json").exists() == (variant == "both")
 
 
+@pytest.mark.parametrize(
+    ("name", "variant", "further"), [("zero-shot", "reward", []), ("low-resource", "round-trip", FEW)]
+)
+def test_a_variant_of_the_reward_alone_ends(name, variant, further, captions, tmp_path):
+    changes = [*loaded(name).compare.chosen[variant], *MINIATURE, f"data.root={captions}", "controls=[]", *further]
+    results = run.start(loaded(name, *changes), tmp_path / "run")
+    assert results.system("rl").steps == 2
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
+    steps = [row for row in records if row["kind"] == "step" and row["stage"] == "reinforce"]
+    assert len(steps) == 2 and all(row["unjudged"] < 1 and not row.get("mle_loss") for row in steps)
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_without_its_folder_a_recipe_says_what_to_set(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -203,8 +215,14 @@ def test_every_algorithm_that_needs_no_reference_is_compared():
 
 @pytest.mark.parametrize("name", ["algorithms", "reward-choice", *EXPERIMENTS])
 def test_its_variants_fit_other_recipes_too(name):
+    # Value-based algorithms refuse demonstrations.
+    alone = [
+        f"reinforce.tasks.{i}.{key}=0"
+        for i in range(len(loaded(name).reinforce.tasks))
+        for key in ("mle", "mle_segments")
+    ]
     for settings in ALGORITHMS.values():
-        stages.build_algorithm(loaded(name, *settings, "reinforce.seconds=9").reinforce)
+        stages.build_algorithm(loaded(name, *settings, *alone, "reinforce.seconds=9").reinforce)
 
 
 @pytest.mark.parametrize("name", ["rloo", "epsilon", "q_learning"])

@@ -5,9 +5,13 @@ constants of the recording, and what would make a graph fail fails here: a look 
 Python holds.
 """
 
+import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from eclectus.engines import cuda_graphs
+from eclectus.policies.compat import OLD
 
 REFUSED = ("_local_scalar_dense", "nonzero", "item", "lift_fresh", "is_nonzero", "equal", "unique")
 
@@ -55,3 +59,14 @@ def tapes(made):
         return record
 
     return recorder
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """The tapes that stand in for graphs."""
+    if OLD:
+        pytest.skip("transformers 4 makes tensors of Python's numbers at each token, which no graph can hold")
+    made = []
+    monkeypatch.setattr(cuda_graphs, "_graphs", tapes(made))
+    monkeypatch.setattr(cuda_graphs, "_check_machine", lambda *_: None)
+    return made

@@ -15,9 +15,8 @@ from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
 from eclectus.segment import Segment
-from tests.policies.test_guide import random_guide
 from tests.policies.tiny_models import SEQ2SEQ, build
-from tests.tiny import segments, tiny_policy
+from tests.tiny import random_guide, segments, tiny_policy
 
 library = pytest.importorskip("ctranslate2", reason="needs the extra ctranslate2")
 

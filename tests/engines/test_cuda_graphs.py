@@ -16,20 +16,11 @@ from eclectus.policies.compat import OLD
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
 from eclectus.rollouts.recorded import _SHAPES
-from tests.engines.tape import tapes, tensors
+from tests.engines.tape import recorded, tensors
 from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
 from tests.tiny import segments, tiny_policy
 
-
-@pytest.fixture
-def recorded(monkeypatch):
-    """The tapes that stand in for graphs."""
-    if OLD:
-        pytest.skip("transformers 4 makes tensors of Python's numbers at each token, which no graph can hold")
-    made = []
-    monkeypatch.setattr(cuda_graphs, "_graphs", tapes(made))
-    monkeypatch.setattr(cuda_graphs, "_check_machine", lambda *_: None)
-    return made
+__all__ = ["recorded"]
 
 
 def engine(policy):

@@ -17,9 +17,8 @@ from eclectus.engines.base import engine_of
 from eclectus.errors import ConfigError, RunError
 from eclectus.policies.causal import CausalPolicy
 from eclectus.rollouts.base import Sampling
-from tests.policies.test_guide import random_guide
 from tests.policies.tiny_models import CAUSAL, build
-from tests.tiny import segments, tiny_policy
+from tests.tiny import random_guide, segments, tiny_policy
 
 ROWS = segments("en", "es")
 
@@ -31,7 +30,8 @@ class StandIn:
 
     def __init__(self, model, **options):
         assert options.pop("logprobs_mode") == "processed_logprobs"
-        assert set(options) == {"dtype", "gpu_memory_utilization", "enforce_eager"}
+        assert set(options) == {"dtype", "max_model_len", "gpu_memory_utilization", "enforce_eager"}
+        type(self).options = options
         type(self).made += 1
         self.model = AutoModelForCausalLM.from_pretrained(model, attn_implementation="eager").eval()
         self.stale = False
@@ -170,6 +170,22 @@ def test_stop_texts_are_asked_for(tmp_path, library):
     copy._one = lambda prompt, params, number: asked.append(params.stop) or one(prompt, params, number)
     monitored.translate(ROWS[:1], 2)
     assert asked == [["###"]]
+
+
+def test_the_copy_has_the_policys_type_and_room_for_a_row(tmp_path, library):
+    """Of float32 weights vLLM's own auto makes 16 bits."""
+    policy = CausalPolicy(*build("llama", tmp_path))
+    engine(policy).translate(ROWS, 4)
+    assert (StandIn.options["dtype"], StandIn.options["max_model_len"]) == ("float32", 256)
+    policy.autocast = torch.bfloat16
+    longest = max(len(source.ids) + len(source.start) for source in policy.tokenize_sources(ROWS))
+    short = engine(policy, max_length=longest + 4)
+    short.translate(ROWS, 4)
+    assert (StandIn.options["dtype"], StandIn.options["max_model_len"]) == ("bfloat16", longest + 4)
+    with pytest.raises(
+        RunError, match=rf"prompt of {longest} tokens and 5 of .* more than the {longest + 4} that vLLM"
+    ):
+        short.translate(ROWS, 5)
 
 
 def test_engines_that_cannot_run_a_policy_are_refused(tmp_path, library, monkeypatch):

@@ -21,15 +21,14 @@ from eclectus.training.backward import accumulate
 from eclectus.training.optimizer import build_optimizer, update
 from eclectus.training.tracking import Tracker
 from tests.algorithms.enumerated import algorithm
+from tests.policies.adapted_models import ROWS, adapted, trained
 from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
 from tests.tiny import segments
-from tests.training.test_run import corpus, lines, settings
-from tests.training.test_update import make_work
+from tests.tiny_run import lines, settings
+from tests.training.tiny_update import make_work
 
 peft = pytest.importorskip("peft")
 
-__all__ = ["corpus"]
-ROWS = [*segments("en", "es"), *segments("en", "fr")]
 KINDS = ["m2m100", "llama"]
 
 
@@ -50,22 +49,6 @@ def plain(name, tmp_path):
 @pytest.fixture
 def policy(plain, tmp_path):
     return adapted(tmp_path)
-
-
-def adapted(tmp_path, **options):
-    policy, _ = load_policy(str(tmp_path / "start"))
-    policy.adapt(LoraConfig(rank=4, **options), str(tmp_path / "start"), ["en", "es", "fr"], seed=3)
-    return policy
-
-
-def trained(policy, rows=ROWS, rate=0.02, steps=3):
-    """After some supervised steps."""
-    optimizer = build_optimizer("adamw", policy.model, rate)
-    for _ in range(steps):
-        sources, targets = policy.tokenize_sources(rows), policy.tokenize_targets([row.reference for row in rows])
-        policy.smoothed_loss(sources, targets, 0.0)[0].backward()
-        update(optimizer, rate, 1.0)
-    return policy
 
 
 def scores(policy, rollouts, rows=ROWS):
@@ -366,13 +349,13 @@ def test_a_run_with_adapters_resumes_to_the_same_weights(plain, corpus, tmp_path
         patch.setattr(Tracker, "advance", interrupt)
         with pytest.raises(run.InterruptedRunError):
             run.start(config, tmp_path / "stopped")
+    held = ckpt.latest(tmp_path / "stopped" / "checkpoints" / interrupted)
+    for group in ("model", "best", *(["mean"] if interrupted == "reinforce" else [])):
+        assert held.tensors[group] and all("lora_" in key for key in held.tensors[group])
     run.resume(tmp_path / "stopped")
     one, two = (inference.load(str(tmp_path / folder))[0] for folder in ("whole", "stopped"))
     values = tensors(one)
     assert all(torch.equal(value, values[key]) for key, value in two.model.named_parameters())
-    held = ckpt.latest(tmp_path / "whole" / "checkpoints" / "reinforce")
-    for group in ("model", "best", "mean"):
-        assert held.tensors[group] and all("lora_" in key for key in held.tensors[group])
     apart = [row["logprob_mismatch"] for row in lines(tmp_path / "whole") if "logprob_mismatch" in row]
     assert apart and max(apart) < 1e-5
 

@@ -16,9 +16,9 @@ from eclectus.rollouts.padding import pad_left
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.optimizer import build_optimizer
-from tests.policies.test_families import step
 from tests.policies.tiny_models import CAUSAL, build
 from tests.tiny import segments
+from tests.training.tiny_update import step
 
 ROWS = segments("en", "es")
 

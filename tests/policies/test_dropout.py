@@ -8,11 +8,11 @@ from torch.profiler import ProfilerActivity, profile
 
 from eclectus.policies.dropout import cheaper_dropout, dropout
 from eclectus.policies.seq2seq import Seq2SeqPolicy
+from eclectus.training import run
 from tests.policies.tiny_models import build
 from tests.tiny import segments
-from tests.training.test_run import corpus, run, settings
+from tests.tiny_run import settings
 
-__all__ = ["corpus"]
 CPU = torch.device("cpu")
 
 

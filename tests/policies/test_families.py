@@ -5,24 +5,21 @@ import warnings
 
 import pytest
 import torch
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, DynamicCache, EncoderDecoderCache
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from eclectus.algorithms.losses import StepSize
-from eclectus.config import KlConfig, PromptConfig
+from eclectus.config import PromptConfig
 from eclectus.errors import ModelError
-from eclectus.policies.compat import CACHE
 from eclectus.policies.load import load_policy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
 from eclectus.rollouts.padding import pad_rows
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
-from eclectus.training.backward import accumulate
-from eclectus.training.optimizer import build_optimizer, update
-from eclectus.training.update import Update
-from tests.algorithms.enumerated import algorithm
+from eclectus.training.optimizer import build_optimizer
+from tests.policies.by_transformers import generated
 from tests.policies.tiny_models import SEQ2SEQ, build
 from tests.tiny import segments
+from tests.training.tiny_update import step
 
 ROWS = segments("en", "es")
 
@@ -192,25 +189,6 @@ def test_languages_are_told_apart(policy, name):
     assert (logprobs[0] - logprobs[1]).abs().max() > 1e-3
 
 
-def generated(model, tokenizer, policy, rows, beams=1):
-    """Translations of at most 12 tokens by transformers' own model and `generate`, told the languages as we do."""
-    sources = policy.tokenize_sources(rows)
-    ids, mask = pad_rows([source.ids for source in sources], policy.pad_id, policy.device)
-    start = torch.tensor([source.start for source in sources])
-    made = model.generate(
-        input_ids=ids.squeeze(1),
-        attention_mask=mask.squeeze(1),
-        decoder_input_ids=start,
-        decoder_start_token_id=start[:, 0],
-        max_length=12 + start.shape[1],
-        num_beams=beams,
-        suppress_tokens=policy._never,
-        **{CACHE: EncoderDecoderCache(DynamicCache(), DynamicCache())},
-    )
-    texts = tokenizer.batch_decode(made[:, start.shape[1] :], skip_special_tokens=True)
-    return [text.strip() for text in texts]
-
-
 def test_saved_it_is_loaded_by_us_and_by_transformers_alone(policy, name, tmp_path):
     policy.save(tmp_path)
     again, seen = load_policy(str(tmp_path))
@@ -230,32 +208,6 @@ def test_saved_it_is_loaded_by_us_and_by_transformers_alone(policy, name, tmp_pa
     model.generation_config.forced_bos_token_id = None
     for beams, ours in ((1, policy.translate(ROWS, 12)), (3, policy.beam_search(ROWS, 3, 12))):
         assert ours == generated(model, tokenizer, policy, ROWS, beams)
-
-
-def step(policy, optimizer, seed):
-    """One reinforcement-learning step with made-up advantages; returns its work."""
-    rollouts = policy.sample(ROWS, 4, Sampling(1.0, 8), torch.Generator().manual_seed(seed))
-    torch.manual_seed(seed)
-    advantages = torch.randn(len(ROWS), 4)
-    work = Update(
-        sources=policy.tokenize_sources(ROWS),
-        rollouts=rollouts,
-        rewards=advantages,
-        advantages=advantages - advantages.mean(dim=1, keepdim=True),
-        kl_weights=[0.0] * len(ROWS),
-        demonstrations=[],
-        size=StepSize(
-            float(advantages.numel()), float(rollouts.mask.sum()), float(len(ROWS)), float(advantages.numel())
-        ),
-        sampling=Sampling(1.0, 8),
-        kl=KlConfig(),
-        measure_kl=False,
-        entropy_weight=0.0,
-        owners=["task"] * len(ROWS),
-    )
-    accumulate(policy, policy, algorithm("rloo"), work, 10_000)
-    update(optimizer, 1e-3, 1.0)
-    return work
 
 
 def test_a_step_changes_the_weights_and_nothing_else(policy):

@@ -10,9 +10,9 @@ import torch
 from eclectus.errors import ModelError
 from eclectus.policies.load import load_policy
 from eclectus.segment import Segment
-from tests.policies.test_families import step
 from tests.policies.tiny_models import CHATML, build
 from tests.tiny import segments
+from tests.training.tiny_update import step
 
 ROWS = segments("en", "es")
 

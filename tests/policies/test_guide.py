@@ -12,17 +12,7 @@ from eclectus.policies.guide import SETTINGS, WEIGHTS, Guide, GuideShape
 from eclectus.policies.load import load_policy
 from eclectus.rollouts.base import Sampling
 from tests.policies.tiny_models import build
-from tests.tiny import segments, tiny_policy
-
-
-def random_guide(policy, beta=3.0, seed=1):
-    """Values large enough to change what is said."""
-    torch.manual_seed(seed)
-    guide = Guide(GuideShape(policy.width, 24, 8, policy.vocabulary), beta)
-    with torch.no_grad():
-        for parameter in guide.parameters():
-            parameter.copy_(torch.randn_like(parameter))
-    return guide
+from tests.tiny import random_guide, segments, tiny_policy
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from eclectus.config import PromptConfig
 from eclectus.errors import ModelError
+from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.load import load_policy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from tests.policies.tiny_models import build
@@ -211,3 +212,29 @@ def test_what_a_new_model_does_not_train_stays_fixed_when_loaded(tmp_path):
     fixed = {name for name, value in policy.model.named_parameters() if not value.requires_grad}
     loaded, _ = load_policy(str(tmp_path))
     assert fixed and fixed == {name for name, value in loaded.model.named_parameters() if not value.requires_grad}
+
+
+def test_the_tokenizer_of_a_smaller_model(tmp_path):
+    """M2M100's languages are NLLB's too, and all its tokens have rows; but half of the rows have no token."""
+    model, tokenizer = build("nllb", tmp_path)
+    model.resize_token_embeddings(len(tokenizer) + 1024)
+    Seq2SeqPolicy(model, tokenizer)  # rows for the processor's sake
+    model.resize_token_embeddings(len(tokenizer) + 1025)
+    with pytest.raises(ModelError, match=r"has \d+ tokens but the weights \d+; the folder mixes files of two models"):
+        Seq2SeqPolicy(model, tokenizer)
+
+
+def test_the_tokenizer_of_another_causal_model(tmp_path):
+    model, _ = build("gemma2", tmp_path)
+    _, tokenizer = build("llama", tmp_path)
+    with pytest.raises(ModelError, match=r"bos and eos are numbers 1 and 2 of the tokenizer but 2 and 1 of the model"):
+        CausalPolicy(model, tokenizer)
+    model.config.bos_token_id = 1  # a chat model's ends may be named in the tokenizer alone
+    assert CausalPolicy(model, tokenizer).end_ids == [1, 2]
+
+
+def test_a_prompt_of_tokens_that_the_model_lacks(tmp_path):
+    model, tokenizer = build("gemma3", tmp_path)
+    tokenizer.chat_template = "<image_soft_token>" + tokenizer.chat_template
+    with pytest.raises(ModelError, match="the folder mixes files of two models"):
+        CausalPolicy(model, tokenizer)

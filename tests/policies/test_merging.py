@@ -12,7 +12,7 @@ from eclectus.policies.distinct import Distinct
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
 from eclectus.rollouts.padding import placed
-from tests.policies.test_adapters import adapted, trained
+from tests.policies.adapted_models import adapted, trained
 from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
 from tests.tiny import segments
 

@@ -15,9 +15,10 @@ from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
 from eclectus.segment import Segment
 from eclectus.training.optimizer import build_optimizer, update
-from tests.policies.test_families import generated, step
+from tests.policies.by_transformers import generated
 from tests.policies.tiny_models import build
 from tests.tiny import segments, tiny_policy
+from tests.training.tiny_update import step
 
 TOKENS = {
     "eclectus": ">>pcm<<",

@@ -12,15 +12,15 @@ from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.precision import autocast_type, loss_scaler, rounded_copy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rollouts.base import Sampling
+from eclectus.training import run
 from eclectus.training.backward import accumulate
 from eclectus.training.optimizer import build_optimizer, update
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
 from tests.tiny import segments, tiny_policy
-from tests.training.test_run import corpus, lines, run, same_weights, settings, stopped
-from tests.training.test_update import make_work
+from tests.tiny_run import lines, same_weights, settings, stopped
+from tests.training.tiny_update import make_work
 
-__all__ = ["corpus"]
 ROWS = segments("en", "es")
 CPU = torch.device("cpu")
 TOLERANCE = {torch.bfloat16: 0.1, torch.float16: 0.02}

@@ -8,7 +8,7 @@ from eclectus.config import LoraConfig
 from eclectus.errors import ModelError
 from eclectus.policies.causal import CausalPolicy
 from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
-from tests.training.test_parallel import ROOT, finished
+from tests.processes import ROOT, finished
 
 ADAPTED = ["llama with adapters", "nllb with adapters"]
 

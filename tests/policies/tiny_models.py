@@ -325,7 +325,11 @@ def gemma2(folder: Path) -> tuple[Any, Any]:
 
 
 def gemma3(folder: Path) -> tuple[Any, Any]:
-    return _gemma("Gemma3Text", folder, sliding_window=8, query_pre_attn_scalar=6)
+    """Its tokenizer has a token for images, the last one, that the text model has no row for."""
+    model, tokenizer = _gemma("Gemma3Text", folder, sliding_window=8, query_pre_attn_scalar=6)
+    model.resize_token_embeddings(len(tokenizer))
+    tokenizer.add_tokens(transformers.AddedToken("<image_soft_token>", special=True))
+    return model, tokenizer
 
 
 CAUSAL: dict[str, Callable[[Path], tuple[Any, Any]]] = {

@@ -7,7 +7,7 @@ from eclectus.rollouts import limits as module
 from eclectus.rollouts.base import Among, Rollouts, Sampling, joined
 from eclectus.rollouts.limits import Limits, truncated
 from eclectus.rollouts.native import draw
-from tests.rollouts.test_native import END, PAD, START, TABLE, Fixed
+from tests.rollouts.fixed_decoder import END, PAD, START, TABLE, Fixed
 
 
 def run(samples, sampling, table=TABLE, **options):

@@ -8,27 +8,7 @@ from eclectus.errors import RunError
 from eclectus.rollouts.base import Among, Rollouts, Sampling, exploring
 from eclectus.rollouts.choice import inverse_cdf
 from eclectus.rollouts.native import draw
-
-START, END, PAD = 0, 1, 0
-
-
-class Fixed:
-    """A decoder whose next-token probabilities depend on the last token alone; counts its rows."""
-
-    def __init__(self, table, rows):
-        self.logits = torch.tensor(table).log()
-        self.rows = rows
-        self.seen = []
-
-    def step(self, tokens):
-        self.seen.append(len(tokens))
-        return self.logits[tokens]
-
-    def keep(self, rows):
-        self.kept = rows.tolist()
-
-
-TABLE = [[0.0, 0.1, 0.6, 0.3], [1.0, 0.0, 0.0, 0.0], [0.0, 0.5, 0.2, 0.3], [0.0, 0.7, 0.2, 0.1]]
+from tests.rollouts.fixed_decoder import END, PAD, START, TABLE, Fixed
 
 
 def run(temperature=1.0, sources=1, samples=1, length=4, seed=1, table=TABLE, epsilon=0.0, top_k=0, **options):

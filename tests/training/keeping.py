@@ -1,6 +1,7 @@
-"""What the processes of `test_parallel` keep of a training's state: `torchrun ... keeping.py FOLDER`."""
+"""What the processes of `test_parallel` train, and keep of its state: `torchrun ... keeping.py FOLDER`."""
 
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -9,7 +10,22 @@ from eclectus import parallel
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.averaged import Averaged
 from eclectus.training.optimizer import SharedOptimizer, add_module, build_optimizer, update
-from tests.training.test_parallel import CRITIC, MODEL, STEPS, learn, module
+
+MODEL, CRITIC, STEPS = (7, 40, 60, 5), (7, 1), 4
+
+
+def module(sizes):
+    torch.manual_seed(len(sizes))
+    return torch.nn.Sequential(*[torch.nn.Linear(a, b) for a, b in pairwise(sizes)])
+
+
+def learn(model, critic, step):
+    """The same gradients in every process, in the third step none for one tensor."""
+    inputs = torch.arange(21.0).reshape(3, 7) / (step + 10)
+    (model(inputs).square().mean() + critic(inputs).square().mean()).backward()
+    if step == 2:
+        model[1].weight.grad = None
+
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

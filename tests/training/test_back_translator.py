@@ -10,8 +10,8 @@ from eclectus.training import run
 from eclectus.training.back_translator import BackTranslator
 from eclectus.training.reinforce import Reinforcer
 from eclectus.training.synthetic import as_back_translated
-from tests.training.test_run import corpus, same_weights, settings, stopped  # noqa: F401, corpus is a fixture
-from tests.training.test_synthetic import TASK, upper
+from tests.tiny_run import same_weights, settings, stopped
+from tests.training.back_translating import TASK, upper
 
 
 def of(*refreshes):
@@ -56,7 +56,7 @@ def test_what_is_made_again_must_have_been_made():
         TaskConfig(**TASK | {"back_translated_refresh": 5})
 
 
-def test_sources_are_those_of_the_policy_after_the_last_renewal(corpus, tmp_path, monkeypatch):  # noqa: F811
+def test_sources_are_those_of_the_policy_after_the_last_renewal(corpus, tmp_path, monkeypatch):
     task = TASK | {"back_translated": 20, "back_translated_refresh": 2}
     config = settings(
         corpus,

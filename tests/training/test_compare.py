@@ -163,6 +163,7 @@ def test_a_variant_has_no_sizes_where_the_comparison_has_them(text, tmp_path, ch
     ("wrong", "message"),
     [
         ("a b: x=1", r"variant 'a b' names a folder; use letters, digits and \. \+ - _"),
+        ("..: x=1", r"variant .\.\.. names a folder"),
         ("a/b: x=1", "variant 'a/b' names a folder"),
         ("../up: x=1", "variant '../up' names a folder"),
         ("a: x", "'a: x' is not of the form"),

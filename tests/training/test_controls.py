@@ -9,7 +9,7 @@ from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.training import controls, run
 from eclectus.training.guard import Guard
 from eclectus.training.supervised import Trained
-from tests.training.test_run import NUMBERS, lines, settings
+from tests.tiny_run import NUMBERS, lines, settings
 
 CONTROLS = ["constant_reward", "supervised", "distillation", "best_of_n"]
 

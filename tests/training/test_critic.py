@@ -23,8 +23,8 @@ from eclectus.training.update import Update, step_size
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import build
 from tests.tiny import segments
+from tests.tiny_run import settings
 from tests.toy import learn, mean, reinforcer, same, steps_of
-from tests.training.test_run import corpus, settings  # noqa: F401 - a fixture
 
 FAST = {"critic_learning_rate": 1e-2}
 
@@ -94,7 +94,7 @@ def test_minibatches_are_shuffled_by_the_seed_and_hold_every_source_once(tmp_pat
     assert parts != list(updater._minibatches(8, step=2))
 
 
-def test_a_run_leaves_the_critic_beside_the_model_also_when_resumed(corpus, tmp_path):  # noqa: F811
+def test_a_run_leaves_the_critic_beside_the_model_also_when_resumed(corpus, tmp_path):
     changes = {"reinforce__algorithm": {"type": "ppo", "hidden": 8}, "reinforce__minibatches": 2}
     folder = tmp_path / "run"
     run.start(settings(corpus, **changes), folder)

@@ -10,11 +10,11 @@ from eclectus.engines.base import Engine
 from eclectus.errors import ConfigError
 from eclectus.training import run, sampling, updater
 from eclectus.training.tracking import Tracker
-from tests.engines.test_cuda_graphs import recorded
+from tests.engines.tape import recorded
+from tests.tiny_run import lines, same_weights, settings, stopped
 from tests.toy import learn, mean, reinforcer, repeats, steps_of
-from tests.training.test_run import corpus, lines, same_weights, settings, stopped
 
-__all__ = ["corpus", "recorded"]
+__all__ = ["recorded"]
 CTRANSLATE2 = {"type": "ctranslate2"}
 
 

@@ -20,7 +20,7 @@ from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.tasks import build_tasks
 from eclectus.training.tracking import Tracker
 from tests.tiny import segments, tiny_policy
-from tests.training.test_run import corpus, lines, same_weights, settings  # noqa: F401, corpus is a fixture
+from tests.tiny_run import lines, same_weights, settings
 
 JOINT = {
     "name": "joint",
@@ -45,7 +45,7 @@ PIVOT = {
 }
 
 
-def moving(corpus):  # noqa: F811
+def moving(corpus):
     return settings(
         corpus,
         reinforce__tasks=[JOINT, PIVOT],
@@ -58,7 +58,7 @@ def moving(corpus):  # noqa: F811
     )
 
 
-def test_such_a_run_resumes_to_the_same_weights(corpus, tmp_path, monkeypatch):  # noqa: F811
+def test_such_a_run_resumes_to_the_same_weights(corpus, tmp_path, monkeypatch):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     translated = Counter()
     translate = Policy.translate

@@ -14,7 +14,7 @@ from eclectus.segment import Segment
 from eclectus.training import run
 from eclectus.training.rewarding import in_parts
 from eclectus.training.sampling import Sampler
-from tests.training.test_run import corpus, lines, settings, weights  # noqa: F401
+from tests.tiny_run import lines, settings, weights
 
 PIVOT = {"terms": [{"type": "pivot"}, {"type": "round_trip"}], "gates": [{"type": "nonempty"}]}
 NEW = {"name": "new", "directions": ["es-fr"], "select_by": "reward", "reward": PIVOT}
@@ -39,7 +39,7 @@ JOINT = {
     ],
     ids=["rloo", "self_critical", "joint", "mixer", "demonstrations", "guided"],
 )
-def test_a_run_in_parts_is_the_run_in_one(corpus, tmp_path, algorithm, tasks):  # noqa: F811
+def test_a_run_in_parts_is_the_run_in_one(corpus, tmp_path, algorithm, tasks):
     for overlap in (1, 3):
         config = settings(corpus, reinforce__tasks=tasks, reinforce__algorithm=algorithm, reinforce__overlap=overlap)
         run.start(config, tmp_path / str(overlap))
@@ -66,13 +66,13 @@ class Watched(Reward):
         return [float(len(text) > 3) for text in hypotheses]
 
 
-def watched(corpus, overlap, **options):  # noqa: F811
+def watched(corpus, overlap, **options):
     task = {"name": "new", "directions": ["es-fr"], "select_by": "reward"}
     task["reward"] = {"terms": [{"type": f"{__name__}:{options.pop('kind', 'Watched')}"}]}
     return settings(corpus, reinforce__tasks=[task], reinforce__overlap=overlap, **options)
 
 
-def test_a_part_is_judged_while_the_next_is_drawn(corpus, tmp_path, monkeypatch):  # noqa: F811
+def test_a_part_is_judged_while_the_next_is_drawn(corpus, tmp_path, monkeypatch):
     """Each first part's reward waits until the second is being drawn: in one thread this would never end."""
     call, calls = Sampler.__call__, []
 
@@ -92,7 +92,7 @@ def test_a_part_is_judged_while_the_next_is_drawn(corpus, tmp_path, monkeypatch)
     assert threading.get_ident() not in Watched.threads
 
 
-def test_without_overlap_no_thread_is_started(corpus, tmp_path, monkeypatch):  # noqa: F811
+def test_without_overlap_no_thread_is_started(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(Watched, "threads", [])
     run.start(watched(corpus, 1), tmp_path / "run")
     assert Watched.threads == [threading.get_ident()] * 6
@@ -103,7 +103,7 @@ class Broken(Reward):
         return [float("nan") if self.step else 0.0 for _ in hypotheses]
 
 
-def test_what_goes_wrong_aside_ends_the_run(corpus, tmp_path):  # noqa: F811
+def test_what_goes_wrong_aside_ends_the_run(corpus, tmp_path):
     with pytest.raises(RunError, match="gave nan to the hypothesis"):
         run.start(watched(corpus, 3, kind="Broken"), tmp_path / "run")
 
@@ -129,14 +129,14 @@ class Ranked(Watched):
     requires = frozenset({"batch"})
 
 
-def test_a_reward_that_compares_the_sources_of_a_step_is_refused(corpus, tmp_path):  # noqa: F811
+def test_a_reward_that_compares_the_sources_of_a_step_is_refused(corpus, tmp_path):
     with pytest.raises(ConfigError, match=r"compares with the other sources of a step; set reinforce.overlap: 1"):
         run.start(watched(corpus, 2, kind="Ranked"), tmp_path / "two")
     assert "batch" in Embeddings.requires
     run.start(watched(corpus, 1, kind="Ranked"), tmp_path / "one")
 
 
-def test_an_engine_that_draws_all_at_once_is_refused(corpus, tmp_path):  # noqa: F811
+def test_an_engine_that_draws_all_at_once_is_refused(corpus, tmp_path):
     config = settings(corpus, reinforce__overlap=2, reinforce__engine={"type": "bfloat16"})
     with pytest.raises(ConfigError, match=r"'reinforce.overlap': the engine 'bfloat16' draws all samples of a step"):
         run.start(config, tmp_path / "run")

@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
@@ -22,10 +20,9 @@ from eclectus.training import run
 from eclectus.training.averaged import Averaged
 from eclectus.training.first_policy import check_split
 from eclectus.training.optimizer import add_module, build_optimizer, update
-from tests.training.test_run import corpus, lines, settings
-
-__all__ = ["corpus"]
-ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import ROOT, command, finished
+from tests.tiny_run import lines, settings
+from tests.training.keeping import CRITIC, MODEL, STEPS, learn, module
 
 # Without dropout, whose noise belongs to the process. Five sources are three and two for the two processes.
 PLAIN = {
@@ -69,36 +66,9 @@ SPLIT = ("rloo", "a2c", "self_critical", "shown", "renewed")
 """Of these runs, those that are made with split layers too."""
 
 
-def command(*arguments):
-    """A command in a process of its own, on one thread, that imports from the folder it runs in."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "src", ".")))}
-    return {"args": [sys.executable, "-m", *map(str, arguments)], "env": environment, "text": True}
-
-
-def finished(folder, *arguments):
-    return subprocess.run(**command(*arguments), cwd=folder, capture_output=True, check=False, timeout=600)
-
-
 def written(config, path):
     path.write_text(cfg.dump(config), encoding="utf-8")
     return path
-
-
-MODEL, CRITIC, STEPS = (7, 40, 60, 5), (7, 1), 4
-
-
-def module(sizes):
-    torch.manual_seed(len(sizes))
-    return torch.nn.Sequential(*[torch.nn.Linear(a, b) for a, b in pairwise(sizes)])
-
-
-def learn(model, critic, step):
-    """The same gradients in every process, in the third step none for one tensor."""
-    inputs = torch.arange(21.0).reshape(3, 7) / (step + 10)
-    (model(inputs).square().mean() + critic(inputs).square().mean()).backward()
-    if step == 2:
-        model[1].weight.grad = None
 
 
 LAUNCHERS = {

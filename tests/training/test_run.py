@@ -6,11 +6,8 @@ import json
 
 import pytest
 import torch
-import yaml
 from rich.console import Console
-from safetensors.torch import load_file
 
-from eclectus import config as cfg
 from eclectus import parallel
 from eclectus.corpora.dataset import prepare
 from eclectus.corpora.seen import SeenText
@@ -29,82 +26,7 @@ from eclectus.training.batches import PairBatches
 from eclectus.training.supervised import train_supervised
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevSet
-
-NUMBERS = {
-    "en": ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
-    "es": ["uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez"],
-    "fr": ["un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix"],
-}
-
-
-@pytest.fixture
-def corpus(tmp_path):
-    """Three numbers in words, in three languages."""
-    path = tmp_path / "numbers.tsv"
-    lines = ["\t".join(NUMBERS)]
-    for i in range(300):
-        digits = [i // 100, i // 10 % 10, i % 10]
-        lines.append("\t".join(" ".join(words[d] for d in digits) for words in NUMBERS.values()))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def settings(corpus, **changes):
-    values = yaml.safe_load(f"""
-        title: numbers
-        seed: 5
-        threads: 1
-        device: cpu
-        data: {{languages: [en, es, fr], corpora: [{{type: tsv, path: {corpus}, header: true}}], dev: 12, test: 12}}
-        policy: {{new: {{vocabulary: 120, d_model: 16, heads: 2, encoder_layers: 1, decoder_layers: 1, ffn: 32}}}}
-        supervised: {{directions: ["en-*", "*-en"], steps: 12, batch_tokens: 200, warmup: 4, evaluate_every: 6}}
-        reinforce:
-          steps: 6
-          segments: 6
-          samples: 3
-          max_length: 8
-          evaluate_every: 3
-          checkpoint_every: 2
-          samples_every: 3
-          tasks:
-            - {{name: new, directions: [es-fr], select_by: reward, kl: 0.1, reward: {{terms: [{{type: pivot}}]}}}}
-            - {{name: old, directions: [en-es], references: true, mle: 0.1, reward: {{terms: [{{type: chrf}}]}}}}
-        evaluation: {{directions: [es-fr, en-es], dev_segments: 6, max_length: 8, resamples: 100}}
-    """)
-    for key, value in changes.items():
-        target = values
-        *parents, last = key.split("__")
-        for part in parents:
-            target = target[part]
-        target[last] = value
-    return cfg.RunConfig(**values)
-
-
-def weights(folder):
-    return load_file(folder / "model" / "model.safetensors")
-
-
-def same_weights(one, two):
-    a, b = weights(one), weights(two)
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
-
-def stopped(config, folder, monkeypatch, when, told=None):
-    """Start a run and have the user stop it where `when(at, note)` of a step's bar first says so."""
-    advance = Tracker.advance
-
-    def interrupt(self, at, note):
-        advance(self, at, note)
-        self.stop_requested = when(at, note)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Tracker, "advance", interrupt)
-        with pytest.raises(run.InterruptedRunError, match=told):
-            run.start(config, folder)
-
-
-def lines(folder, name="metrics.jsonl"):
-    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
+from tests.tiny_run import lines, same_weights, settings, stopped, weights
 
 
 @pytest.fixture
@@ -170,6 +92,12 @@ def test_interrupted_and_resumed_equals_uninterrupted(corpus, finished, tmp_path
         [(r["stage"], r["step"], r["tokens"]) for r in lines(f) if r["kind"] == "dev"] for f in (finished, folder)
     )
     assert spent == again
+
+
+def test_a_finished_stage_keeps_no_more_than_a_resumed_run_reads(finished):
+    kept = sorted(path.relative_to(finished / "checkpoints") for path in finished.glob("checkpoints/*/*/*.safetensors"))
+    assert [path.parts[0] for path in kept] == ["reinforce", "supervised"]
+    assert {path.name for path in kept} == {"best.safetensors"}
 
 
 def test_a_training_that_only_harms_keeps_the_loaded_model(corpus, finished, tmp_path):

@@ -16,9 +16,7 @@ from eclectus.segment import Segment
 from eclectus.training import run
 from eclectus.training.model_card import write_card
 from tests.policies.tiny_models import build
-from tests.training.test_run import corpus, lines, settings
-
-__all__ = ["corpus"]
+from tests.tiny_run import lines, settings
 
 
 def front(folder):

@@ -10,11 +10,9 @@ from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.training import run
 from tests import device
 from tests.policies.tiny_models import CAUSAL, build
-from tests.training.test_run import corpus, lines, settings
+from tests.tiny_run import lines, settings
 
 pytestmark = pytest.mark.skipif(OLD, reason="transformers 4 takes weights on `meta`, which it stands on, for absent")
-
-__all__ = ["corpus"]
 
 NEW = {
     "vocabulary": 120,

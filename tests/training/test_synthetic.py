@@ -18,12 +18,8 @@ from eclectus.training.batches import PairBatches
 from eclectus.training.prompts import PromptStream
 from eclectus.training.supervised import Trained
 from eclectus.training.synthetic import back_prompts, back_translated, distilled, synthesise
-from tests.training.test_run import corpus, lines, same_weights, settings, stopped  # noqa: F401, corpus is a fixture
-
-
-def upper(segments):
-    """A translator that shouts, and has nothing to say to 'none'."""
-    return ["" if s.source == "none" else f"{s.target_lang}:{s.source.upper()}" for s in segments]
+from tests.tiny_run import same_weights, settings, stopped
+from tests.training.back_translating import TASK, upper
 
 
 def test_the_real_side_of_a_back_translation_is_the_target():
@@ -124,7 +120,7 @@ def trained_on(monkeypatch):
     return found
 
 
-def test_a_start_with_back_translations_and_the_control(corpus, tmp_path, trained_on):  # noqa: F811
+def test_a_start_with_back_translations_and_the_control(corpus, tmp_path, trained_on):
     config = settings(
         corpus,
         back_translation=BACK,
@@ -158,7 +154,7 @@ def test_a_start_with_back_translations_and_the_control(corpus, tmp_path, traine
     assert "ranked first" in (folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_each_round_of_the_control_learns_from_what_the_last_one_left(corpus, tmp_path, monkeypatch):  # noqa: F811
+def test_each_round_of_the_control_learns_from_what_the_last_one_left(corpus, tmp_path, monkeypatch):
     folder, translate, translated_by, rounds = tmp_path / "run", Seq2SeqPolicy.translate, [], []
 
     def size(policy):
@@ -197,7 +193,7 @@ def test_each_round_of_the_control_learns_from_what_the_last_one_left(corpus, tm
     assert system["seconds"] == pytest.approx(4 * 26 + sum(part["seconds"] for part in making), abs=0.06)
 
 
-def test_stopped_in_the_back_translation_stage_and_resumed(corpus, tmp_path, monkeypatch):  # noqa: F811
+def test_stopped_in_the_back_translation_stage_and_resumed(corpus, tmp_path, monkeypatch):
     config = settings(corpus, back_translation={**BACK, "steps": 24}, reinforce=None)
     run.start(config, tmp_path / "whole")
     results = json.loads((tmp_path / "whole" / "evaluation.json").read_text(encoding="utf-8"))
@@ -208,7 +204,7 @@ def test_stopped_in_the_back_translation_stage_and_resumed(corpus, tmp_path, mon
     assert same_weights(tmp_path / "whole", tmp_path / "stopped")
 
 
-def test_no_text_to_translate_back_is_found_before_the_first_step(corpus, tmp_path, monkeypatch):  # noqa: F811
+def test_no_text_to_translate_back_is_found_before_the_first_step(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "back_prompts", lambda *_: {})
     with pytest.raises(ConfigError, match=r"back_translation.synthetic': all text of the target languages"):
         run.start(settings(corpus, back_translation=BACK), tmp_path / "run")
@@ -220,10 +216,7 @@ def test_synthetic_directions_must_be_named():
         BackTranslationConfig(steps=3)
 
 
-TASK = {"name": "few", "directions": ["en-es"], "references": True, "mle": 0.5, "reward": {"terms": [{"type": "chrf"}]}}
-
-
-def test_a_task_works_on_back_translations_too(corpus, tmp_path, monkeypatch):  # noqa: F811
+def test_a_task_works_on_back_translations_too(corpus, tmp_path, monkeypatch):
     """RL and its constant-reward control, in a whole run and in one that is stopped and goes on."""
     given = []
     init = PromptStream.__init__
@@ -258,7 +251,7 @@ def test_a_task_works_on_back_translations_too(corpus, tmp_path, monkeypatch):  
     assert same_weights(tmp_path / "whole", tmp_path / "stopped")
 
 
-def test_the_start_and_each_task_draw_texts_of_their_own(corpus, tmp_path, monkeypatch):  # noqa: F811
+def test_the_start_and_each_task_draw_texts_of_their_own(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(Seq2SeqPolicy, "translate", lambda self, segments, *_: ["one"] * len(segments))
     tasks = [TASK | {"back_translated": 60}, TASK | {"name": "again", "back_translated": 60}]
     config = settings(
@@ -287,7 +280,7 @@ def prepared(config, language):
     return [Segment(text, language, "en") for text in dataset.monolingual("train", language)]
 
 
-def test_a_task_without_text_to_translate_back(corpus, tmp_path):  # noqa: F811
+def test_a_task_without_text_to_translate_back(corpus, tmp_path):
     with pytest.raises(ConfigError, match=r"tasks.0.back_translated': all text of the target languages stands in"):
         run.start(settings(corpus, reinforce__tasks=[TASK | {"back_translated": 20}]), tmp_path / "run")
 
@@ -300,7 +293,7 @@ def test_back_translations_are_references_of_single_directions(change, told):
         TaskConfig(**TASK | {"back_translated": 20} | change)
 
 
-def test_a_direction_without_pairs_lives_on_back_translations(corpus, tmp_path, monkeypatch):  # noqa: F811
+def test_a_direction_without_pairs_lives_on_back_translations(corpus, tmp_path, monkeypatch):
     """The pivot stands beside it, supervised training has nothing to learn from, and silence is one sentence."""
     pairs = Dataset.pairs
     monkeypatch.setattr(
@@ -321,7 +314,7 @@ def test_a_direction_without_pairs_lives_on_back_translations(corpus, tmp_path, 
         run.start(config, tmp_path / "silent")
 
 
-def test_the_reverse_direction_is_checked_at_the_door(corpus, monkeypatch, tmp_path):  # noqa: F811
+def test_the_reverse_direction_is_checked_at_the_door(corpus, monkeypatch, tmp_path):
     seen = []
     monkeypatch.setattr(Seq2SeqPolicy, "check_directions", lambda self, directions: seen.extend(directions))
     config = settings(corpus, data__max_pairs={"es": 50}, reinforce__tasks=[TASK | {"back_translated": 20}])

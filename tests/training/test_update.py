@@ -12,10 +12,11 @@ from eclectus.policies.causal import CausalPolicy
 from eclectus.rollouts.base import Rollouts, Sampling
 from eclectus.training import passes
 from eclectus.training.backward import accumulate
-from eclectus.training.update import Demonstration, Update, step_size
+from eclectus.training.update import Demonstration, step_size
 from tests.algorithms.enumerated import algorithm
 from tests.policies.tiny_models import build
 from tests.tiny import segments, tiny_policy
+from tests.training.tiny_update import ROWS, gradient, make_work, shown
 
 EVERY = [
     ("rloo", {}),
@@ -45,14 +46,6 @@ VARIANTS = {
     "k1": {"kl": KlConfig(estimator="k1")},
     "exact": {"kl": KlConfig(estimator="exact"), "entropy_weight": 0.3},
 }
-
-
-def gradient(policy, module=None):
-    modules = [policy.model] if module is None else [policy.model, module]
-    parts = [p.grad.flatten() for own in modules for p in own.parameters() if p.grad is not None]
-    for own in modules:
-        own.zero_grad()
-    return torch.cat(parts)
 
 
 def built(name, policy, **options):
@@ -86,44 +79,6 @@ def policy():
     made = tiny_policy()
     made.model.final_logits_bias[0, made.end_id] = 3.5
     return made
-
-
-ROWS = [*segments("en", "es"), *segments("en", "fr")]
-
-
-def shown(policy, weights, apart=()):
-    """The references with a weight above 0, and those of the sources `apart` as if nothing were sampled from them."""
-    sources, targets = policy.tokenize_sources(ROWS), policy.tokenize_targets([row.reference for row in ROWS])
-    own = [Demonstration(sources[i], targets[i], weight, i) for i, weight in enumerate(weights) if weight]
-    return own + [Demonstration(sources[i], targets[i], 0.3, None) for i in apart]
-
-
-def make_work(policy, *, epsilon=0.0, forced=False, temperature=1.0, limits=None, **changes):
-    rows = ROWS
-    sampling = Sampling(temperature, 10, epsilon, 5, **limits or {})
-    prefixes = None
-    if forced:
-        targets = policy.tokenize_targets([row.reference for row in rows])
-        prefixes = [tokens[: i % 3] for i, tokens in enumerate(targets)]
-    rollouts = policy.sample(rows, 3, sampling, torch.Generator().manual_seed(5), prefixes)
-    torch.manual_seed(6)
-    advantages = torch.randn(len(rows), 3)
-    advantages[2] = 0.0  # a group without signal
-    values = {
-        "sources": policy.tokenize_sources(rows),
-        "rollouts": rollouts,
-        "rewards": advantages + 1,
-        "advantages": advantages,
-        "kl_weights": [0.1, 0.0] * 4,
-        "demonstrations": shown(policy, [0.5, 0.0] * 4),
-        "size": StepSize(24.0, float(rollouts.actions.sum()), 8.0, 24.0),
-        "sampling": sampling,
-        "kl": KlConfig(),
-        "measure_kl": False,
-        "entropy_weight": 0.0,
-        "owners": ["one", "two"] * 4,
-    }
-    return Update(**{**values, **changes})
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from eclectus import inference
 from eclectus.errors import ConfigError, ModelError
 from eclectus.policies.load import load_policy
 from eclectus.training import run
+from tests.tiny_run import settings
 from tests.toy import corpus, final, learn, mean, reinforcer, repeats, steps_of
-from tests.training.test_run import corpus as numbers  # noqa: F401, a fixture
-from tests.training.test_run import settings
 
 QUICK = {"learning_rate": 1e-2, "batch": 64, "beta": 32.0}
 BOOTSTRAPPED = {**QUICK, "learning_rate": 3e-3, "n_step": 3, "tau": 0.2}
@@ -135,7 +134,7 @@ def short(prompts, completions, **_):
     return [1 / (1 + len(completion)) for completion in completions]
 
 
-def test_a_run_leaves_a_model_that_follows_its_values(numbers, tmp_path, capsys):  # noqa: F811
+def test_a_run_leaves_a_model_that_follows_its_values(corpus, tmp_path, capsys):
     reward = {"terms": [{"type": "tests.training.test_values:short"}], "normalise": "none"}
     task = {"name": "old", "directions": ["en-es"], "references": True, "reward": reward, "select_by": "reward"}
     changes = {
@@ -145,7 +144,7 @@ def test_a_run_leaves_a_model_that_follows_its_values(numbers, tmp_path, capsys)
         "evaluation__directions": ["en-es"],
     }
     folder = tmp_path / "run"
-    run.start(settings(numbers, **changes), folder)
+    run.start(settings(corpus, **changes), folder)
     policy, _ = load_policy(str(folder / "model"))
     assert policy.guide.beta == 500.0
     texts = ["one two three", "nine nine one"]
@@ -158,7 +157,7 @@ def test_a_run_leaves_a_model_that_follows_its_values(numbers, tmp_path, capsys)
     assert [row["systems"]["rl"] for row in rows] == policy.translate(asked, 8)
     assert any(row["systems"]["rl"] != row["systems"]["base"] for row in rows)
     with pytest.raises(ModelError, match=r"follows values \(guide.json\), which supervised"):
-        run.start(settings(numbers, policy={"path": str(folder / "model")}), tmp_path / "second")
+        run.start(settings(corpus, policy={"path": str(folder / "model")}), tmp_path / "second")
     assert not (tmp_path / "second" / "config.yaml").exists()
 
 
@@ -166,9 +165,8 @@ def test_a_policy_gradient_may_go_on_with_the_values(tmp_path):
     """Loaded, the values are the trainable part, and RLOO's gradient reaches them."""
     from eclectus.training.backward import accumulate
     from tests.algorithms.enumerated import algorithm
-    from tests.policies.test_guide import random_guide
-    from tests.tiny import tiny_policy
-    from tests.training.test_update import gradient, make_work
+    from tests.tiny import random_guide, tiny_policy
+    from tests.training.tiny_update import gradient, make_work
 
     policy = tiny_policy()
     policy.follow(random_guide(policy))

@@ -39,8 +39,7 @@ def load(folder: Path, policy: Policy) -> Algorithm | None:
         return None
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        kind = registry.find("algorithms", settings["type"], Algorithm)
-        algorithm = kind(registry.parse_options(SETTINGS, kind.Options, settings["options"]))
+        algorithm = registry.build("algorithms", settings["type"], Algorithm, SETTINGS, settings["options"])
         algorithm.build(policy, seed=0)
         if algorithm.module is None:
             raise ModelError(f"model: '{folder / SETTINGS}' names '{algorithm.kind}', which learns nothing of its own")

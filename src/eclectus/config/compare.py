@@ -8,8 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from eclectus.config.base import Model
 
-VARIANT_NAME = re.compile(r"[\w.+-]+")
-"""Names a folder and a row."""
+VARIANT_NAME = re.compile(r"\.*[\w+-][\w.+-]*")
+"""Names a folder and a row; dots alone are other folders."""
 
 
 def variant_folder(name: str) -> str:

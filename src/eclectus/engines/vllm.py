@@ -39,12 +39,17 @@ class VLLM(Engine):
     """Decoder-only models (Llama, Mistral, Qwen, Gemma) by vLLM. Beam search is the policy's own."""
 
     class Options(registry.Options):
-        """The copy's type, its share of the device's memory, and whether its graphs are left out."""
+        """The copy's type, its share of the device's memory, its longest row, and whether its graphs are left out."""
 
         dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-            "auto", description="of the copy; auto: as the model is saved, which for float32 means float32"
+            "auto", description="of the copy; auto: that of policy.autocast, else the policy's own, float32"
         )
         memory: float = Field(0.3, gt=0, lt=1, description="share of the device's memory for the copy and its cache")
+        max_length: int = Field(
+            4096,
+            ge=16,
+            description="tokens of the longest prompt and translation together; vLLM reserves memory for one such row",
+        )
         eager: bool = Field(False, description="no CUDA graphs: slower, starts sooner and takes less memory")
 
     options: Options
@@ -104,10 +109,17 @@ class VLLM(Engine):
     ) -> list[Any]:
         policy = self.policy
         sources = policy.tokenize_sources(segments)
+        room, most = self._room, min(sampling.max_length, policy.max_length)
+        longest = max(len(source.ids) + len(source.start) for source in sources)
+        if longest + most > room:
+            raise RunError(
+                f"config: '{self.where}': a prompt of {longest} tokens and {most} of translation are"
+                f" more than the {room} that vLLM has room for; raise its max_length, or translate to fewer tokens"
+            )
         common = {
             "n": samples,
             "temperature": sampling.temperature,
-            "max_tokens": min(sampling.max_length, policy.max_length),
+            "max_tokens": most,
             "logprobs": 0,  # of the drawn token alone
             "stop_token_ids": list(policy.end_ids),
             "stop": list(policy.stop_texts) or None,
@@ -132,6 +144,17 @@ class VLLM(Engine):
         copy.reset_prefix_cache()  # what is cached belongs to the weights before
         return copy
 
+    @property
+    def _room(self) -> int:
+        return min(self.options.max_length, int(self.policy.model.config.max_position_embeddings))
+
+    @property
+    def _dtype(self) -> str:
+        """The copy's type by name; for what is saved in float32 vLLM's own auto would take 16 bits."""
+        if self.options.dtype != "auto":
+            return self.options.dtype
+        return str(self.policy.autocast or next(self.policy.model.parameters()).dtype).removeprefix("torch.")
+
     def _load(self) -> Any:
         several = {"distributed_executor_backend": "external_launcher"} if parallel.size() > 1 else {}
         with tempfile.TemporaryDirectory(prefix="eclectus-") as folder:
@@ -139,7 +162,8 @@ class VLLM(Engine):
             try:
                 return self._library.LLM(
                     model=folder,
-                    dtype=self.options.dtype,
+                    dtype=self._dtype,
+                    max_model_len=self._room,
                     gpu_memory_utilization=self.options.memory,
                     enforce_eager=self.options.eager,
                     logprobs_mode="processed_logprobs",

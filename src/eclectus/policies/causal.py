@@ -77,9 +77,18 @@ class CausalPolicy(PretrainedPolicy):
         special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
         tail = tokenizer(self._prompt.tail, add_special_tokens=False).input_ids
         end = next((i for i in tail if i in special), eos)
-        ends = {eos, *_ids(model.config.eos_token_id), *_ids(model.generation_config.eos_token_id)}
+        ends = {*_ids(model.config.eos_token_id), *_ids(model.generation_config.eos_token_id)}
+        bos, own = tokenizer.bos_token_id, model.config.bos_token_id
+        # A chat model's tokenizer may end otherwise than its config says, but then it begins as it says.
+        if ends and eos not in ends and None not in (bos, own) and bos != own:
+            raise ModelError(
+                f"model: tokens bos and eos are numbers {bos} and {eos} of the tokenizer but {own} and"
+                f" {', '.join(map(str, sorted(ends)))} of the model; the folder mixes files of two models, or"
+                " config.json names them wrongly"
+            )
         pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos
-        super().__init__(model, tokenizer, pad, end, ends, special)
+        super().__init__(model, tokenizer, pad, end, {eos, *ends}, special)
+        self._check_tokens(self._encode_prompts([self._prompt_of(Segment("a", "en", "de"), ())])[0])
         positions = int(model.config.max_position_embeddings)
         self._prompt_limit = positions // 2
         self.max_length = positions - self._prompt_limit

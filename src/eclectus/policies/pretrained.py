@@ -26,7 +26,7 @@ from eclectus.policies.precision import computing_in, rounded_copy
 from eclectus.policies.predicted import Predicted, label_ranks, scores
 from eclectus.policies.recompute import recomputed
 from eclectus.policies.source import Source
-from eclectus.policies.texts import Texts
+from eclectus.policies.texts import Texts, check_sizes
 from eclectus.rollouts.base import Stepper
 from eclectus.rollouts.limits import Limits
 from eclectus.rollouts.native import Drawn
@@ -83,6 +83,15 @@ class PretrainedPolicy(AdaptedPolicy):
         bias = torch.zeros(rows, device=model.device)
         bias[self._never] = float("-inf")
         self._bias = bias
+        self._check_tokens(self.end_ids)
+
+    def _check_tokens(self, ids: Iterable[int]) -> None:
+        """Make sure that the model has tokens that are needed; a tokenizer may have others that it lacks.
+
+        Raises:
+            ModelError: it lacks one.
+        """
+        check_sizes(max([len(self._bias), *(i + 1 for i in ids)]), len(self._bias))
 
     @abstractmethod
     def forward_states(self, sources: Sequence[Source], tokens: torch.Tensor, owners: torch.Tensor) -> torch.Tensor:

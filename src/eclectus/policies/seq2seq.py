@@ -64,6 +64,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
         never = {int(config.decoder_start_token_id or 0), *self._family.never()}
         self.hidden_scale = self._family.hidden_scale
         super().__init__(model, tokenizer, int(tokenizer.pad_token_id), end, [end], never)
+        self._check_tokens(self._family.tokens.values())
         self.texts.guard(tokenizer.convert_ids_to_tokens(list(self._family.tokens.values())))
         self.languages = self._family.languages
         self._start_length = len(self._family.start(Segment("", *self._any_direction())))

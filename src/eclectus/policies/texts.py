@@ -13,6 +13,20 @@ _SIDES = threading.Lock()
 """Held while a tokenizer with two sides is set to one of them: rewards may encode in a thread of their own."""
 
 
+def check_sizes(tokens: int, rows: int) -> None:
+    """Make sure that a tokenizer of so many tokens can be that of a model with so many rows.
+
+    Raises:
+        ModelError: it has more; or so many fewer that rows for the processor's sake, a few hundred, do not explain it.
+    """
+    if tokens > rows or rows - tokens > max(1024, rows // 8):
+        only = " only" if tokens > rows else ""
+        raise ModelError(
+            f"model: the tokenizer has {tokens} tokens but the weights{only} {rows};"
+            " the folder mixes files of two models"
+        )
+
+
 class Texts:
     """Encodes and decodes plain text, through the tokenizer's fast part where it has one."""
 
@@ -58,14 +72,12 @@ class Texts:
         """Ids below `rows` that are never part of a text: unknown, `special`, and those that no token belongs to.
 
         Raises:
-            ModelError: the tokenizer has more tokens than `rows`, those of the model's vocabulary.
+            ModelError: the tokenizer's size is not that of `rows`, the model's vocabulary.
         """
-        # Sentinels of T5 may lie beyond the model's vocabulary; no text ever needs them.
-        known = {i for token, i in self._tokenizer.get_vocab().items() if not token.startswith("<extra_id_")}
-        if max(known) >= rows:
-            raise ModelError(
-                f"model: the tokenizer has {max(known) + 1} tokens but the weights only {rows};"
-                " the folder mixes files of two models"
-            )
+        # Sentinels of T5 and Gemma 3's token for images may lie beyond the model's vocabulary; no text ever needs them.
+        spared = {i for i, token in self._tokenizer.added_tokens_decoder.items() if token.special and i >= rows}
+        vocabulary = self._tokenizer.get_vocab().items()
+        known = {i for token, i in vocabulary if i not in spared and not token.startswith("<extra_id_")}
+        check_sizes(max(known) + 1, rows)
         named = {self._tokenizer.unk_token_id, *self._tokenizer.all_special_ids, *special}
         return {i for i in named if i is not None and i < rows} | (set(range(rows)) - known)

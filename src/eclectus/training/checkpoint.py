@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,14 @@ def _write(folder: Path, step: int, checkpoint: Checkpoint) -> None:
     for old in sorted(folder.glob("step-*")):
         if old != final:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def slim(folder: Path, groups: Collection[str]) -> None:
+    """Of the newest checkpoint below `folder`, keep these groups of tensors alone: no training goes on from it."""
+    if parallel.leads():
+        for file in sorted(folder.glob("step-*"))[-1].glob("*.safetensors"):
+            if file.stem not in groups:
+                file.unlink()
 
 
 def latest(folder: Path) -> Checkpoint | None:

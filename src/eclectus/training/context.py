@@ -123,4 +123,6 @@ class RunContext:
             self.tracker.warn(f"{name}: no step did better on dev than the start, which was kept")
         record.parent.mkdir(exist_ok=True)
         atomic.write(record, json.dumps(asdict(trained)))
+        # The moments of the optimizer alone are twice the model, for every stage and control.
+        ckpt.slim(folder, ("best", "algorithm_best"))
         return trained

@@ -134,6 +134,144 @@ class _Looks:
         return self._passed > before
 
 
+class _Training:
+    """A supervised training under way: its place, its clock, and what its checkpoints hold."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        config: SupervisedConfig,
+        batches: PairBatches,
+        best: _Best,
+        tracker: Tracker,
+        *,
+        seed: int,
+        stage: str,
+        folder: Path,
+        seconds: float | None,
+    ) -> None:
+        self.policy, self.config, self.batches, self.best, self.tracker = policy, config, batches, best, tracker
+        self.seed, self.stage, self.folder, self.seconds = seed, stage, folder, seconds
+        self.optimizer = build_optimizer(config.optimizer, policy.model, config.learning_rate)
+        self.scaler = loss_scaler(policy.autocast, policy.device)
+        self.step, self.spent, self.stale, self.learned = 0, 0.0, 0, 0
+        self.ended: str | None = None
+        """Why, where it ended before its last step."""
+        # Of the steps since the last line of the metrics.
+        self._tokens, self._loss, self._window = 0, 0.0, 0.0
+
+    def load(self, found: ckpt.Checkpoint) -> None:
+        """Go on from a checkpoint, to the same result as an uninterrupted training."""
+        state = found.state
+        ckpt.load_weights(self.policy.model, found.tensors["model"])
+        ckpt.load_optimizer_tensors(self.policy.model, self.optimizer, found.tensors["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.best.load(state["best"], state["best_step"], found.tensors["best"])
+        self.batches.load_state_dict(state["batches"])
+        self.step, self.spent, self.stale = state["step"], state["seconds"], state["stale"]
+        self.learned, self.ended = state["tokens"], state.get("ended")
+        self.tracker.forget_after(self.stage, self.step)
+
+    def save(self) -> None:
+        tensors = {
+            "model": ckpt.weights(self.policy.model),
+            "best": parallel.united(self.best.weights),
+            "optimizer": ckpt.optimizer_tensors(self.policy.model, self.optimizer),
+        }
+        state = {
+            "step": self.step,
+            "best": self.best.score,
+            "best_step": self.best.step,
+            "stale": self.stale,
+            "seconds": self.spent,
+            "tokens": self.learned,
+            "ended": self.ended,
+            "batches": self.batches.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+        ckpt.save(self.folder, self.step, ckpt.Checkpoint(tensors, state))
+
+    def judge_start(self) -> None:
+        """Score the weights that the training starts from, which are kept where nothing is better."""
+        self.tracker.forget_after(self.stage, -1)
+        self.tracker.log("dev", self.stage, 0, {**self.best.judge(0), "seconds": 0.0, "tokens": 0})
+
+    def run(self, looks: _Looks) -> Trained:
+        """Train to the end, or until the user stops it."""
+        # The bar counts steps, or seconds where the clock sets the end.
+        length = self.config.steps if self.seconds is None else round(self.seconds)
+        self._window = parallel.now()
+        with self.tracker.progress(self.stage, length, self._passed):
+            while self.ended is None and self.step < self.config.steps:
+                started = parallel.now()
+                rate, norm = self._update()
+                elapsed = self.spent + parallel.now() - started
+                last = self.step == self.config.steps or (self.seconds is not None and elapsed >= self.seconds)
+                if self.step % 20 == 0 or last:
+                    self._log(rate, norm)
+                evaluated = looks.due(self.step, elapsed) or last
+                if evaluated:
+                    values = self.best.judge(self.step)
+                    self.stale = 0 if values["selected"] else self.stale + 1
+                    spending = {"seconds": self.spent + parallel.now() - started, "tokens": self.learned}
+                    self.tracker.log("dev", self.stage, self.step, {**values, **spending})
+                    self._window = parallel.now()
+                self.spent += parallel.now() - started
+                if last and self.step < self.config.steps:
+                    self.ended = "time used up"
+                elif not last and self.stale >= self.config.patience:
+                    self.ended = f"no better dev score in {self.stale} evaluations"
+                stopped = any(parallel.gather(self.tracker.stop_requested))
+                if evaluated or stopped:
+                    self.save()
+                if stopped:
+                    return self._trained("stopped by the user", complete=False)
+        self.best.restore()
+        return self._trained(self.ended or "all steps done", complete=True)
+
+    def _update(self) -> tuple[float, float]:
+        """One step; returns its learning rate and the norm of its gradient."""
+        self.step += 1
+        config, model, batch = self.config, self.policy.model, self.batches.next()
+        count = sum(len(pair.target) for pair in batch)
+        # Dropout's noise belongs to the step, so that a resumed run draws the same.
+        torch.manual_seed(derive(self.seed, self.stage, "dropout", self.step, *_process()))
+        model.train()
+        self._loss += _learn(self.policy, batch, count, config, self.scaler)
+        parallel.add_gradients(model.parameters())
+        # A training of given time does not know its number of steps: its learning rate follows the clock.
+        total = expected_steps(self.step, config.steps, self.spent, self.seconds)
+        warmup = _warmup(config, total, self.seconds)
+        rate = scheduled(config.learning_rate, self.step, total, warmup, floor=0.05)
+        (norm,) = update(self.optimizer, rate, config.max_grad_norm, self.scaler)
+        model.eval()
+        self._tokens += count
+        self.learned += count + sum(len(pair.source) for pair in batch)
+        return rate, norm
+
+    def _log(self, rate: float, norm: float) -> None:
+        """Write down and show how the steps since the last time went."""
+        speed = self._tokens / (parallel.now() - self._window)
+        loss = sum(parallel.gather(self._loss)) / self._tokens
+        values = {
+            "loss": loss,
+            "grad_norm": norm,
+            "learning_rate": rate,
+            "tokens_per_second": speed,
+            "seconds": self.spent,
+        }
+        self.tracker.log("supervised", self.stage, self.step, values)
+        self.tracker.advance(self._passed, f"loss {loss:.3f}  dev {max(self.best.score, 0):.1f}  {speed:.0f} tok/s")
+        self._tokens, self._loss, self._window = 0, 0.0, parallel.now()
+
+    @property
+    def _passed(self) -> int:
+        return self.step if self.seconds is None else int(self.spent)
+
+    def _trained(self, reason: str, *, complete: bool) -> Trained:
+        return Trained(self.step, self.best.step, self.best.score, self.spent, complete, reason)
+
+
 def train_supervised(
     policy: Policy,
     config: SupervisedConfig,
@@ -168,8 +306,6 @@ def train_supervised(
         judge_start: also score the weights that the training starts from, which are kept where nothing is better.
         resume: continue from the checkpoint in `folder`, to the same result as an uninterrupted run.
     """
-    model, scaler = policy.model, loss_scaler(policy.autocast, policy.device)
-    optimizer = build_optimizer(config.optimizer, model, config.learning_rate)
     batches = PairBatches(
         policy,
         {d: list(s) for d, s in pairs.items()},
@@ -180,103 +316,11 @@ def train_supervised(
         texts,
         "back_translation" if isinstance(config, BackTranslationConfig) else "supervised",
     )
-    step, spent, stale, learned = 0, 0.0, 0, 0
-    ended: str | None = None  # why, where it ended before its last step
     best = _Best(policy, dev, judge or by_references(dev), max_length)
+    training = _Training(policy, config, batches, best, tracker, seed=seed, stage=stage, folder=folder, seconds=seconds)
     found = ckpt.latest(folder) if resume else None
     if found is not None:
-        state = found.state
-        ckpt.load_weights(model, found.tensors["model"])
-        ckpt.load_optimizer_tensors(model, optimizer, found.tensors["optimizer"])
-        scaler.load_state_dict(state["scaler"])
-        best.load(state["best"], state["best_step"], found.tensors["best"])
-        batches.load_state_dict(state["batches"])
-        step = state["step"]
-        spent, stale, learned = state["seconds"], state["stale"], state["tokens"]
-        ended = state.get("ended")
-        tracker.forget_after(stage, step)
-
-    def save() -> None:
-        tensors = {
-            "model": ckpt.weights(model),
-            "best": parallel.united(best.weights),
-            "optimizer": ckpt.optimizer_tensors(model, optimizer),
-        }
-        state = {
-            "step": step,
-            "best": best.score,
-            "best_step": best.step,
-            "stale": stale,
-            "seconds": spent,
-            "tokens": learned,
-            "ended": ended,
-            "batches": batches.state_dict(),
-            "scaler": scaler.state_dict(),
-        }
-        ckpt.save(folder, step, ckpt.Checkpoint(tensors, state))
-
-    if judge_start and found is None:
-        tracker.forget_after(stage, -1)
-        tracker.log("dev", stage, 0, {**best.judge(0), "seconds": 0.0, "tokens": 0})
-    looks = _Looks(config.evaluate_every, seconds, evaluations, spent)
-    tokens, loss_sum, window = 0, 0.0, parallel.now()
-    # The bar counts steps, or seconds where the clock sets the end.
-    length, done = (config.steps, step) if seconds is None else (round(seconds), int(spent))
-    with tracker.progress(stage, length, done):
-        while ended is None and step < config.steps:
-            started = parallel.now()
-            step += 1
-            batch = batches.next()
-            count = sum(len(pair.target) for pair in batch)
-            # Dropout's noise belongs to the step, so that a resumed run draws the same.
-            torch.manual_seed(derive(seed, stage, "dropout", step, *_process()))
-            model.train()
-            loss_sum += _learn(policy, batch, count, config, scaler)
-            parallel.add_gradients(model.parameters())
-            # A training of given time does not know its number of steps: its learning rate follows the clock.
-            total = expected_steps(step, config.steps, spent, seconds)
-            rate = scheduled(config.learning_rate, step, total, _warmup(config, total, seconds), floor=0.05)
-            (norm,) = update(optimizer, rate, config.max_grad_norm, scaler)
-            model.eval()
-            tokens += count
-            learned += count + sum(len(pair.source) for pair in batch)
-            elapsed = spent + parallel.now() - started
-            last = step == config.steps or (seconds is not None and elapsed >= seconds)
-            if step % 20 == 0 or last:
-                speed, loss_sum = tokens / (parallel.now() - window), sum(parallel.gather(loss_sum))
-                tracker.log(
-                    "supervised",
-                    stage,
-                    step,
-                    {
-                        "loss": loss_sum / tokens,
-                        "grad_norm": norm,
-                        "learning_rate": rate,
-                        "tokens_per_second": speed,
-                        "seconds": spent,
-                    },
-                )
-                tracker.advance(
-                    step if seconds is None else int(spent),
-                    f"loss {loss_sum / tokens:.3f}  dev {max(best.score, 0):.1f}  {speed:.0f} tok/s",
-                )
-                tokens, loss_sum, window = 0, 0.0, parallel.now()
-            evaluated = looks.due(step, elapsed) or last
-            if evaluated:
-                values = best.judge(step)
-                stale = 0 if values["selected"] else stale + 1
-                spending = {"seconds": spent + parallel.now() - started, "tokens": learned}
-                tracker.log("dev", stage, step, {**values, **spending})
-                window = parallel.now()
-            spent += parallel.now() - started
-            if last and step < config.steps:
-                ended = "time used up"
-            elif not last and stale >= config.patience:
-                ended = f"no better dev score in {stale} evaluations"
-            stopped = any(parallel.gather(tracker.stop_requested))
-            if evaluated or stopped:
-                save()
-            if stopped:
-                return Trained(step, best.step, best.score, spent, complete=False, reason="stopped by the user")
-    best.restore()
-    return Trained(step, best.step, best.score, spent, complete=True, reason=ended or "all steps done")
+        training.load(found)
+    elif judge_start:
+        training.judge_start()
+    return training.run(_Looks(config.evaluate_every, seconds, evaluations, training.spent))
