@@ -1,4 +1,4 @@
-"""Files are written whole or not at all: at any mistake the old one stays, and nothing is left beside it."""
+"""Files and folders are written whole or not at all: at any mistake the old one stays, and nothing else is left."""
 
 import os
 
@@ -42,6 +42,27 @@ def test_a_failure_half_way_leaves_the_old_file_alone(old, open_, error):
         stream.write("new" if open_ is atomic.writing else b"new")
         raise error
     assert alone(old, b"old")
+
+
+def test_a_folder_takes_the_place_of_the_old_one_when_it_is_full(tmp_path):
+    path = tmp_path / "model.v1"
+    (tmp_path / ".model.v1.tmp").mkdir()
+    (tmp_path / ".model.v1.tmp" / "of a crash").touch()
+    for name in ("one", "two"):
+        with atomic.folder(path) as made:
+            (made / name).touch()
+        assert [p.name for p in tmp_path.iterdir()] == [path.name] and [p.name for p in path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_a_failure_half_way_leaves_the_old_folder_alone(tmp_path, error):
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(error), atomic.folder(path) as made:
+        (made / "new").touch()
+        raise error
+    assert [p.name for p in tmp_path.iterdir()] == ["model"] and [p.name for p in path.iterdir()] == ["old"]
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])

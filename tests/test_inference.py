@@ -1,5 +1,7 @@
 """Translations as a file."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,28 @@ def test_saved_translations_end_in_a_line_feed_on_every_system(windows, tmp_path
     inference.evaluate("tiny", tmp_path / "pairs.tsv", "en", "es", save=tmp_path / "out.txt", **options)
     saved = (tmp_path / "out.txt").read_bytes()
     assert saved.count(b"\n") == 2 and b"\r" not in saved
+
+
+def test_the_keys_of_a_jsonl_can_be_named(windows, tmp_path):
+    (tmp_path / "pairs.jsonl").write_bytes(b'{"source": "one two", "target": "uno dos"}\n')
+    options = {"columns": "en=source, es=target", "beams": 1, "max_length": 4, "console": Console(quiet=True)}
+    inference.evaluate("tiny", tmp_path / "pairs.jsonl", "en", "es", save=tmp_path / "out.txt", **options)
+    assert (tmp_path / "out.txt").read_bytes().count(b"\n") == 1
+
+
+def test_a_full_disk_loses_no_translation(windows, tmp_path, monkeypatch, capfdbinary):
+    options = {"beams": 1, "max_length": 4}
+    inference.translate("tiny", ["one two", "three"], None, None, "en", "es", **options)
+    wanted = capfdbinary.readouterr().out
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match=r"cannot write '.*out.txt' \(No space left on device\); the translations are"):
+        inference.translate("tiny", ["one two", "three"], None, tmp_path / "out.txt", "en", "es", **options)
+    assert capfdbinary.readouterr().out == wanted
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["app.po", "messages.POT", "app.mo"])

@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all: a reader sees the old content or the new, never half of it."""
+"""Files and folders that are written whole or not at all: a reader sees the old content or the new, never a half."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +42,22 @@ def _beside(path: Path) -> Iterator[Path]:
     except BaseException:
         with suppress(OSError):  # what went wrong is told, not that nothing is left to remove
             temporary.unlink()
+        raise
+
+
+@contextmanager
+def folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `path` when the block ends, and is nothing where it raises."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.rename(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from eclectus import languages, registry
-from eclectus.corpora import files, tsv
-from eclectus.corpora.base import Corpus
+from eclectus import atomic, languages, registry
+from eclectus.corpora import files, jsonl, tsv
+from eclectus.corpora.base import Corpus, Entry
 from eclectus.corpora.clean import normalise
 from eclectus.corpora.seen import SeenText
 from eclectus.errors import DataError
@@ -75,7 +75,12 @@ def translate(
         sys.stdout.buffer.write(data)
         sys.stdout.flush()
     else:
-        output.write_bytes(data)
+        try:
+            _write(output, data)
+        except DataError as error:
+            sys.stdout.buffer.write(data)
+            sys.stdout.flush()
+            raise DataError(f"{error}; the translations are on standard output instead") from error
 
 
 def evaluate(
@@ -101,7 +106,7 @@ def evaluate(
     tags = languages.check([source, target])
     found: dict[str, Segment] = {}
     corpus = _corpus(file, columns, codes, tags)
-    for entry in corpus.entries():
+    for entry in _entries(corpus, tags):
         text, reference = (normalise(entry.texts.get(tag, "")) for tag in tags)
         # Of several translations the first is what a score compares with, as on the test set of a run.
         if text and reference:
@@ -130,12 +135,25 @@ def evaluate(
             style="yellow",
         )
     if save is not None:  # after the scores, which a full disk then does not take away
-        save.write_bytes(_as_lines(texts))
+        _write(save, _as_lines(texts))
 
 
 def _as_lines(texts: list[str]) -> bytes:
     """One text a line, the same on every system."""
     return "".join(f"{text}\n" for text in texts).encode("utf-8")
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a new file whole.
+
+    Raises:
+        DataError: the disk is full, or the like; there is no such file.
+    """
+    try:
+        with atomic.writing_bytes(path) as stream:
+            stream.write(data)
+    except OSError as error:
+        raise DataError(f"output: cannot write '{path}' ({error.strerror or error})") from error
 
 
 def _translate(policy: Policy, segments: list[Segment], beams: int, max_length: int) -> list[str]:
@@ -171,9 +189,11 @@ def _corpus(file: Path, columns: str | None, codes: str | None, tags: list[str])
     if codes is not None and kind not in ("tmx", "xliff"):
         raise DataError(f"evaluate: --codes is for TMX and XLIFF; '{file}' has no codes inside its text")
     if kind is not None:
-        if columns is not None:
+        options: dict[str, object] = {"path": file} | ({"codes": codes} if codes else {})
+        if kind == "jsonl" and columns is not None:
+            options["fields"] = _keys(columns, tags)
+        elif columns is not None:
             raise DataError(f"evaluate: '{file}' names its languages itself; leave --columns out")
-        options = {"path": file} | ({"codes": codes} if codes else {})
         return registry.build("corpora", kind, Corpus, "evaluate", options, tags, 0)
     if columns is not None:
         names, place, advice = columns.split(","), "--columns", "name every column of the file there"
@@ -187,6 +207,26 @@ def _corpus(file: Path, columns: str | None, codes: str | None, tags: list[str])
     # A file may hold more languages than the two that are asked for.
     used = [name if name in tags else tsv.UNUSED for name in names]
     return tsv.Tsv(tsv.Tsv.Options(path=file, columns=used, header=columns is None), tags, 0)
+
+
+def _entries(corpus: Corpus, tags: list[str]) -> Iterator[Entry]:
+    """The entries of a file, with the advice of this command where it holds none."""
+    try:
+        yield from corpus.entries()
+    except DataError as error:
+        setting = f"with {jsonl.FIELDS}"
+        raise DataError(str(error).replace(setting, f"by --columns {tags[0]}=source,{tags[1]}=target")) from error
+
+
+def _keys(columns: str, tags: list[str]) -> dict[str, str]:
+    """The keys of a JSONL that hold the languages: `en=source,es=target`."""
+    keys = dict(part.partition("=")[::2] for part in columns.replace(" ", "").split(","))
+    if not all(keys.get(tag) for tag in tags):
+        raise DataError(
+            f"evaluate: --columns '{columns}' gives no key of {' and '.join(tags)}; write"
+            f" {tags[0]}=source,{tags[1]}=target, with the file's own keys"
+        )
+    return {tag: keys[tag] for tag in tags}
 
 
 def _lines(file: Path | None) -> list[str]:

@@ -135,6 +135,18 @@ def test_a_folder_that_exists_is_left_alone(tmp_path):
         export(tiny_policy(), tmp_path)
 
 
+def test_a_full_disk_leaves_no_folder(tmp_path, monkeypatch):
+    pytest.importorskip("ctranslate2")
+
+    def full(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("eclectus.export.ctranslate2.save_tokenizer", full)
+    with pytest.raises(RunError, match=r"cannot write to .*no space left"):
+        export(tiny_policy(), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
 def test_without_ctranslate2_the_error_says_how_to_install_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     monkeypatch.setitem(sys.modules, "ctranslate2.converters.converter", None)

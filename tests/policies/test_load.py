@@ -134,6 +134,27 @@ def test_a_tokenizer_of_another_model(folder, tmp_path):
     assert refused(folder)
 
 
+def test_weights_of_other_shapes(folder):
+    changed(folder, vocab_size=json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"] + 9)
+    assert "have other shapes than its config.json says" in refused(folder)
+
+
+def test_a_tokenizer_with_code_of_its_own(folder, monkeypatch):
+    def refuse(*_, **options):
+        assert not options["trust_remote_code"]
+        raise ValueError("contains custom code which must be executed; pass trust_remote_code=True")
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", refuse)
+    assert "brings code of its own (trust_remote_code), which is never run" in refused(folder)
+
+
+def test_a_folder_of_another_program(folder):
+    (folder / "config.json").write_text('{"bos_token": "<s>"}', encoding="utf-8")
+    assert "names no model_type; give the run or model folder that it was made from" in refused(folder)
+    (folder / "model.bin").touch()
+    assert "it is a model of CTranslate2, for other programs" in refused(folder)
+
+
 def test_a_damaged_tokenizer(folder):
     (folder / "tokenizer.json").write_text("{}", encoding="utf-8")
     assert refused(folder)

@@ -56,6 +56,10 @@ def main() -> None:
         raise SystemExit(error.exit_code) from None
     except EclectusError as error:
         _complain(str(error))
+        if launch.launched():
+            # At once: what an interpreter does on its way out may outlast the patience of the others.
+            sys.stdout.flush()
+            os._exit(error.exit_code)
         raise SystemExit(error.exit_code) from None
     except (KeyboardInterrupt, SystemExit) as error:  # of Ctrl-C typer makes an exit
         code = error.code if isinstance(error, SystemExit) else InterruptedRunError.exit_code
@@ -99,7 +103,7 @@ def _describe(error: OSError) -> str:
     """One sentence about what the system refused."""
     place = f" ('{error.filename}')" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no space left on the disk{place}; free some, then continue a run with `eclectus train --resume`"
+        return f"no space left on the disk{place}; free some and try again; `eclectus train --resume` continues a run"
     return f"{error.strerror or error}{place}"
 
 

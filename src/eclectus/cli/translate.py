@@ -44,7 +44,11 @@ def evaluate(
     target: To,
     columns: Annotated[
         str | None,
-        typer.Option(metavar="LANGS", help="Languages of a TSV's columns, e.g. en,es; default: its first line."),
+        typer.Option(
+            metavar="LANGS",
+            help="Languages of a TSV's columns, e.g. en,es, by default its first line; or a JSONL's keys, e.g."
+            " en=source,es=target.",
+        ),
     ] = None,
     codes: Annotated[
         str | None,

@@ -13,6 +13,9 @@ from eclectus.corpora import files
 from eclectus.corpora.base import Corpus, Entry, Split, entries_of
 from eclectus.errors import DataError
 
+FIELDS = "fields: {en: source, es: target}"
+"""How a run names the keys of its languages."""
+
 
 class Jsonl(Corpus):
     """One JSON object a line; a missing, null or empty value is a missing translation, a list holds several."""
@@ -61,7 +64,7 @@ class Jsonl(Corpus):
         if not found:
             raise DataError(
                 f"{self.name}: no line of '{path}' has text under any of the keys {', '.join(keys.values())}; "
-                "name them with fields: {en: source, es: target}"
+                f"name them with {FIELDS}"
             )
 
     def _texts(self, number: int, key: str, value: object) -> list[str]:

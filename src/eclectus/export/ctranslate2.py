@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from eclectus import atomic
 from eclectus.errors import ModelError, RunError
 from eclectus.policies.base import Policy
 from eclectus.policies.compat import save_tokenizer
@@ -64,8 +65,9 @@ def export(policy: Policy, folder: Path, quantization: str | None = None) -> Non
             return specification(twin)
 
     try:
-        PolicyConverter().convert(str(folder), quantization=quantization)
-        save_tokenizer(policy.tokenizer, folder)
+        with atomic.folder(folder) as made:
+            PolicyConverter().convert(str(made), quantization=quantization, force=True)
+            save_tokenizer(policy.tokenizer, made)
     except OSError as error:
         raise RunError(f"export: cannot write to '{folder}' ({error}); choose another folder") from error
 

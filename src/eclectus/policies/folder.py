@@ -45,7 +45,13 @@ def check_folder(folder: Path, known: Collection[str]) -> None:
         raise ModelError(
             f"model: '{folder}' has no config.json; give a folder that `eclectus train` or transformers wrote"
         )
-    check_config(str(folder), _read(path), known)
+    config = _read(path)
+    if "model_type" not in config:
+        why = "its config.json names no model_type"
+        if (folder / "model.bin").exists():
+            why = "it is a model of CTranslate2, for other programs"
+        raise ModelError(f"model: '{folder}' cannot be used: {why}; give the run or model folder that it was made from")
+    check_config(str(folder), config, known)
     _check_weights(folder)
     if not any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES):
         raise ModelError(f"model: '{folder}' has no tokenizer.json and no other tokenizer; copy the whole folder")

@@ -171,26 +171,45 @@ def _one_sentence(path: str) -> Iterator[None]:
 
 
 def _told(path: str, error: Exception) -> str:
-    if any(isinstance(cause, pickle.UnpicklingError) for cause in _chain(error)):
-        return (
+    """What is wrong with a model, as far as the libraries' error tells."""
+    said = str(error)
+    known = (
+        (
+            any(isinstance(cause, pickle.UnpicklingError) for cause in _chain(error)),
             f"the weights in '{path}' are damaged, or hold more than tensors, which is not read; use a copy in"
-            " safetensors"
-        )
-    if "safetensor" in type(error).__name__.lower():
-        return f"the weights in '{path}' are damaged ({error}); copy the folder again"
-    if type(error) is Exception:  # of tokenizers
-        return f"the tokenizer of '{path}' is damaged ({_reason(error)}); copy the folder again"
-    if any(word in str(error).lower() for word in ("sentencepiece", "protobuf")):
-        return f"the tokenizer of '{path}' needs sentencepiece; install it with `pip install 'eclectus[sentencepiece]'`"
-    if isinstance(error, OSError) and "connect" in str(error):
-        return (
+            " safetensors",
+        ),
+        (
+            "ignore_mismatched_sizes" in said,
+            f"the weights in '{path}' have other shapes than its config.json says; copy the whole folder again",
+        ),
+        (
+            "trust_remote_code" in said,
+            f"'{path}' brings code of its own (trust_remote_code), which is never run; give a model without",
+        ),
+        (
+            "safetensor" in type(error).__name__.lower(),
+            f"the weights in '{path}' are damaged ({error}); copy the folder again",
+        ),
+        (
+            type(error) is Exception,  # of tokenizers
+            f"the tokenizer of '{path}' is damaged ({_reason(error)}); copy the folder again",
+        ),
+        (
+            any(word in said.lower() for word in ("sentencepiece", "protobuf")),
+            f"the tokenizer of '{path}' needs sentencepiece; install it with `pip install 'eclectus[sentencepiece]'`",
+        ),
+        (
+            isinstance(error, OSError) and "connect" in said,
             f"'{path}' is no folder here, and the model hub cannot be reached to look for it there; connect to the"
-            " network, or give a folder that holds the model"
-        )
-    return (
+            " network, or give a folder that holds the model",
+        ),
+    )
+    other = (
         f"cannot load '{path}' ({_reason(error)}); give a folder that `eclectus train` wrote, a folder of transformers,"
         " or a hub id"
     )
+    return next((sentence for holds, sentence in known if holds), other)
 
 
 @contextmanager

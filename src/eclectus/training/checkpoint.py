@@ -40,21 +40,12 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> None:
 
 def _write(folder: Path, step: int, checkpoint: Checkpoint) -> None:
     final = folder / f"step-{step:07d}"
-    temporary = folder / f".step-{step:07d}.tmp"
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for name, group in checkpoint.tensors.items():
-            save_file(
-                {k: v.detach().contiguous().cpu() for k, v in group.items()},
-                temporary / f"{name}.safetensors",
-            )
-        atomic.write(temporary / "state.json", json.dumps(checkpoint.state))
-        if final.exists():
-            shutil.rmtree(final)
-        temporary.rename(final)
+        with atomic.folder(final) as made:
+            for name, group in checkpoint.tensors.items():
+                save_file({k: v.detach().contiguous().cpu() for k, v in group.items()}, made / f"{name}.safetensors")
+            atomic.write(made / "state.json", json.dumps(checkpoint.state))
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         raise RunError(
             f"checkpoint: cannot write '{final}' ({error}); free some space and continue with --resume"
         ) from error
