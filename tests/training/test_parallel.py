@@ -278,6 +278,24 @@ def test_the_packaged_configurations_of_accelerate_train(name, split, corpus, tm
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()
 
 
+def test_the_packaged_configuration_of_deepspeed_asks_for_split_layers(tmp_path, monkeypatch):
+    """Read by accelerate itself, which gives its processes these variables; DeepSpeed is not needed for that."""
+    launch = pytest.importorskip("accelerate.commands.launch")
+    path = tmp_path / "deepspeed.yaml"
+    path.write_text(recipes.read_accelerate("deepspeed"), encoding="utf-8")
+    given = ["--config_file", str(path), "-m", "eclectus", "train", "c.yaml"]
+    options, defaults, _ = launch._validate_launch_command(launch.launch_command_parser().parse_args(given))
+    options.deepspeed_fields_from_accelerate_config = ",".join(defaults.deepspeed_config)
+    _, environment = launch.prepare_deepspeed_cmd_env(options)
+    for name in (name for name in environment if name.startswith("ACCELERATE_")):
+        monkeypatch.setenv(name, environment[name])
+    assert not parallel.asked_to_split()  # one process alone
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert parallel.asked_to_split()
+    parallel._check_offload()  # nothing is to be moved out of the GPUs
+
+
 ASKED = {
     "fsdp": ({"ACCELERATE_USE_FSDP": "true"}, True),
     "stage 3": ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, True),

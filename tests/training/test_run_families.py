@@ -58,6 +58,19 @@ def test_a_run_trains_saves_and_is_used_again(corpus, tmp_path, name):
         assert "nothing is shown in es-fr, whose references the tasks withhold" in said.export_text()
 
 
+def test_a_pool_of_its_own_is_shown_and_saved(corpus, tmp_path):
+    """Also in directions without training pairs, and not the training pairs."""
+    CausalPolicy(*build("llama", tmp_path)).save(tmp_path / "start")
+    (tmp_path / "pool.tsv").write_text("en\tes\nten two\tdiez dos\n", encoding="utf-8")
+    pool = {"type": "tsv", "path": str(tmp_path / "pool.tsv"), "header": True}
+    prompt = {"template": "{source} =", "few_shot": {"k": 2, "pool": pool}}
+    few = {"supervised__steps": 1, "supervised__evaluate_every": 1, "reinforce": None}
+    run.start(settings(corpus, policy={"path": str(tmp_path / "start"), "prompt": prompt}, **few), tmp_path / "run")
+    policy, _ = inference.load(str(tmp_path / "run"))
+    source = policy.tokenize_sources([Segment("one two", "en", "es")])[0]
+    assert policy.tokenizer.decode(source.ids + source.start).endswith("ten two = diez dos\n\none two =")
+
+
 def test_directions_and_languages_are_checked_before_any_training(corpus, tmp_path):
     for name, message in (("bart", "nothing tells it which of"), ("opus_mt_pair", "no language 'fr'")):
         (tmp_path / name).mkdir()
