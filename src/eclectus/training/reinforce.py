@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,33 @@ from eclectus.training.value_updater import updater_of
 
 _KL_EVERY = 10
 """Steps between two measurements of KL on tasks that have no KL term; it costs a pass of the starting policy."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a step has drawn and what it is worth, before anything is learnt from it.
+
+    Args:
+        owners: for each prompt, the number of its task.
+        further: prompts that are only demonstrated.
+        others: rewards of the greedy translations or of the references, where the algorithm asks for them.
+        shown: the references as rollouts, where it judges them.
+        seconds: spent on sampling.
+    """
+
+    owners: list[int]
+    segments: list[Segment]
+    further: Prompts
+    sampling: Sampling
+    drawn: Sampled
+    rewards: StepRewards
+    others: StepRewards | None
+    shown: Rollouts | None
+    seconds: float
+
+    @property
+    def rollouts(self) -> Rollouts:
+        return self.drawn.rollouts
 
 
 class Reinforcer:
@@ -149,44 +177,81 @@ class Reinforcer:
     def _advance(self) -> dict[Part, PartCounts]:
         """One step; returns what the parts of the rewards said."""
         started = time.monotonic()
+        made = self._collect()
+        collected = time.monotonic()
+        learnt = self._learn(made)
+        ended = time.monotonic()
+        counts = count_parts(self.tasks, made.owners, made.rollouts.texts, made.rewards.parts)
+        values = {
+            **sampled_metrics(
+                self.tasks, self.languages, made.owners, made.segments, made.rollouts, made.rewards, counts
+            ),
+            **self.prompts.learn(made.owners, made.rewards.values.tolist()),
+            **learnt,
+            **made.drawn.metrics,
+            "samples_per_second": made.rollouts.finished.numel() / (ended - started),
+            "tokens_per_second": int(made.rollouts.mask.sum()) / (ended - started),
+            "seconds_sampling": made.seconds,
+            "seconds_reward": collected - started - made.seconds,
+            "seconds_update": ended - collected,
+            "seconds": self.seconds + ended - started,
+        }
+        memory = peak_memory(self.policy.device)
+        if memory is not None:
+            values["memory"] = memory
+        if self.algorithm.needs_greedy and made.others is not None:
+            values["greedy_unjudged"] = float((~judged(made.others.scaled)).float().mean())
+        self.tracker.log("step", self.stage, self.step, values)
+        far = self.engine_guard.check(values.get("engine_mismatch", 0.0))
+        if far is not None:
+            self.tracker.warn(f"step {self.step}: {far}")
+        self.tracker.advance(self._progress, progress(values, self.best))
+        if self.step % self.config.samples_every == 0 or self.step == 1:
+            rows = sampled_examples(self.tasks, made.owners, made.segments, made.rollouts, made.rewards)
+            self.tracker.samples(self.stage, self.step, rows)
+        return counts
+
+    def _collect(self) -> Collected:
+        """Take the step's prompts, draw samples of them, and have these judged."""
         batch, further = (self.back_translator(prompts, self.step) for prompts in self.prompts.next(self.step))
-        prepared = time.monotonic()
-        owners = [task for task, _ in batch]
-        segments = [segment for _, segment in batch]
+        began = time.monotonic()
+        owners, segments = [task for task, _ in batch], [segment for _, segment in batch]
         sampling = sampling_of(self.config, self.step)
         # Rewards that translate ask all processes, which would then talk of two things at once.
         parts = in_parts(self.tasks, owners, segments, self.config.overlap if parallel.size() == 1 else 1)
         with Judge(self.tasks, owners, segments, self.step, aside=len(parts) > 1) as judge:
             drawn = self._sample(segments, sampling, parts, judge)
-            rollouts = drawn.rollouts
             also = self.sampler.greedy(segments) if self.algorithm.needs_greedy else None
             shown = None
             if self.algorithm.judges_references:
                 also = shown = as_rollouts(self.policy, [segment.reference or "" for segment in segments])
             if also is not None:
                 judge.take(range(len(segments)), also)
-            sampled = time.monotonic()
-            rewards, others = judge.rewards(self.policy, rollouts, shown)
-        rewarded = time.monotonic()
-        sources, device = self.policy.tokenize_sources(segments), self.policy.device
-        signals = self._signals(segments, sources, rollouts, rewards, others, shown, sampling)
+            seconds = time.monotonic() - began
+            rewards, others = judge.rewards(self.policy, drawn.rollouts, shown)
+        return Collected(owners, segments, further, sampling, drawn, rewards, others, shown, seconds)
+
+    def _learn(self, made: Collected) -> dict[str, float]:
+        """Update the policy by what the samples are worth and by what the tasks demonstrate; returns its metrics."""
+        sources, device = self.policy.tokenize_sources(made.segments), self.policy.device
+        signals = self._signals(made, sources)
         advantages, learns = signals.advantages.to(device), self.algorithm.policy_learns(self.step)
-        if drawn.weights is not None:
-            advantages = weighted(advantages, drawn.weights)
-        learnt = self._demonstrations([*batch, *further], sources)
+        if made.drawn.weights is not None:
+            advantages = weighted(advantages, made.drawn.weights)
+        learnt = self._demonstrations([*zip(made.owners, made.segments, strict=True), *made.further], sources)
         work = Update(
             sources=sources,
-            rollouts=rollouts,
-            rewards=rewards.scaled.to(device),
+            rollouts=made.rollouts,
+            rewards=made.rewards.scaled.to(device),
             advantages=advantages,
-            kl_weights=[self.updater.kl[self.tasks[i].name].weight for i in owners],
+            kl_weights=[self.updater.kl[self.tasks[i].name].weight for i in made.owners],
             demonstrations=learnt,
-            size=step_size(rewards.scaled, rollouts),
-            sampling=sampling,
+            size=step_size(made.rewards.scaled, made.rollouts),
+            sampling=made.sampling,
             kl=self.config.kl,
             measure_kl=self.step % _KL_EVERY == 1,
             entropy_weight=self.updater.entropy.weight,
-            owners=[self.tasks[i].name for i in owners],
+            owners=[self.tasks[i].name for i in made.owners],
             targets=signals.targets,
             values=signals.values,
             policy_learns=learns,
@@ -202,39 +267,10 @@ class Reinforcer:
                 f"step {self.step}: the gradient is not finite, so this update was not made (counted as"
                 " skipped_updates); if it happens often, lower reinforce.learning_rate"
             )
-        ended = time.monotonic()
-        counts = count_parts(self.tasks, owners, rollouts.texts, rewards.parts)
-        values = sampled_metrics(self.tasks, self.languages, owners, segments, rollouts, rewards, counts)
-        tokens = int(rollouts.mask.sum())
-        self.tokens += tokens + sum(map(len, sources))
+        self.tokens += int(made.rollouts.mask.sum()) + sum(map(len, sources))
         self.tokens += sum(len(one.source) + len(one.target) for one in learnt if one.row is None)
-        values |= self.prompts.learn(owners, rewards.values.tolist())
-        values |= {
-            **sums,
-            **signals.metrics,
-            **drawn.metrics,
-            "zero_signal": float((advantages.flatten(1).abs().amax(dim=1) == 0).float().mean()),
-            "samples_per_second": rollouts.finished.numel() / (ended - started),
-            "tokens_per_second": tokens / (ended - started),
-            "seconds_sampling": sampled - prepared,
-            "seconds_reward": rewarded - sampled + prepared - started,
-            "seconds_update": ended - rewarded,
-            "seconds": self.seconds + ended - started,
-        }
-        memory = peak_memory(self.policy.device)
-        if memory is not None:
-            values["memory"] = memory
-        if self.algorithm.needs_greedy and others is not None:
-            values["greedy_unjudged"] = float((~judged(others.scaled)).float().mean())
-        self.tracker.log("step", self.stage, self.step, values)
-        far = self.engine_guard.check(values.get("engine_mismatch", 0.0))
-        if far is not None:
-            self.tracker.warn(f"step {self.step}: {far}")
-        self.tracker.advance(self._progress, progress(values, self.best))
-        if self.step % self.config.samples_every == 0 or self.step == 1:
-            rows = sampled_examples(self.tasks, owners, segments, rollouts, rewards)
-            self.tracker.samples(self.stage, self.step, rows)
-        return counts
+        zero = (advantages.flatten(1).abs().amax(dim=1) == 0).float().mean()
+        return {**sums, **signals.metrics, "zero_signal": float(zero)}
 
     def _demonstrations(self, prompts: Prompts, sources: Sequence[Source]) -> list[Demonstration]:
         """The translations that tasks show for their prompts, of which the first are the step's own `sources`."""
@@ -257,22 +293,14 @@ class Reinforcer:
             for sentence in self.watch.warnings(record):
                 self.tracker.warn(f"steps {record['first']} to {self.step}, {sentence}")
 
-    def _signals(
-        self,
-        segments: Sequence[Segment],
-        sources: Sequence[Source],
-        rollouts: Rollouts,
-        rewards: StepRewards,
-        others: StepRewards | None,
-        shown: Rollouts | None,
-        sampling: Sampling,
-    ) -> Signals:
+    def _signals(self, made: Collected, sources: Sequence[Source]) -> Signals:
         """What the step has to say, after the passes over its samples that the algorithm asks for."""
         algorithm, budget = self.algorithm, self.config.micro_batch_tokens
+        rollouts, rewards, others, shown = made.rollouts, made.rewards, made.others, made.shown
         states = passes.hidden_states(self.policy, sources, rollouts, budget) if algorithm.needs_states else None
         reference = None
         if algorithm.needs_reference_logprobs:
-            reference = passes.logprobs(self.reference, sources, rollouts, sampling.temperature, budget)
+            reference = passes.logprobs(self.reference, sources, rollouts, made.sampling.temperature, budget)
         beside: dict[str, Any] = {}
         if others is not None and shown is None:
             beside["greedy_rewards"] = others.scaled[:, 0]
@@ -285,7 +313,7 @@ class Reinforcer:
             algorithm,
             AdvantageInputs(
                 rewards.scaled,
-                [s.direction for s in segments],
+                [s.direction for s in made.segments],
                 mask=rollouts.actions,
                 logprobs=rollouts.logprobs,
                 tokens=rollouts.tokens,
