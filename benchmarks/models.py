@@ -55,9 +55,10 @@ def shipped() -> PretrainedPolicy:
 
 
 def marian_base() -> PretrainedPolicy:
-    """A model of Marian's base size with random weights, 60 million parameters, and the shipped model's tokenizer."""
+    """A model of Marian's base size, 60 million random weights, and the shipped model's tokenizer with more tokens."""
     torch.manual_seed(1)
     tokenizer = shipped().tokenizer
+    tokenizer.add_tokens([f"<{number}>" for number in range(len(tokenizer), 32_000)])
     config = MarianConfig(
         vocab_size=32_000, d_model=512, encoder_layers=6, decoder_layers=6, encoder_attention_heads=8,
         decoder_attention_heads=8, encoder_ffn_dim=2048, decoder_ffn_dim=2048, dropout=0.0,

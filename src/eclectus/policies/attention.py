@@ -88,14 +88,18 @@ def shared_source_attention(
     sources = key.shape[0]
     if attention_mask is not None and attention_mask.is_floating_point():
         attention_mask = attention_mask == 0
-    if key.shape[1] != heads:
-        key, value = (x.repeat_interleave(heads // x.shape[1], dim=1) for x in (key, value))
+    shared = heads // key.shape[1]
+    if shared > 1 and length == 1 and rows == sources:
+        # Nobody copies the whole cache for one token: heads that share keys are so many queries.
+        query = query.view(rows, -1, shared, width)
+    elif shared > 1:
+        key, value = (x.repeat_interleave(shared, dim=1) for x in (key, value))
     if rows == sources:
         causal = bool(getattr(module, "is_causal", False)) and attention_mask is None and length > 1
         output = _attend(
             query, key, value, attention_mask, causal, scaling, dropout, bias=position_bias, softcap=softcap
         )
-        return output.transpose(1, 2).contiguous(), None
+        return output.reshape(rows, heads, length, width).transpose(1, 2).contiguous(), None
     # T5 hands zeros over as the bias of its cross-attention, the only attention that is shared: they are left out.
     group = rows // sources if layout is None else layout.group
     if layout is not None:
@@ -121,17 +125,22 @@ def _attend(
 ) -> torch.Tensor:
     """Attention of [B, H, T, D] over [B, H, S, D].
 
-    torch's fused kernel saves memory where T * S is large. Its backward pass on a CPU is several times slower than
-    plain matrix products at the few dozen tokens that a translation has, so those are written out here.
+    torch's fused kernel saves memory where T * S is large. On a CPU its backward pass is several times slower than
+    plain matrix products at the few dozen tokens that a translation has, and so is its forward pass in fewer bits; so
+    those are written out here.
     """
     short = query.shape[-2] * key.shape[-2] <= _PLAIN_LIMIT and query.device.type == "cpu"
-    if softcap is None and not (short and torch.is_grad_enabled()):
+    rounded = query.dtype != torch.float32
+    if softcap is None and not (short and (rounded or torch.is_grad_enabled())):
         if bias is not None:
             mask = _biased(bias, _seen(mask, causal, bias)).to(query.dtype)
             causal = False
         return scaled_dot_product_attention(
             query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=scaling
         )
+    if rounded:
+        # A product in fewer bits takes a part of a cache apart more slowly than it is copied.
+        key, value = key.contiguous(), value.contiguous()
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     scores = (query * scale) @ key.transpose(-2, -1)
     if softcap is not None:
@@ -139,7 +148,7 @@ def _attend(
     if bias is not None:
         scores = scores + bias
     scores = _biased(scores, _seen(mask, causal, scores))
-    weights = torch.softmax(scores, dim=-1)
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32)
     if dropout:
         weights = torch.nn.functional.dropout(weights, dropout)
     return weights.to(value.dtype) @ value
