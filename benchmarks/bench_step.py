@@ -131,10 +131,13 @@ def _same_gradient(policy: PretrainedPolicy, plain: PlainLoop, rows: Sequence[Se
     plain.model.zero_grad()
 
 
-def against_trl(count: int = 16) -> None:
-    if find_spec("trl") is None:
-        print("RL step against TRL: left out, trl is not installed")
-        return
+def against_trl(count: int = 16, *, ours: str = "float32", theirs: str = "float32") -> None:
+    """Steps of a Llama beside TRL's.
+
+    Args:
+        ours: float32 or bfloat16, in which we sample (from a copy, corrected for it) and compute the update's layers.
+        theirs: likewise TRL's, by autocast.
+    """
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
@@ -143,7 +146,10 @@ def against_trl(count: int = 16) -> None:
     model.set_attn_implementation("sdpa")
     same("the number of weights", models.parameters(policy), sum(p.numel() for p in model.parameters()))
     models.never_end(policy)
-    trainer = models.reinforcer(policy, rows, algorithm="grpo", samples=SAMPLES, tokens=TOKENS)
+    engine = None
+    if ours == "bfloat16":
+        policy.autocast, engine = torch.bfloat16, {"type": "bfloat16"}
+    trainer = models.reinforcer(policy, rows, algorithm="grpo", samples=SAMPLES, tokens=TOKENS, engine=engine)
     reward, by_source = trainer.tasks[0].reward, {row.source: row for row in rows}
     work: list[tuple[int, int]] = []
 
@@ -154,7 +160,8 @@ def against_trl(count: int = 16) -> None:
         ]
 
     settings = GRPOConfig(
-        output_dir=tempfile.mkdtemp(prefix="eclectus-bench-"), use_cpu=True, bf16=False, max_steps=RUNS + 1,
+        output_dir=tempfile.mkdtemp(prefix="eclectus-bench-"), use_cpu=True, bf16=theirs == "bfloat16",
+        max_steps=RUNS + 1,
         per_device_train_batch_size=count * SAMPLES, num_generations=SAMPLES, max_completion_length=TOKENS,
         generation_kwargs={"min_new_tokens": TOKENS}, temperature=1.0, top_k=0, beta=0.0, loss_type="grpo",
         learning_rate=models.STILL, gradient_checkpointing=False, logging_strategy="no", save_strategy="no",
@@ -166,7 +173,8 @@ def against_trl(count: int = 16) -> None:
         train_dataset=Dataset.from_list([{"prompt": row.source} for row in rows]),
     ).train()  # fmt: skip
     same("samples and tokens of a step", [(count * SAMPLES, count * SAMPLES * TOKENS)] * (RUNS + 1), work)
-    report(f"RL step, Llama 256 x 4, {count} x {SAMPLES} x {TOKENS} tokens", turns.pairs[1:], goal=4.0)
+    bits = "" if ours == theirs == "float32" else f", {ours} against {theirs}"
+    report(f"RL step, Llama 256 x 4, {count} x {SAMPLES} x {TOKENS} tokens{bits}", turns.pairs[1:], goal=4.0)
 
 
 class _Turns(TrainerCallback):
@@ -191,8 +199,13 @@ def main() -> None:
     for source, target in (("en", "es"), ("es", "fr")):
         rows = models.messages(source, target, 32)
         against_plain_loop(rows, f"{source}-{target} of the quickstart, 32 x {SAMPLES}", Sampling(0.7, 48))
+    if find_spec("trl") is None:
+        print("RL step against TRL: left out, trl is not installed")
+        return
     heading("TRL")
     against_trl()
+    against_trl(ours="bfloat16")
+    against_trl(ours="bfloat16", theirs="bfloat16")
 
 
 if __name__ == "__main__":
