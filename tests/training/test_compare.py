@@ -13,6 +13,7 @@ from rich.console import Console
 
 from eclectus import config as cfg
 from eclectus.errors import ConfigError, RunError
+from eclectus.evaluation.sheets import Sheet
 from eclectus.training import compare as comparing
 from eclectus.training import run as single
 from eclectus.training.compare import Variant, algorithm, compare
@@ -263,8 +264,7 @@ def test_variants_and_seeds_of_another_configuration(text, tmp_path, monkeypatch
     def taken(text, variants, seeds, folder, console, *_, **options):
         quiet.append(console.quiet)
         asked.append(([v.name for v in variants], variants[0].overrides, seeds, options["pairs"], options["against"]))
-        (tmp_path / "page.md").write_text("**Few**\n\n| variant | BLEU |\n|---|---:|\n| a | 1.0 |\n", encoding="utf-8")
-        return tmp_path / "page.html"
+        return comparing.Comparison(tmp_path / "page.html", [Sheet("Few", ["variant", "BLEU"], [["a", "1.0"]])])
 
     monkeypatch.setattr(comparing, "compare", taken)
     own, other = tmp_path / "growing.yaml", tmp_path / "other.yaml"
@@ -279,7 +279,7 @@ def test_variants_and_seeds_of_another_configuration(text, tmp_path, monkeypatch
         assert outcome.code == 0, outcome
         # What the first one would compare by itself, sizes of its data, is left out.
         assert asked.pop() == (names + further, first, [7], [], None)
-        assert "Few" in outcome.out and "|---|" not in outcome.out and "── " in outcome.out
+        assert "Few" in outcome.out and "── " in outcome.out and "page.html" in outcome.out
     assert "Few" in eclectus("compare", own, "--like", other, "-q").out
     assert quiet == [False, False, True]
 

@@ -180,7 +180,7 @@ def _told(path: str, error: Exception) -> str:
             " safetensors",
         ),
         (
-            "ignore_mismatched_sizes" in said,
+            "ignore_mismatched_sizes" in said or "size mismatch" in said,  # of transformers 5 and 4
             f"the weights in '{path}' have other shapes than its config.json says; copy the whole folder again",
         ),
         (
