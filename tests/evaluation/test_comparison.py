@@ -41,6 +41,33 @@ def test_the_interval_is_written_with_its_value():
     assert spread(Estimate(1.04, -0.5, 2), sign=True) == "+1.0 [−0.5, 2.0]"
 
 
+def test_variants_that_start_apart_are_measured_from_their_own_start(tmp_path):
+    base, rl = System(name="base", label="start", role="base"), System(name="rl", label="RL", role="system")
+    group = Group(name="pairs", label="pairs", directions=["en-es"])
+    rates = {"exact": 0.0, "judged": 1.0, "length_ratio": 0.9, "repetition": 0.0, "copy": 0.0, "empty": 0.0}
+    for variant, start, end in (("long", 30.0, 31.0), ("short", 20.0, 26.0)):
+        scores = {
+            name: DirectionScores(n=9, bleu=chrf / 2, chrf=chrf, off_target=None, **rates)
+            for name, chrf in (("base", start), ("rl", end))
+        }
+        found = Results(
+            title="t", seed=1, resamples=100, languages=["en", "es"], systems=[base, rl], groups=[group],
+            scores={"en-es": scores}, by_corpus={}, comparisons=[], noise={}, signatures={}, versions={},
+        )  # fmt: skip
+        folder = tmp_path / variant / "seed-1"
+        folder.mkdir(parents=True)
+        found.save(folder)
+        (folder / "config.yaml").write_text("reinforce: {segments: 1, samples: 2}\n")
+    rows = write(tmp_path, ["long", "short"], [1])[0].rows
+    assert [list(row) for row in rows] == [
+        ["start of long", "1", "15.0", "–", "30.0", "–"],
+        ["start of short", "1", "10.0", "–", "20.0", "–"],
+        ["long", "1", "15.5", "+0.5", "31.0", "+1.0"],
+        ["short", "1", "13.0", "+3.0", "26.0", "+6.0"],
+    ]
+    assert (tmp_path / "comparison.html").read_text().count('<tr class="base">') == 4  # in each of two tables
+
+
 def test_the_weakest_direction_and_the_rates_stand_beside_the_means(tmp_path):
     rates = {"exact": 0.0, "judged": 1.0, "length_ratio": 0.9, "repetition": 0.02, "copy": 0.5, "empty": 0.0}
 

@@ -52,7 +52,7 @@ class Row:
 
     Args:
         scores: interquartile mean by metric, over runs and directions.
-        gains: its distance from the start, by metric.
+        gains: its distance from the start of its own runs, by metric; none for a start.
         weakest: lowest chrF++ among the directions, mean over runs.
         rates: means over directions and runs, by the names of `DirectionScores`; None where nothing was measured.
         seconds, samples_per_second: medians over runs; memory: largest, in MiB.
@@ -121,7 +121,7 @@ def write(
     context = {
         "title": one.title,
         "first": first,
-        "start": START,
+        "starts": {row.variant for rows in tables.values() for row in rows if not row.gains},
         "variants": told,
         "groups": groups,
         "tables": shown,
@@ -169,8 +169,7 @@ def sheets(group: Group, rows: Sequence[Row], first: str) -> list[Sheet]:
 
 
 def _quality(row: Row, metric: str) -> list[str]:
-    start = row.variant == START
-    return [spread(row.scores[metric]), MISSING if start else spread(row.gains[metric], sign=True)]
+    return [spread(row.scores[metric]), spread(row.gains[metric], sign=True) if row.gains else MISSING]
 
 
 def _reports(folder: Path, variant: str, seeds: Sequence[int]) -> dict[int, str]:
@@ -215,28 +214,44 @@ def paired_cells(rows: Sequence[Row]) -> dict[str, list[str]]:
 
 
 def _rows(group: Group, found: Sequence[Finished], paired: Mapping[str, Paired]) -> list[Row]:
-    start = _scores(group, found[0], "base")
-    means = {metric: interquartile_mean(values) for metric, values in start.items()}
-    nothing = {metric: Estimate(0.0) for metric in means}
-    rows = [
-        Row(
-            START,
-            len(found[0].results),
-            {m: Estimate(v) for m, v in means.items()},
-            nothing,
-            _weakest(start["chrf"]),
-            _rates(group, found[0], "base"),
-        )
-    ]
-    rows += [_row(part.variant, group, part, "rl", means, paired.get(part.variant)) for part in found]
+    rows, means = [], {}
+    one = _start_together(group, found)
+    for part in found:
+        start = _scores(group, found[0] if one else part, "base")
+        means[part.variant] = {metric: interquartile_mean(values) for metric, values in start.items()}
+        if part is found[0] or not one:
+            rows.append(
+                Row(
+                    START if one else f"{START} of {part.variant}",
+                    len(part.results),
+                    {metric: Estimate(value) for metric, value in means[part.variant].items()},
+                    {},
+                    _weakest(start["chrf"]),
+                    _rates(group, part, "base"),
+                )
+            )
+    rows += [_row(part.variant, group, part, "rl", means[part.variant], paired.get(part.variant)) for part in found]
     for part in found:
         for other in part.results[0].systems:
             scored = all(other.name in results.scores[d] for results in part.results for d in group.directions)
             if scored and other.role == "control":
-                rows.append(_row(f"{other.label} (against {part.variant})", group, part, other.name, means))
-            elif scored and other.role == "oracle" and part is found[0]:  # of the start, which all have in common
-                rows.append(_row(other.label, group, part, other.name, means))
+                rows.append(
+                    _row(f"{other.label} (against {part.variant})", group, part, other.name, means[part.variant])
+                )
+            elif scored and other.role == "oracle" and (part is found[0] or not one):  # of the start
+                label = other.label if one else f"{other.label} (against {part.variant})"
+                rows.append(_row(label, group, part, other.name, means[part.variant]))
     return rows
+
+
+def _start_together(group: Group, found: Sequence[Finished]) -> bool:
+    """Whether the runs of all variants, as far as they are finished, start from the same models."""
+    starts = [
+        {tuple(row) for row in np.concatenate(list(_scores(group, part, "base").values()), axis=1).tolist()}
+        for part in found
+    ]
+    most = max(starts, key=len)
+    return all(start <= most for start in starts)
 
 
 def _row(
@@ -299,9 +314,9 @@ def _figures(i: int, group: Group, rows: Sequence[Row], found: Sequence[Finished
     gains = {
         name: [(g.value, g.value if g.low is None else g.low, g.value if g.high is None else g.high) for g in row]
         for metric, name in NAMES.items()
-        if (row := [row.gains[metric] for row in rows[1:]])
+        if (row := [row.gains[metric] for row in rows if row.gains])
     }
-    names = [row.variant for row in rows[1:]]
+    names = [row.variant for row in rows if row.gains]
     drawn = [plots.intervals(f"gain-{i}", f"{label}: test, difference from the start", names, gains)]
     for across, title in (("seconds", "seconds of training"), ("samples", "sampled translations")):
         curves = [_curve(group.name, part, across, colour) for colour, part in enumerate(found)]
