@@ -55,9 +55,9 @@ def _write(folder: Path, step: int, checkpoint: Checkpoint) -> None:
 
 
 def slim(folder: Path, groups: Collection[str]) -> None:
-    """Of the newest checkpoint below `folder`, keep these groups of tensors alone: no training goes on from it."""
+    """Of the checkpoint below `folder`, keep these groups of tensors alone: no training goes on from it."""
     if parallel.leads():
-        for file in sorted(folder.glob("step-*"))[-1].glob("*.safetensors"):
+        for file in folder.glob("step-*/*.safetensors"):
             if file.stem not in groups:
                 file.unlink()
 
