@@ -118,7 +118,7 @@ def test_a_single_update_weights_its_samples_in_its_own_pass(tmp_path, monkeypat
     # Of the samples that are learnt from, and of all.
     exactly = algorithm in {"ppo", "a2c"}
     for name in ("engine_mismatch", "engine_ess", "engine_truncated"):
-        assert rows["own pass"][name] == pytest.approx(rows["pass before"][name], rel=1e-3 if exactly else 0.2), name
+        assert rows["own pass"][name] == pytest.approx(rows["pass before"][name], rel=1e-3 if exactly else 0.3), name
     assert rows["own pass"]["engine_truncated"] > 0.01
 
 
@@ -152,7 +152,7 @@ def test_it_learns_from_samples_of_ctranslate2(tmp_path, monkeypatch, name, chan
         pytest.skip(f"CTranslate2 has no {kind} on this processor")
     said = []
     monkeypatch.setattr(Tracker, "warn", lambda self, text: said.append(text))
-    rows = learn(tmp_path, "reverse", name, steps=150, **changes)
+    rows = learn(tmp_path, "reverse", name, steps=180, **changes)
     assert mean(rows[:3]) < 0.72
     scored = [row for row in rows if "engine_mismatch" in row]  # where no group has signal, no sample is scored
     assert len(scored) > 140

@@ -36,7 +36,7 @@ EVERY = [
 
 
 # Enough for the slowest, self-critical training, at a rate at which none falls back for some steps.
-STEPS = {"copy": 320, "reverse": 100, "words": 200}
+STEPS = {"copy": 320, "reverse": 120, "words": 200}
 STEADY = {"learning_rate": 1e-3}
 
 
