@@ -16,7 +16,7 @@ QUICK = {"learning_rate": 1e-2, "batch": 64, "beta": 32.0}
 BOOTSTRAPPED = {**QUICK, "learning_rate": 3e-3, "n_step": 3, "tau": 0.2}
 """Shorter than the translations, so that the first token learns from values and the three algorithms differ."""
 TAUGHT = {**QUICK, "demonstrations": 0.25, "conservative": 0.1}
-SETTINGS = {"steps": 60, "updates": 4}
+SETTINGS = {"steps": 100, "updates": 4}
 PATIENT = {"learning_rate": 3e-3}, {"steps": 120}
 """For the task that is hardest to learn from values."""
 
