@@ -20,7 +20,7 @@ from timing import compare, heading
 
 from eclectus.rewards.bleu import Bleu
 from eclectus.rewards.chrf import ChrF
-from eclectus.rewards.overlap import Overlap
+from eclectus.rewards.matching.overlap import Overlap
 from eclectus.rewards.rouge import Rouge
 from eclectus.rewards.ter import Ter
 from eclectus.segment import Segment

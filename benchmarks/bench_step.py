@@ -23,7 +23,7 @@ from transformers import TrainerCallback
 
 from eclectus.algorithms.advantages import leave_one_out
 from eclectus.policies.pretrained import PretrainedPolicy
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.rollouts.base import Sampling
 from eclectus.rollouts.padding import pad_rows
 from eclectus.segment import Segment

@@ -21,7 +21,7 @@ from eclectus.policies.load import load_policy
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.segment import Segment
 from eclectus.training.reinforce import Reinforcer
 from eclectus.training.tasks import Task

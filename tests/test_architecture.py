@@ -36,7 +36,7 @@ def modules() -> dict[str, Path]:
     found = {}
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        if parts[:2] != ("rewards", "programs"):  # they run in other environments, without eclectus
+        if parts[:3] != ("rewards", "bridges", "programs"):  # they run in other environments, without eclectus
             found[".".join(parts).removesuffix(".__init__")] = path
     return found
 

@@ -20,7 +20,7 @@ from eclectus.cli.app import app
 from eclectus.config import CompareConfig, DataConfig, PolicyConfig, ReinforceConfig, RewardConfig, TaskConfig
 from eclectus.corpora.dataset import prepare
 from eclectus.rewards.base import Reward, RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.segment import Segment
 from eclectus.training import compare, run
 

@@ -12,7 +12,7 @@ from eclectus.corpora.dataset import prepare
 from eclectus.errors import ConfigError, DataError
 from eclectus.exploration.base import Exploration
 from eclectus.rewards.base import Reward, RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.training.stages import build_algorithm
 
 OWN = """\

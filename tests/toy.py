@@ -15,7 +15,7 @@ from eclectus.policies.base import Policy
 from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.load import new_policy
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.seeds import rng
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt

@@ -17,7 +17,7 @@ from eclectus.evaluation import audit_report
 from eclectus.evaluation.audit import Audit, Item, Output, audit
 from eclectus.evaluation.hypotheses import HypothesisFile, Row
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.scoring import Lent
 from eclectus.segment import Segment
 

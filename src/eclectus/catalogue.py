@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from eclectus import recipes, registry
 from eclectus.errors import ConfigError, nearest
 from eclectus.rewards.base import Reward
-from eclectus.rewards.function import load_function
+from eclectus.rewards.bridges.function import load_function
 
 _RANGE = re.compile(r"\bRange:? ([\[{(][^\])}]*[\])}]|[^.;]+)")
 _NEEDS = {"reference": "reference", "translate": "policy", "target_texts": "text"}

@@ -32,7 +32,7 @@ def names(room: str) -> list[str]:
     """Return the types that the package `eclectus.<room>` offers, without importing them."""
     package = importlib.import_module(f"eclectus.{room}")
     support = set(getattr(package, "SUPPORT", ()))
-    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name not in support)
+    return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg and m.name not in support)
 
 
 def load_own(where: str, kind: str, form: str = "package.module:Class") -> object:

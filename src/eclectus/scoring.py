@@ -20,7 +20,7 @@ from eclectus.evaluation.formats import count, number
 from eclectus.evaluation.hypotheses import HypothesisFile, Row
 from eclectus.evaluation.judging import Judgement, judge
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.segment import Segment
 
 Format = Literal["tsv", "jsonl"]

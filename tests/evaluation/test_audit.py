@@ -10,7 +10,7 @@ from eclectus.evaluation import audit_report
 from eclectus.evaluation.audit import Item, Output, audit
 from eclectus.evaluation.judging import judge
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.segment import Segment
 
 ANIMALS = ["cat Katze", "dog Hund", "cow Kuh", "horse Pferd", "mouse Maus", "goose Gans", "bear Bär", "wolf Wolf"]

@@ -11,7 +11,7 @@ from eclectus.evaluation import metrics
 from eclectus.evaluation.diagnostics import has_loop, is_copy, is_repetition, length_ratio
 from eclectus.evaluation.metrics import Scorer
 from eclectus.evaluation.statistics import Extractor, bleu_scores, chrf_scores
-from eclectus.rewards.tokens import for_language
+from eclectus.rewards.text.tokens import for_language
 from eclectus.segment import Segment
 
 REFERENCES = ["The cat sat on the mat.", "Select 12 users to change.", "No", "Please correct the errors below."]

@@ -87,7 +87,7 @@ TARGETS = [
     Target("training/dense.py", ("tests/training/test_dense.py",)),
     Target("training/back_translator.py", ("tests/training/test_back_translator.py",)),
     Target("training/material.py", ("tests/training/test_material.py",)),
-    Target("rewards/dense.py", ("tests/rewards/test_reward_dense.py",)),
+    Target("rewards/composite/dense.py", ("tests/rewards/test_reward_dense.py",)),
     Target("rollouts/base.py", ("tests/rollouts/test_native.py", GRADIENT)),
     Target("rollouts/native.py", ("tests/rollouts/test_native.py",)),
     Target("rollouts/choice.py", ("tests/rollouts/test_native.py", "tests/rollouts/test_limits.py")),
@@ -387,7 +387,7 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ("the reward stands at the first token", ".scatter_(-1, last, rewards", ".scatter_(-1, 0 * last, rewards"),
         ("prefixes are one token longer", "range(1, length)]", "range(2, length + 1)]"),
     ],
-    "rewards/dense.py": [
+    "rewards/composite/dense.py": [
         ("the last token gets what it adds", "[0.0, *potentials, total]", "[0.0, *potentials, *potentials[-1:]]"),
         ("potentials are not scaled", "shares[name] / divisors[b][name]", "shares[name]"),
         ("abstaining on the way is worth 0", "last if value is None else value", "0.0 if value is None else value"),

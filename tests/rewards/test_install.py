@@ -12,7 +12,7 @@ import yaml
 
 from eclectus.config import RewardConfig
 from eclectus.errors import ConfigError, RunError
-from eclectus.rewards.install import METRICS, install
+from eclectus.rewards.bridges.install import METRICS, install
 from eclectus.rewards.process import Process
 from eclectus.segment import Segment
 

@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from eclectus.rewards import matching
-from eclectus.rewards.lcs import Columns, lengths
-from eclectus.rewards.matching import matches
+from eclectus.rewards.matching import ngrams
+from eclectus.rewards.matching.lcs import Columns, lengths
+from eclectus.rewards.matching.ngrams import matches
 
 
 def one_by_one(references, hypothesis, order):
@@ -29,8 +29,8 @@ def texts(rng, alphabet, longest):
 @pytest.mark.parametrize("positions", [1, 100, 2**14])  # segment by segment, a few at a time, all at once
 @pytest.mark.parametrize("alphabet", ["ab", "abc déf\u4e2d\ud800\U0001f600\0"])
 def test_equals_counting_one_by_one(monkeypatch, table, positions, alphabet):
-    monkeypatch.setattr(matching, "_TABLE", table)
-    monkeypatch.setattr(matching, "_POSITIONS", positions)
+    monkeypatch.setattr(ngrams, "_TABLE", table)
+    monkeypatch.setattr(ngrams, "_POSITIONS", positions)
     rng = random.Random(positions)
     references = [[texts(rng, alphabet, 12) for _ in range(rng.randint(1, 3))] for _ in range(40)]
     hypotheses = [[texts(rng, alphabet, 12) for _ in range(rng.randint(0, 5))] for _ in range(40)]

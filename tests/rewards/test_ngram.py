@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from eclectus.rewards.ngram import NgramModel
+from eclectus.rewards.models.ngram import NgramModel
 
 TEXTS = ["abab", "abc", "ba", "abcabd", "bcd", "dab"]
 START, END = "^", "$"
@@ -129,7 +129,7 @@ def test_a_batch_is_its_texts_one_by_one(monkeypatch):
         single = [by_token(model, text) for text in texts]
         assert lengths.tolist() == [len(one) for one in single]
         assert totals == pytest.approx([one.sum() for one in single])
-        monkeypatch.setattr("eclectus.rewards.ngram._CHUNK", 7)
+        monkeypatch.setattr("eclectus.rewards.models.ngram._CHUNK", 7)
         assert model.log_probabilities(texts)[0] == pytest.approx(totals)
     assert model.log_probabilities([])[0].shape == (0,)
 

@@ -11,7 +11,7 @@ from eclectus.errors import ConfigError, DataError
 from eclectus.registry import find, parse_options
 from eclectus.rewards.base import Reward
 from eclectus.rewards.bleu import Bleu
-from eclectus.rewards.tokens import for_language, tokenizer
+from eclectus.rewards.text.tokens import for_language, tokenizer
 from eclectus.segment import Segment
 
 
@@ -40,7 +40,7 @@ def strange_text(rng):
 
 @pytest.fixture
 def without_mecab(monkeypatch):
-    monkeypatch.setattr("eclectus.rewards.tokens.find_spec", lambda name: None)
+    monkeypatch.setattr("eclectus.rewards.text.tokens.find_spec", lambda name: None)
     for_language.cache_clear()
     yield
     for_language.cache_clear()
@@ -130,7 +130,7 @@ def test_several_references_are_clipped_together_and_the_nearest_gives_the_lengt
 
 
 def test_japanese_and_korean_are_analysed_where_the_packages_are(monkeypatch):
-    monkeypatch.setattr("eclectus.rewards.tokens.find_spec", lambda name: object())
+    monkeypatch.setattr("eclectus.rewards.text.tokens.find_spec", lambda name: object())
     for_language.cache_clear()
     try:
         assert [for_language(tag) for tag in ("ja", "kor", "th", "de")] == ["ja-mecab", "ko-mecab", "char", "13a"]
@@ -158,7 +158,7 @@ def test_a_missing_analyser_is_named_with_what_installs_it(monkeypatch):
     def missing(kind):
         raise RuntimeError("no MeCab")
 
-    monkeypatch.setattr("eclectus.rewards.tokens._get_tokenizer", missing)
+    monkeypatch.setattr("eclectus.rewards.text.tokens._get_tokenizer", missing)
     tokenizer.cache_clear()
     with pytest.raises(ConfigError, match=r"'ja-mecab' needs packages.*pip install 'eclectus\[ja\]'"):
         Bleu(options(tokenize="ja-mecab"))

@@ -19,7 +19,7 @@ from transformers import (
 from eclectus.errors import ModelError
 from eclectus.rewards.base import RewardContext
 from eclectus.rewards.causal_lm import CausalLM
-from eclectus.rewards.scorer import CausalScorer
+from eclectus.rewards.models.scorer import CausalScorer
 from eclectus.segment import Segment
 
 RNG = random.Random(1)

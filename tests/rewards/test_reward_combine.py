@@ -11,7 +11,7 @@ import pytest
 from eclectus.config import RewardConfig
 from eclectus.errors import ConfigError, DataError, RunError
 from eclectus.rewards.base import Reward, RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.segment import Segment
 
 

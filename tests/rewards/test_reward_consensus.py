@@ -5,7 +5,7 @@ import pytest
 from eclectus.config import RewardConfig
 from eclectus.rewards.base import RewardContext
 from eclectus.rewards.chrf import ChrF
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.rewards.consensus import Consensus
 from eclectus.segment import Segment
 

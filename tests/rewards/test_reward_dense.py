@@ -8,11 +8,11 @@ import pytest
 
 from eclectus.config import RewardConfig
 from eclectus.errors import ConfigError
-from eclectus.rewards import dense as module
 from eclectus.rewards.base import Reward, RewardContext
-from eclectus.rewards.combine import CompositeReward
-from eclectus.rewards.dense import hand_out, potentials
-from eclectus.rewards.scaling import Scaling
+from eclectus.rewards.composite import dense as module
+from eclectus.rewards.composite.combine import CompositeReward
+from eclectus.rewards.composite.dense import hand_out, potentials
+from eclectus.rewards.composite.scaling import Scaling
 from eclectus.segment import Segment
 
 SEGMENT = Segment("Un chat noir dort", "fr", "en", reference="a black cat sleeps")

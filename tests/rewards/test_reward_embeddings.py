@@ -11,7 +11,7 @@ import pytest
 from eclectus.errors import ConfigError, RunError
 from eclectus.registry import parse_options
 from eclectus.rewards.embeddings import Embeddings
-from eclectus.rewards.encoders import Embedder
+from eclectus.rewards.models.encoders import Embedder
 from eclectus.segment import Segment
 
 # Each text names its own vector.

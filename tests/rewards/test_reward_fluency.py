@@ -8,7 +8,7 @@ import pytest
 from eclectus.config import RewardConfig
 from eclectus.errors import ConfigError
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.rewards.fluency import Fluency
 from eclectus.segment import Segment
 

@@ -12,10 +12,10 @@ from eclectus.rewards.casing import Casing
 from eclectus.rewards.glossary import Glossary
 from eclectus.rewards.length import Length
 from eclectus.rewards.links import Links
-from eclectus.rewards.markup import tags
 from eclectus.rewards.numbers import Numbers
 from eclectus.rewards.placeholders import Placeholders
 from eclectus.rewards.punctuation import Punctuation
+from eclectus.rewards.text.markup import tags
 from eclectus.segment import Segment
 
 FILES = "{n, plural, one {# file} other {# files}}"

@@ -9,7 +9,7 @@ import pytest
 from eclectus.config import RewardConfig
 from eclectus.errors import ConfigError, RunError
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.segment import Segment
 
 CALLS = []

@@ -9,7 +9,7 @@ from eclectus.config import RewardConfig
 from eclectus.errors import ConfigError
 from eclectus.registry import parse_options
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.rewards.joint import Joint
 from eclectus.segment import Segment
 

@@ -8,7 +8,7 @@ import statistics
 import pytest
 
 from eclectus.errors import RunError
-from eclectus.rewards.normalise import Normaliser
+from eclectus.rewards.composite.normalise import Normaliser
 
 
 def test_equals_the_population_deviation():

@@ -10,12 +10,12 @@ from eclectus.errors import DataError
 from eclectus.registry import find
 from eclectus.rewards import chrf
 from eclectus.rewards.base import Reward
-from eclectus.rewards.edits import translation_edits
 from eclectus.rewards.gleu import Gleu
-from eclectus.rewards.overlap import Remembered
+from eclectus.rewards.matching.edits import translation_edits
+from eclectus.rewards.matching.overlap import Remembered
 from eclectus.rewards.rouge import Rouge
 from eclectus.rewards.ter import Ter
-from eclectus.rewards.tokens import Speller, tokenizer
+from eclectus.rewards.text.tokens import Speller, tokenizer
 from eclectus.segment import Segment
 
 KINDS = ("bleu", "chrf", "exact", "gleu", "rouge", "ter")
@@ -205,7 +205,7 @@ def test_memory_of_references_is_bounded_and_the_oldest_goes_first():
 
 
 def test_spelling_starts_afresh_when_it_is_full(monkeypatch):
-    monkeypatch.setattr("eclectus.rewards.tokens._FULL", 20)
+    monkeypatch.setattr("eclectus.rewards.text.tokens._FULL", 20)
     bleu, chrf = build("bleu"), build("chrf", words=2)
     for i in range(30):
         reference = f"word{i} other{i} third{i}"
@@ -215,7 +215,7 @@ def test_spelling_starts_afresh_when_it_is_full(monkeypatch):
 
 
 def test_more_tokens_than_characters_are_refused(monkeypatch):
-    monkeypatch.setattr("eclectus.rewards.tokens._LAST_LETTER", 0x22)
+    monkeypatch.setattr("eclectus.rewards.text.tokens._LAST_LETTER", 0x22)
     spell = Speller().using(tokenizer("none"))
     assert spell(["a b a"]) == [" ! "]
     with pytest.raises(DataError, match="score fewer texts at a time"):

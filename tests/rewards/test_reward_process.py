@@ -10,9 +10,9 @@ from eclectus.config import RewardConfig
 from eclectus.errors import ConfigError, RunError
 from eclectus.registry import parse_options
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.bridges.program import Program, ProgramError
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.rewards.process import Process
-from eclectus.rewards.program import Program, ProgramError
 from eclectus.segment import Segment
 
 # The hypothesis is an order, or a number that becomes the score. `once` orders are obeyed once in a folder's life.

@@ -8,11 +8,11 @@ import pytest
 
 from eclectus.config import RewardConfig
 from eclectus.errors import RunError
-from eclectus.rewards import normalise as module
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward, CompositeScores
-from eclectus.rewards.normalise import standardise
-from eclectus.rewards.scaling import Scaling
+from eclectus.rewards.composite import normalise as module
+from eclectus.rewards.composite.combine import CompositeReward, CompositeScores
+from eclectus.rewards.composite.normalise import standardise
+from eclectus.rewards.composite.scaling import Scaling
 from eclectus.segment import Segment
 
 SPANISH, FRENCH = Segment("x", "en", "es"), Segment("x", "en", "fr")

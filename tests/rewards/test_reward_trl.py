@@ -8,11 +8,11 @@ import pytest
 
 from eclectus.config import RewardConfig
 from eclectus.errors import ConfigError, DataError
-from eclectus.rewards import trl as module
 from eclectus.rewards.base import Reward, RewardContext
+from eclectus.rewards.bridges import trl as module
+from eclectus.rewards.bridges.trl import as_trl_reward
 from eclectus.rewards.chrf import ChrF
-from eclectus.rewards.combine import CompositeReward
-from eclectus.rewards.trl import as_trl_reward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.segment import Segment
 
 CALL = {

@@ -6,7 +6,7 @@ import pytest
 
 from eclectus.errors import ConfigError
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.dictionaries import Hunspell
+from eclectus.rewards.models.dictionaries import Hunspell
 from eclectus.rewards.words import Words, _words
 from eclectus.segment import Segment
 

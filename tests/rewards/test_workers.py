@@ -5,10 +5,10 @@ import pytest
 from eclectus.config import RewardConfig
 from eclectus.errors import ConfigError
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
+from eclectus.rewards.composite.workers import Workers
 from eclectus.rewards.pivot import Pivot
 from eclectus.rewards.ter import Ter
-from eclectus.rewards.workers import Workers
 from eclectus.segment import Segment
 
 SEGMENTS = [Segment("", "de", "en", reference=f"a cat sat on mat number {i}") for i in range(7)]

@@ -11,7 +11,7 @@ from eclectus.config import TaskConfig
 from eclectus.errors import ConfigError, DataError
 from eclectus.policies.base import Policy
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import run

@@ -6,7 +6,7 @@ import pytest
 
 from eclectus.config import RewardConfig, TaskConfig
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.training.parts import WINDOW, PartCounts, PartWatch, count_parts
 from eclectus.training.tasks import Task
 

@@ -17,7 +17,7 @@ from eclectus.policies.distinct import Distinct
 from eclectus.policies.load import load_policy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.rewards.base import Reward
-from eclectus.rewards.combine import CompositeReward, CompositeScores
+from eclectus.rewards.composite.combine import CompositeReward, CompositeScores
 from eclectus.rewards.fluency import Fluency
 from eclectus.seeds import derive
 from eclectus.segment import Segment
@@ -426,7 +426,7 @@ def test_dev_text_that_the_loaded_model_was_trained_on_chooses_no_checkpoint(cor
 
 
 def test_references_of_withheld_tasks_reach_no_reward(corpus, tmp_path, monkeypatch):
-    from eclectus.rewards.combine import CompositeReward
+    from eclectus.rewards.composite.combine import CompositeReward
 
     seen = []
     score = CompositeReward.score_groups

@@ -220,6 +220,6 @@ def install_reward(
 
     Prints the YAML for the reward; pip's output goes to standard error.
     """
-    from eclectus.rewards.install import install
+    from eclectus.rewards.bridges.install import install
 
     print(install(name, folder, model, python, files_only))

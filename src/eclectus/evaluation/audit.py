@@ -12,7 +12,7 @@ from eclectus.evaluation.cheats import Cheat, cheats
 from eclectus.evaluation.correlation import Correlation, correlate
 from eclectus.evaluation.judging import Judgement, judge
 from eclectus.rewards.base import Score
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.segment import Segment
 
 Kind = Literal["reference", "output", "cheat"]

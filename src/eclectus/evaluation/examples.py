@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from eclectus.evaluation.results import Group
 from eclectus.evaluation.statistics import Extractor, chrf_scores
 from eclectus.evaluation.translations import Translation
-from eclectus.rewards.tokens import for_language
+from eclectus.rewards.text.tokens import for_language
 
 SHOWN, WORST = 8, 3
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")

@@ -13,7 +13,7 @@ from eclectus.corpora import files
 from eclectus.corpora.clean import normalise
 from eclectus.errors import ConfigError, DataError
 from eclectus.rewards.text import excerpt
-from eclectus.rewards.tokens import encodable
+from eclectus.rewards.text.tokens import encodable
 from eclectus.segment import REFERENCE_COLUMN, Segment
 
 UNUSED = "-"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eclectus.rewards.base import Score
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.segment import Segment
 
 

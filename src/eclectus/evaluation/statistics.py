@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from sacrebleu.metrics import BLEU, CHRF
 
-from eclectus.rewards.tokens import for_language
+from eclectus.rewards.text.tokens import for_language
 
 Array = npt.NDArray[np.float64]
 

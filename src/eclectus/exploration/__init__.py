@@ -1,3 +1,3 @@
 """Exploration and exploitation: one strategy per file; the file name is its type."""
 
-SUPPORT = {"annealing", "bandits", "base", "entropy"}
+SUPPORT = {"annealing", "base", "entropy"}

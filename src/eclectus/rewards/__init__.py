@@ -1,31 +1,3 @@
 """Rewards: one per file; the file name is the `type` in a config."""
 
-SUPPORT = {
-    "base",
-    "cache",
-    "calibration",
-    "combine",
-    "dense",
-    "dictionaries",
-    "edits",
-    "encoders",
-    "function",
-    "icu",
-    "install",
-    "lcs",
-    "markup",
-    "matching",
-    "multiset",
-    "ngram",
-    "normalise",
-    "overlap",
-    "program",
-    "scaling",
-    "scorer",
-    "similarity",
-    "surface",
-    "text",
-    "tokens",
-    "trl",
-    "workers",
-}
+SUPPORT = {"base"}

@@ -11,9 +11,9 @@ from pydantic import Field
 from sacrebleu.metrics.bleu import BLEU
 
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.matching import matches, ngram_counts
-from eclectus.rewards.overlap import SpeltOverlap, lengths_of
-from eclectus.rewards.tokens import Chooser, Speller, Tokenizer, TokenOptions
+from eclectus.rewards.matching.ngrams import matches, ngram_counts
+from eclectus.rewards.matching.overlap import SpeltOverlap, lengths_of
+from eclectus.rewards.text.tokens import Chooser, Speller, Tokenizer, TokenOptions
 
 
 class Bleu(SpeltOverlap):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from eclectus.rewards.base import Reward, Score
-from eclectus.rewards.multiset import expected_text
+from eclectus.rewards.matching.multiset import expected_text
 from eclectus.rewards.text import LINKS, PLACEHOLDERS, best_of_references, subtag
 from eclectus.segment import Segment
 

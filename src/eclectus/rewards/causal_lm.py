@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pydantic import Field
 
 from eclectus.rewards.base import Reward, RewardContext, Score
-from eclectus.rewards.calibration import Calibration
+from eclectus.rewards.models.calibration import Calibration
 from eclectus.segment import Segment
 
 
@@ -70,7 +70,7 @@ class CausalLM(Reward):
 
     def __init__(self, options: Options | None = None, context: RewardContext | None = None) -> None:
         super().__init__(options, context)
-        from eclectus.rewards.scorer import CausalScorer
+        from eclectus.rewards.models.scorer import CausalScorer
 
         own = self.options
         self._scorer = CausalScorer(own.path, own.device, own.batch_tokens, own.max_length)

@@ -9,9 +9,9 @@ import sacrebleu
 from pydantic import Field
 
 from eclectus.rewards.base import Reward, RewardContext
-from eclectus.rewards.matching import matches, ngram_counts
-from eclectus.rewards.overlap import Overlap, Remembered, apart, best, in_groups, lengths_of
-from eclectus.rewards.tokens import Speller, Tokenizer
+from eclectus.rewards.matching.ngrams import matches, ngram_counts
+from eclectus.rewards.matching.overlap import Overlap, Remembered, apart, best, in_groups, lengths_of
+from eclectus.rewards.text.tokens import Speller, Tokenizer
 
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 

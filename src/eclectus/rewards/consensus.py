@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import permutations
 
 from eclectus.rewards.base import Reward, RewardContext, Score
-from eclectus.rewards.similarity import Similarity, SimilarityOptions
+from eclectus.rewards.matching.similarity import Similarity, SimilarityOptions
 from eclectus.rewards.text import visible
 from eclectus.segment import Segment
 

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from eclectus.rewards.base import Reward, RewardContext, Score
-from eclectus.rewards.encoders import MODELS, Embedder, Vectors, label
+from eclectus.rewards.models.encoders import MODELS, Embedder, Vectors, label
 from eclectus.rewards.text import squeeze, visible
 from eclectus.segment import Segment
 

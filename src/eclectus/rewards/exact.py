@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from eclectus.rewards.base import Reward
-from eclectus.rewards.overlap import Overlap
+from eclectus.rewards.matching.overlap import Overlap
 from eclectus.rewards.text import squeeze
 
 

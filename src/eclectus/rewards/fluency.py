@@ -14,8 +14,8 @@ from pydantic import Field
 from eclectus import atomic
 from eclectus.errors import ConfigError
 from eclectus.rewards.base import Reward, RewardContext, Score
-from eclectus.rewards.calibration import Calibration
-from eclectus.rewards.ngram import NgramModel, Smoothing, Unit
+from eclectus.rewards.models.calibration import Calibration
+from eclectus.rewards.models.ngram import NgramModel, Smoothing, Unit
 from eclectus.segment import Segment
 
 _HELD_BACK = 10  # every tenth text calibrates

@@ -7,9 +7,9 @@ import sacrebleu
 from pydantic import Field
 
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.matching import matches, ngram_counts
-from eclectus.rewards.overlap import SpeltOverlap, apart, best, lengths_of
-from eclectus.rewards.tokens import Chooser, Speller, Tokenizer, TokenOptions
+from eclectus.rewards.matching.ngrams import matches, ngram_counts
+from eclectus.rewards.matching.overlap import SpeltOverlap, apart, best, lengths_of
+from eclectus.rewards.text.tokens import Chooser, Speller, Tokenizer, TokenOptions
 
 
 class Gleu(SpeltOverlap):

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from eclectus.rewards.base import Reward, Score
-from eclectus.rewards.multiset import MeasureOptions, agreement, expected_text
+from eclectus.rewards.matching.multiset import MeasureOptions, agreement, expected_text
 from eclectus.rewards.text import UNSPACED, best_of_references
 from eclectus.segment import Segment
 

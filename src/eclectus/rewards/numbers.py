@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import Field
 
 from eclectus.rewards.base import Reward, Score
-from eclectus.rewards.multiset import Measure, MeasureOptions, agreement, expected_text
+from eclectus.rewards.matching.multiset import Measure, MeasureOptions, agreement, expected_text
 from eclectus.rewards.text import best_of_references, words_only
 from eclectus.segment import Segment
 

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from eclectus.errors import ConfigError
 from eclectus.rewards.base import Reward, RewardContext, Score
-from eclectus.rewards.cache import Translations, TranslationsOptions
-from eclectus.rewards.similarity import Similarity, SimilarityOptions
+from eclectus.rewards.matching.similarity import Similarity, SimilarityOptions
+from eclectus.rewards.models.cache import Translations, TranslationsOptions
 from eclectus.rewards.text import visible
 from eclectus.segment import Segment
 

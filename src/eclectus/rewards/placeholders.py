@@ -6,11 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from eclectus.rewards import icu, markup
 from eclectus.rewards.base import Reward, Score
-from eclectus.rewards.multiset import MeasureOptions, agreement, expected_text
+from eclectus.rewards.matching.multiset import MeasureOptions, agreement, expected_text
 from eclectus.rewards.numbers import SPELLED, number_agreement
-from eclectus.rewards.text import BRACES, PRINTF, best_of_references, words_only
+from eclectus.rewards.text import BRACES, PRINTF, best_of_references, icu, markup, words_only
 from eclectus.segment import Segment
 
 _FORMATS = re.compile(rf"({BRACES})|({PRINTF})")

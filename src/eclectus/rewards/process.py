@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from eclectus.errors import ConfigError, RunError
 from eclectus.rewards.base import Reward, RewardContext, Score
-from eclectus.rewards.program import Program, ProgramError
+from eclectus.rewards.bridges.program import Program, ProgramError
 from eclectus.rewards.text import excerpt, references_of
 from eclectus.segment import Segment
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from eclectus.rewards.base import Reward, Score
-from eclectus.rewards.multiset import expected_text
+from eclectus.rewards.matching.multiset import expected_text
 from eclectus.rewards.text import TAGS, best_of_references, subtag, visible
 from eclectus.segment import Segment
 

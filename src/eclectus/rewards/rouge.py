@@ -13,11 +13,11 @@ from pydantic import Field
 
 from eclectus.errors import ConfigError
 from eclectus.rewards.base import Reward, RewardContext
-from eclectus.rewards.lcs import Columns, lengths
-from eclectus.rewards.matching import matches, ngram_counts
-from eclectus.rewards.overlap import SpeltOverlap, apart, best, lengths_of
+from eclectus.rewards.matching.lcs import Columns, lengths
+from eclectus.rewards.matching.ngrams import matches, ngram_counts
+from eclectus.rewards.matching.overlap import SpeltOverlap, apart, best, lengths_of
 from eclectus.rewards.text import units
-from eclectus.rewards.tokens import Spell, Speller, Tokenise, Tokenizer
+from eclectus.rewards.text.tokens import Spell, Speller, Tokenise, Tokenizer
 
 _ASCII = re.compile("[a-z0-9]+")
 _LINES = 256

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eclectus.rewards.base import Reward, RewardContext, Score
-from eclectus.rewards.cache import Translations, TranslationsOptions
-from eclectus.rewards.similarity import Similarity, SimilarityOptions
+from eclectus.rewards.matching.similarity import Similarity, SimilarityOptions
+from eclectus.rewards.models.cache import Translations, TranslationsOptions
 from eclectus.rewards.text import visible
 from eclectus.segment import Segment
 

@@ -10,10 +10,10 @@ from pydantic import Field
 from sacrebleu.tokenizers.tokenizer_ter import TercomTokenizer
 
 from eclectus.rewards.base import Reward, RewardContext
-from eclectus.rewards.edits import translation_edits
-from eclectus.rewards.overlap import SpeltOverlap
+from eclectus.rewards.matching.edits import translation_edits
+from eclectus.rewards.matching.overlap import SpeltOverlap
 from eclectus.rewards.text import units
-from eclectus.rewards.tokens import Speller, Tokenizer, unspaced
+from eclectus.rewards.text.tokens import Speller, Tokenizer, unspaced
 
 
 class Ter(SpeltOverlap):

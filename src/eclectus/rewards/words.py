@@ -10,7 +10,7 @@ import regex
 from pydantic import Field
 
 from eclectus.rewards.base import Reward, RewardContext, Score
-from eclectus.rewards.dictionaries import Hunspell, Known, Simplemma
+from eclectus.rewards.models.dictionaries import Hunspell, Known, Simplemma
 from eclectus.rewards.text import UNSPACED, squeeze, words_only
 from eclectus.segment import Segment
 

@@ -24,7 +24,7 @@ from eclectus.evaluation import comparison, efficiency
 from eclectus.evaluation.results import FILE
 from eclectus.evaluation.sheets import Sheet
 from eclectus.languages import expand_directions
-from eclectus.rewards.combine import check_parts
+from eclectus.rewards.composite.combine import check_parts
 from eclectus.training.directions import check_sampling
 from eclectus.training.stages import build_algorithm
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 
 from eclectus.policies.base import Policy
-from eclectus.rewards.dense import Prefixes, hand_out, potentials
-from eclectus.rewards.scaling import Scaled
+from eclectus.rewards.composite.dense import Prefixes, hand_out, potentials
+from eclectus.rewards.composite.scaling import Scaled
 from eclectus.rollouts.base import Rollouts
 from eclectus.segment import Segment
 from eclectus.training.tasks import Task
@@ -32,7 +32,7 @@ def token_rewards(
     step: int,
     first: int = 0,
 ) -> torch.Tensor:
-    """Token rewards [n, G, T] of one task: their sum over a sample is its scaled reward, see `rewards.dense`.
+    """Token rewards [n, G, T] of one task: their sum over a sample is its scaled reward, see `rewards.composite.dense`.
 
     Args:
         segments: n sources of the task.

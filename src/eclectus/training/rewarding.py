@@ -12,7 +12,7 @@ import torch
 from eclectus import parallel
 from eclectus.policies.base import Policy
 from eclectus.rewards.base import Score
-from eclectus.rewards.combine import CompositeScores
+from eclectus.rewards.composite.combine import CompositeScores
 from eclectus.rollouts.base import Rollouts
 from eclectus.rollouts.padding import pad_rows
 from eclectus.segment import Segment

@@ -10,8 +10,8 @@ from eclectus.corpora.dataset import Dataset
 from eclectus.errors import ConfigError, DataError
 from eclectus.languages import direction, expand_directions
 from eclectus.rewards.base import RewardContext
-from eclectus.rewards.combine import CompositeReward
-from eclectus.rewards.scaling import Scaling
+from eclectus.rewards.composite.combine import CompositeReward
+from eclectus.rewards.composite.scaling import Scaling
 from eclectus.segment import Segment
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eclectus.errors import RunError
-from eclectus.rewards.combine import CompositeReward, CompositeScores, Table
-from eclectus.rewards.normalise import Normaliser, spread, standardise
+from eclectus.rewards.composite.combine import CompositeReward, CompositeScores, Table
+from eclectus.rewards.composite.normalise import Normaliser, spread, standardise
 from eclectus.segment import Segment
 
 _TOTAL = ""

@@ -15,9 +15,9 @@ from eclectus.errors import ConfigError, RunError
 from eclectus.own import is_own
 from eclectus.registry import find, make, parse_options
 from eclectus.rewards.base import Reward, RewardContext, Score, check_class, check_requires
-from eclectus.rewards.function import FunctionReward, load_function
+from eclectus.rewards.bridges.function import FunctionReward, load_function
+from eclectus.rewards.composite.workers import Workers
 from eclectus.rewards.text import excerpt
-from eclectus.rewards.workers import Workers
 from eclectus.schedule import Schedule, value_at, written
 from eclectus.segment import Segment
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 
 from eclectus.rewards.base import Score
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.segment import Segment
 
 Prefixes = Sequence[Sequence[Sequence[str]]]

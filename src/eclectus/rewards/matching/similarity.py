@@ -10,8 +10,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from eclectus.rewards.encoders import MODELS, Embedder, label
-from eclectus.rewards.surface import Surface, SurfaceOptions
+from eclectus.rewards.matching.surface import Surface, SurfaceOptions
+from eclectus.rewards.models.encoders import MODELS, Embedder, label
 
 
 class SimilarityOptions(SurfaceOptions):

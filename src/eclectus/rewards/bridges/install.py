@@ -26,7 +26,7 @@ class Metric:
     """A neural metric that can be installed.
 
     Args:
-        program: folder of its files in `rewards/programs`.
+        program: folder of its files in `rewards/bridges/programs`.
         model: its model on the hub.
         references: whether it reads references.
         newest: the newest Python that its requirements allow; the oldest is 3.9.
@@ -127,7 +127,7 @@ def _check(name: str, metric: Metric, python: str) -> None:
 
 
 def _write(metric: Metric, folder: Path) -> None:
-    programs = resources.files("eclectus.rewards").joinpath("programs")
+    programs = resources.files("eclectus.rewards.bridges").joinpath("programs")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):

@@ -13,7 +13,7 @@ from eclectus.config import RewardConfig
 from eclectus.errors import ConfigError, DataError
 from eclectus.registry import describe
 from eclectus.rewards.base import Reward, RewardContext, Score, check_requires
-from eclectus.rewards.combine import CompositeReward
+from eclectus.rewards.composite.combine import CompositeReward
 from eclectus.segment import REFERENCE_COLUMN, Segment
 
 RewardFunction = Callable[..., list[Score]]

@@ -12,7 +12,7 @@ import numpy as np
 
 from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.rewards.text import references_of
-from eclectus.rewards.tokens import Spell, Speller, Tokenizer
+from eclectus.rewards.text.tokens import Spell, Speller, Tokenizer
 from eclectus.segment import Segment
 
 T = TypeVar("T")

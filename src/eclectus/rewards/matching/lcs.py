@@ -14,7 +14,7 @@ from math import isqrt
 
 import numpy as np
 
-from eclectus.rewards.matching import parts
+from eclectus.rewards.matching.ngrams import parts
 
 _WORD = 64
 _SEPARATOR = "\n"

@@ -1,0 +1,1 @@
+"""What rewards compare texts by: n-grams, subsequences, edits, multisets, and what the overlap rewards share."""

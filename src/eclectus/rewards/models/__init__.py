@@ -1,0 +1,1 @@
+"""What rewards know beforehand: language models, embeddings, dictionaries, translations by the policy."""
