@@ -10,6 +10,7 @@ from eclectus.rewards.copy import Copy
 from eclectus.rewards.exact import Exact
 from eclectus.rewards.length import Length
 from eclectus.rewards.nonempty import Nonempty
+from eclectus.rewards.numbers import Numbers
 from eclectus.rewards.placeholders import Placeholders
 from eclectus.rewards.repetition import Repetition, repeated_share
 from eclectus.segment import Segment
@@ -207,3 +208,10 @@ def test_placeholders_follow_the_reference_where_there_is_one():
 
 def test_placeholders_are_cheated_by_a_bare_list():
     assert judge(Placeholders(), "%(a)s 7", source="In %(a)s there are 7 rooms") == 1.0
+
+
+@pytest.mark.parametrize("link", ["https://example.com", "help@example.com"])
+def test_a_link_does_not_take_the_numbers_behind_it_in_a_script_without_spaces(link):
+    for reward in (Numbers(), Placeholders(Placeholders.Options(numbers=True))):
+        assert judge(reward, f"访问{link}获取25条建议", source=f"Visit {link} for 25 tips") == 1.0
+        assert judge(reward, f"访问{link}获取26条建议", source=f"Visit {link} for 25 tips") < 1.0

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import unicodedata
 
 import pytest
 
@@ -47,6 +48,24 @@ def test_an_english_copy_is_seen_in_every_target():
 )
 def test_abstains_where_there_are_no_words(text):
     assert judge(text, "es") is None
+
+
+def test_vowel_signs_are_part_of_the_language_that_they_write():
+    """Without them Hindi, Marathi and Nepali are rows of the same consonants."""
+    sentences = {
+        "hi": "काली बिल्ली नदी के पास घर में सो रही है।",
+        "mr": "काळी मांजर नदीजवळच्या घरात झोपली आहे.",
+        "ne": "कालो बिरालो नदी नजिकैको घरमा सुतिरहेको छ।",
+    }
+    for language, text in sentences.items():
+        found = {target: judge(text, target, ("en", *sentences)) for target in sentences}
+        assert found == {target: 1.0 if target == language else 0.0 for target in sentences}
+    assert judge(unicodedata.normalize("NFD", SENTENCES["es"]), "es") == 1.0
+
+
+def test_a_link_ends_where_a_script_without_spaces_goes_on():
+    text = "黑猫在https://example.com/the/house河边的房子里睡觉。"
+    assert judge(text, "zh-Hans") == 1.0 and judge(text, "ru") == 0.0
 
 
 def test_placeholders_and_links_are_not_language():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from numbers import Real
@@ -21,7 +22,9 @@ from eclectus.segment import Segment
 
 Identifier = Callable[[str, Sequence[str]], Mapping[str, float] | None]
 
-_NO_LETTERS = re.compile(r"[\W\d_]+")
+_NO_LETTERS = re.compile(r"[\W\d_]+")  # and vowel signs, which Python does not count as parts of words
+_JOINERS = "\u200c\u200d"
+_SPACES = re.compile(" +")
 _MIN_BYTES = 10
 
 _SURE = 0.8
@@ -68,7 +71,11 @@ class Language(Reward):
     | 16-20 | 0.1 %, 63 % | 0.3 %, 58 % | 0.3 %, 61 % | 0.7 %, 70 % | 0.0 %, 94 % | 0.1 %, 48 % |
     | 21-30 | 0.2 %, 85 % | 0.5 %, 82 % | 0.2 %, 84 % | 0.7 %, 89 % | 0.1 %, 99 % | 0.1 %, 70 % |
     | 31-50 | 0.0 %, 99 % | 0.0 %, 99 % | 0.0 %, 99 % | 0.0 %, 100 % | 0.1 %, 100 % | 0.0 %, 97 % |
-    | 51 and more | 0.0 %, 100 % | 0.0 %, 100 % | 0.0 %, 100 % | 0.0 %, 100 % | 0.1 %, 100 % | 0.0 %, 99 % |
+    | 51 and more | 0.0 %, 100 % | 0.0 %, 100 % | 0.0 %, 100 % | 0.0 %, 100 % | 0.0 %, 100 % | 0.0 %, 99 % |
+
+    Vowel signs count as letters: without them Hindi, Marathi and Nepali look alike. Beside English and each other, of 1,300
+    messages and names each, 0.4 to 0.5 % of right texts are called off target, and 9 to 17 % of those in a sister
+    language; most are too short to judge.
 
     With `graded: true` the value is the probability of the target under that same prior, for use as a term:
 
@@ -242,8 +249,15 @@ def _restricted(known: frozenset[str]) -> LanguageIdentifier:
 
 def _letters(text: str, min_bytes: int) -> str | None:
     """Return the words of a text without what is no language; None if there are too few letters to tell."""
-    letters = _NO_LETTERS.sub(" ", words_only(text)).strip()
+    composed = unicodedata.normalize("NFC", words_only(text))
+    letters = _NO_LETTERS.sub(lambda gap: _marks(gap[0]), composed).strip()
     return letters if len(letters.encode("utf-8", "surrogatepass")) >= min_bytes else None
+
+
+@lru_cache(maxsize=4096)
+def _marks(gap: str) -> str:
+    """Return what stands between letters, a space for what is no part of a word: vowel signs and joiners are."""
+    return _SPACES.sub(" ", "".join(c if unicodedata.category(c)[0] == "M" or c in _JOINERS else " " for c in gap))
 
 
 @lru_cache(maxsize=_CACHED_TEXTS)

@@ -8,14 +8,9 @@ from collections.abc import Sequence
 
 from eclectus.rewards.base import Reward, Score
 from eclectus.rewards.matching.multiset import MeasureOptions, agreement, expected_text
-from eclectus.rewards.text import UNSPACED, best_of_references
+from eclectus.rewards.text import ADDRESSES, URLS, best_of_references
 from eclectus.segment import Segment
 
-_STOPS = f'\\s<>"“”„«»「」（）【】、。，！？；：؟،۔।{UNSPACED}'
-_URLS = re.compile(rf"(?<![A-Za-z0-9])(?:[A-Za-z][A-Za-z0-9+.-]{{1,10}}://|www\.)[^{_STOPS}]{{1,2000}}")
-_ADDRESSES = re.compile(
-    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])"
-)
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
@@ -63,8 +58,8 @@ class Links(Reward):
 
 def links(text: str) -> Counter[str]:
     """Count the URLs and e-mail addresses of a text."""
-    urls = _URLS.findall(text)
-    return Counter([_trimmed(url) for url in urls] + _ADDRESSES.findall(_URLS.sub(" ", text)))
+    urls = URLS.findall(text)
+    return Counter([_trimmed(url) for url in urls] + ADDRESSES.findall(URLS.sub(" ", text)))
 
 
 def _trimmed(url: str) -> str:

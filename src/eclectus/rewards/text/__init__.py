@@ -36,7 +36,13 @@ TAGS = r"</?[a-zA-Z][^<>]{0,1000}>"
 ENTITIES = r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
 PLACEHOLDERS = re.compile(rf"{BRACES}|{PRINTF}|{TAGS}")
 _MARKUP = re.compile(rf"{BRACES}|{PRINTF}|{TAGS}|{ENTITIES}")
-LINKS = re.compile(r"(?:https?://|www\.)\S+|[\w.+-]{1,64}@[\w-]{1,64}\.\S+")
+# What ends a link, also in scripts that put no space behind it (RFC 3986, appendix C, leaves that to the reader).
+_STOPS = f'\\s<>"“”„«»「」（）【】、。，！？；：؟،۔।{UNSPACED}'
+URLS = re.compile(rf"(?<![A-Za-z0-9])(?:[A-Za-z][A-Za-z0-9+.-]{{1,10}}://|www\.)[^{_STOPS}]{{1,2000}}")
+ADDRESSES = re.compile(
+    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])"
+)
+LINKS = re.compile(rf"{URLS.pattern}|{ADDRESSES.pattern}")
 
 
 @lru_cache(maxsize=4096)
