@@ -8,6 +8,7 @@ from rich.console import Console
 from eclectus.config import RewardConfig
 from eclectus.evaluation import audit_report
 from eclectus.evaluation.audit import Item, Output, audit
+from eclectus.evaluation.cheats import cheats
 from eclectus.evaluation.judging import judge
 from eclectus.rewards.base import RewardContext
 from eclectus.rewards.composite.combine import CompositeReward
@@ -52,6 +53,10 @@ def longer(prompts, completions, **kwargs):
 
 def anything(prompts, completions, **kwargs):
     return [0.7 for _ in completions]
+
+
+def at_most_40(prompts, completions, **kwargs):
+    return [len(text) / 40 if len(text) <= 40 else None for text in completions]
 
 
 def nothing(prompts, completions, **kwargs):
@@ -157,6 +162,40 @@ def test_the_best_reference_counts():
     assert [judgement.total for judgement in row] == [1.0, 0.0, 1.0]
 
 
+def test_a_reward_that_compares_samples_sees_no_cheat_beside_another():
+    """Only real output is evidence: one agrees with nothing, and what is near it agrees with it."""
+    corpus = items()[:6]
+    consensus = composite("consensus")
+    outputs = [Output(i, "A", item.source.reference) for i, item in enumerate(corpus)]
+    result = audit(consensus, corpus, outputs, name="consensus", corpus="c")
+    real, reference = line(result, "A"), line(result, "reference")
+    assert real.judged == 0 and reference.mean == pytest.approx(1.0)
+    for found in result.cheats:
+        expected = [
+            judge(consensus, [item.judged], [[item.source.reference, text]])[0][1].total
+            for item, text in zip(corpus, made(corpus, found.name), strict=True)
+            if text is not None
+        ]
+        assert bool(expected) == bool(found.n)
+        assert not expected or found.mean == pytest.approx(sum(expected) / len(expected))
+
+
+def made(corpus, name):
+    (cheat,) = [cheat for cheat in cheats([item.source for item in corpus], 1) if cheat.name == name]
+    return cheat.hypotheses
+
+
+def long_only(prompts, completions, reference, **kwargs):
+    return [1.0 if len(text) > 1.2 * len(right) else None for text, right in zip(completions, reference, strict=True)]
+
+
+def test_a_cheat_with_nothing_to_compare_with_is_not_called_harmless():
+    result = run(composite(f"{__name__}:long_only"))
+    assert result.flagged == [] and {line(result, name).compared for name in ("doubled", "tripled")} == {0}
+    sentence = audit_report.headline(result)
+    assert sentence.startswith("It judges ") and "doubled" in sentence and "nothing to compare" in sentence
+
+
 def test_human_judgements():
     corpus = items()[:20]
     outputs = []
@@ -171,6 +210,15 @@ def test_human_judgements():
     assert mine.overall < 0.5
     assert (flat.name, flat.overall, flat.within, flat.undefined) == ("flat", None, None, 20)
     assert run(composite("chrf"), [Output(0, "A", "Text")]).correlations == []
+    short = audit(
+        composite(f"{__name__}:at_most_40"),
+        corpus,
+        outputs,
+        name="x",
+        corpus="c",
+        yardsticks={"chrf": composite("chrf")},
+    )
+    assert len({found.n for found in short.correlations}) == 1 and 0 < short.correlations[0].n < 80
 
 
 def test_table_and_page(tmp_path):

@@ -37,6 +37,13 @@ def test_whole_runs_are_drawn():
     assert eight.high - eight.low == pytest.approx(one.high - one.low, rel=0.2)
 
 
+def test_the_distance_from_a_start_is_drawn_with_the_start_of_the_same_run():
+    starts = np.array([[20.0], [25], [30]])
+    assert estimate(starts + 2, starts) == Estimate(2, 2, 2)  # every run gains the same
+    same_end = estimate(np.full((3, 1), 30.0), starts)
+    assert (same_end.value, same_end.low, same_end.high) == (5, 0, 10)  # gains of 10, 5 and 0
+
+
 def test_the_interval_is_written_with_its_value():
     assert spread(Estimate(1.04, -0.5, 2), sign=True) == "+1.0 [−0.5, 2.0]"
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -61,6 +62,21 @@ def test_the_stages_of_a_training_spend_one_after_the_other():
     assert training_curve(records, "tokens") == Curve([0, 700, 700, 750, 750, 1050], chrf)
 
 
+def test_what_sets_the_bar_comes_up_to_it(tmp_path):
+    """Also where its directions are far apart, and the mean is not the interquartile mean."""
+    for pairs, better in ((500, 0.0), (8000, 10.0)):
+        run = write_run(tmp_path, "scratch", pairs, 1, {"base": 1.0, "rl": 1.0}, [(0, 1), (1, 2)], [(0, 2), (1, 3)])
+        results = Results.load(run)
+        for n, chrf in enumerate((40.0, 42.0, 44.0, 5.0)):
+            scores = results.scores["en-fr"]["rl"]
+            results.scores[f"en-x{n}"] = dict.fromkeys(("base", "rl"), replace(scores, chrf=chrf + better))
+        del results.scores["en-fr"], results.scores["en-de"]
+        results.groups[0].directions[:] = list(results.scores)
+        results.save(run)
+    efficiency.write(tmp_path, ["scratch"], [500, 8000], [1], "scratch")
+    assert rows(tmp_path, 2)[0]["supervised + RL"] == "8,000 (100 %)"
+
+
 def write_run(folder, variant, pairs, seed, scores, supervised, reinforce):
     """A finished run: test chrF++ by system, the same in both directions, and dev chrF++ by seconds for each stage."""
     run = folder / f"{variant}-{pairs}" / f"seed-{seed}"
@@ -91,6 +107,7 @@ def write_run(folder, variant, pairs, seed, scores, supervised, reinforce):
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     (run / "config.yaml").write_text("reinforce: {segments: 2, samples: 3}", encoding="utf-8")
     assert (run / FILE).exists()
+    return run
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from eclectus.errors import RunError
-from eclectus.evaluation import formats, metrics, tables, translations
+from eclectus.evaluation import formats, metrics, report, tables, translations
 from eclectus.evaluation.headline import headline, verdict, warnings
 from eclectus.evaluation.metrics import DirectionScores, Scorer
 from eclectus.evaluation.results import Group, Results, System, build
@@ -172,6 +172,42 @@ def test_controls_are_told_in_the_metric_that_decides_alone(results: Results) ->
     assert chrf is not None and f"constant reward (+{chrf.difference:.1f})" in sentence
 
 
+def test_no_green_light_where_a_control_wins_in_the_metric_that_decides(results: Results) -> None:
+    name = results.groups[0].name
+
+    def said(scores: dict[tuple[str, str], float]) -> tuple[str, str]:
+        """The light and its words with these differences of the RL system, by the other system and metric."""
+        found = [
+            c.model_copy(update={"difference": d, "low": d - 0.5, "high": d + 0.5})
+            if c.scope == name and (d := scores.get((c.against, c.metric))) is not None
+            else c
+            for c in results.comparisons
+        ]
+        changed = results.model_copy(update={"comparisons": found})
+        section = report._sections(changed, [])[0]
+        return section.light, section.verdict
+
+    gains = {("base", "bleu"): 0.1, ("base", "chrf"): 1.0}
+    light, words = said(gains)
+    assert light == "good" and words.endswith("by chrF++")
+    light, words = said(gains | {("constant_reward", "chrf"): -3.0})
+    assert light == "warn" and "behind constant reward" in words
+
+
+def test_lengths_that_cancel_out_in_the_mean_are_told_by_direction() -> None:
+    segments = {
+        d: [Segment(f"x {i}", *d.split("-"), f"one two three four {i}") for i in range(30)] for d in ("en-es", "en-fr")
+    }
+    right = [segment.reference or "" for segment in segments["en-es"]]
+    outputs = {
+        "base": {"en-es": right, "en-fr": right},
+        "rl": {"en-es": [text[:9] for text in right], "en-fr": [f"{text} {text[:11]}" for text in right]},
+    }
+    found = build("t", 1, [], segments, outputs, systems=TWO, resamples=100)
+    assert "Watch out: length ratio 1.00 → 0.44 in en-es" in found.headline[0]
+    assert "in en-fr" in found.headline[0]
+
+
 def test_a_control_that_wins_is_named(results: Results) -> None:
     assert "behind supervised continued (−" in results.headline[1]
 
@@ -266,6 +302,9 @@ def test_scores_of_one_direction() -> None:
         (formats.percent(0), "0 %"),
         (formats.percent(1), "100 %"),
         (formats.p_value(2 / 1001, 1000), "p ≤ 0.002"),
+        (formats.p_value(2 / 801, 800), "p ≤ 0.003"),
+        (formats.p_value(2 / 10001, 10000), "p ≤ 0.0002"),
+        (formats.p_value(4 / 10001, 10000), "p = 0.0004"),
         (formats.p_value(0.034, 1000), "p = 0.034"),
         (formats.p_value(0.41, 1000), "p = 0.41"),
         (formats.count(1, "step"), "1 step"),

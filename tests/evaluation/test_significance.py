@@ -150,7 +150,34 @@ def test_an_interval_of_directions_that_gain_on_the_same_sentences_covers_what_i
 
 def test_a_segment_is_called_by_its_id_in_every_direction() -> None:
     segments = [Segment("a", "en", "de", "x", id="7"), Segment("b", "en", "de", "y")]
-    assert names(segments) == ("7", "en-de:1")
+    assert names({"en-de": segments}) == {"en-de": ("7", "en-de:1")}
+
+
+def test_one_sentence_has_one_name_whatever_the_files_of_each_pair_call_it() -> None:
+    """Two English lines in files of their own for each pair, in another order; a third that only one has."""
+    found = names(
+        {
+            "de-en": [
+                Segment("eins", "de", "en", "one", id="en-de:1"),
+                Segment("zwei", "de", "en", "two", id="en-de:2"),
+            ],
+            "en-de": [
+                Segment("one", "en", "de", "eins", id="en-de:1"),
+                Segment("two", "en", "de", "zwei", id="en-de:2"),
+            ],
+            "en-fr": [Segment("two", "en", "fr", "deux", id="en-fr:1"), Segment("one", "en", "fr", "un", id="en-fr:2")],
+            "fr-en": [
+                Segment("trois", "fr", "en", "three", id="en-fr:3"),
+                Segment("un", "fr", "en", "one", id="en-fr:2"),
+            ],
+            "fr-de": [Segment("one", "fr", "de", "?")],  # the same letters in another language
+        }
+    )
+    one, two = found["en-de"]
+    assert found["de-en"] == (one, two) and found["en-fr"] == (two, one) and found["fr-en"] == ("en-fr:3", one)
+    assert len({one, two, "en-fr:3", *found["fr-de"]}) == 4
+    twice = {d: [Segment("Close", *d.split("-"), text) for text in "ab"] for d in ("en-de", "en-fr")}
+    assert names(twice) == {"en-de": ("en-de:0", "en-de:1"), "en-fr": ("en-de:0", "en-de:1")}
 
 
 def test_only_paired_samples_are_compared() -> None:

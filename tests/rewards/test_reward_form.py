@@ -126,6 +126,9 @@ def test_deep_icu_messages_end():
         ("0.125", "125", 0.0),
         ("1.50", "1,5", 1.0),
         ("1.05", "1.5", 0.0),
+        ("Take .75 mg", "0,75 mg", 1.0),
+        ("Take .75 mg", "75 mg", 0.0),
+        ("a .7z file", "eine 7z-Datei", 1.0),
         ("5.0", "5", 1.0),
         ("1.250", "1,250", 1.0),
         *[("at 12:30", text, 1.0) for text in ("12.30 Uhr", "à 12 h 30", "12h30", "12時30分")],
@@ -320,6 +323,14 @@ def test_glossary_options(tmp_path):
     assert judge(glossary(tmp_path, TERMS, inflection=0), "The cat", "Die Katzen", "en-de") == 0.0
     assert judge(glossary(tmp_path, TERMS), "The cat", "Le chat", "en-fr") is None
     assert glossary(tmp_path, TERMS).signature == "glossary|en-de:7|case:lc|inflection:2"
+
+
+def test_terms_that_differ_in_case_alone_are_one_where_case_does_not_count(tmp_path):
+    text = "Folder\tOrdner\nfolder\tVerzeichnis\n"
+    for said in ("Öffne den Ordner.", "Öffne das Verzeichnis."):
+        assert judge(glossary(tmp_path, text), "Open the folder.", said, "en-de") == 1.0
+    apart = glossary(tmp_path, text, casefold=False)
+    assert judge(apart, "Open the folder.", "Öffne den Ordner.", "en-de") == 0.0
 
 
 def test_glossary_in_json(tmp_path):

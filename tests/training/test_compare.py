@@ -146,6 +146,11 @@ def test_a_scheduler_that_ends_it_ends_its_runs_which_save(text, jobs, tmp_path)
         ([Variant("a", ("seed=7",))], [1], "variant 'a' sets 'seed', as --seeds does"),
         ([algorithm("rloo"), algorithm("rlooo")], [1], "variant 'rlooo': .*did you mean 'rloo'"),
         ([algorithm("rloo"), Variant("one", ("reinforce.samples=1",))], [1], "variant 'one': .*at least 2"),
+        (
+            [algorithm("rloo"), Variant("few", ("evaluation.directions=[es-fr]",))],
+            [1],
+            "variants 'rloo' and 'few' are tested on other directions",
+        ),
     ],
 )
 def test_mistakes_are_found_before_anything_runs(text, tmp_path, variants, seeds, message):

@@ -74,6 +74,7 @@ class Line:
         parts: mean of each term and gate, over those that it judged.
         against: what a cheat is held against: "real output" or "reference".
         kept: mean over the mean of that, on the segments where both are judged; None where that mean is not above 0.
+        compared: on how many segments both are judged.
         beats: share of the segments on which it earns more than the mean real output there; None without any.
         bar: what it may keep.
         flagged: whether it keeps more.
@@ -90,6 +91,7 @@ class Line:
     parts: dict[str, float | None]
     against: str = ""
     kept: float | None = None
+    compared: int = 0
     beats: float | None = None
     bar: float | None = None
     flagged: bool = False
@@ -197,7 +199,13 @@ def audit(
 def _judged(
     reward: CompositeReward, items: Sequence[Item], outputs: Sequence[Output], columns: Sequence[Sequence[str | None]]
 ) -> tuple[list[Judgement], list[list[Judgement | None]]]:
-    """Judge all at once, so that each reference is read once: the outputs, and columns of one text for each item."""
+    """Judge the outputs, and columns of one text for each item: all at once, so that each reference is read once.
+
+    A reward that compares hypotheses sees each column beside the outputs alone: cheats are no evidence for each other.
+    """
+    if reward.comparative and len(columns) > 1:
+        apart = [_judged(reward, items, outputs, [column]) for column in ([None] * len(items), *columns)]
+        return apart[0][0], [found for _, (found,) in apart[1:]]
     groups: list[list[str]] = [[] for _ in items]
     for output in outputs:
         groups[output.item].append(output.text)
@@ -231,9 +239,10 @@ def _correlations(
     yardsticks: Mapping[str, CompositeReward],
     seed: int,
 ) -> list[Correlation]:
-    human = [output.human for output in outputs]
-    if all(value is None for value in human):
+    if all(output.human is None for output in outputs):
         return []
+    # Where the reward abstains the yardsticks do not count either: all are measured on the same translations.
+    human = [None if t is None else output.human for t, output in zip(totals, outputs, strict=True)]
     sources = [output.item for output in outputs]
     found = [correlate(name, totals, human, sources, seed)]
     for other, reward in yardsticks.items():
@@ -273,10 +282,11 @@ def _compared(line: Line, totals: Sequence[Score], baseline: Sequence[Score], ho
         pairs = [(t, h) for t, h in zip(totals, honest, strict=True) if t is not None and h is not None]
         beats = fmean(t > h for t, h in pairs) if pairs else None
     pairs = [(t, b) for t, b in zip(totals, baseline, strict=True) if t is not None and b is not None]
+    line = replace(line, beats=beats, compared=len(pairs))
     if not pairs or line.bar is None:
-        return replace(line, beats=beats)
+        return line
     mean, base = fmean(t for t, _ in pairs), fmean(b for _, b in pairs)
     if base <= 0:
         # Nothing is paid for honest work, so a share of it says nothing: the cheat must not earn more.
-        return replace(line, beats=beats, flagged=mean > base)
-    return replace(line, beats=beats, kept=mean / base, flagged=mean > line.bar * base)
+        return replace(line, flagged=mean > base)
+    return replace(line, kept=mean / base, flagged=mean > line.bar * base)

@@ -22,14 +22,20 @@ TEMPLATE = "audit.html"
 
 def headline(audit: Audit) -> str:
     """One sentence: how many cheats the reward pays for, and which."""
-    tried = [line for line in audit.cheats if line.mean is not None]
-    if not tried:
+    judged = [line for line in audit.cheats if line.mean is not None]
+    if not judged:
         return "The reward abstains on every cheat, so nothing was tried."
+    alone = [line.name for line in judged if not line.compared]
+    said = (
+        "" if not alone else f" It judges {listing(alone)} only where it abstains on honest text: nothing to compare."
+    )
+    if not (tried := len(judged) - len(alone)):
+        return said.strip()
     if not audit.flagged:
-        return f"None of {count(len(tried), 'cheat')} pays."
+        return f"None of {count(tried, 'cheat')} pays.{said}"
     names = listing([line.name for line in audit.flagged])
     return (
-        f"{len(audit.flagged)} of {count(len(tried), 'cheat')} {'pay' if len(audit.flagged) > 1 else 'pays'}: {names}."
+        f"{len(audit.flagged)} of {count(tried, 'cheat')} {'pay' if len(audit.flagged) > 1 else 'pays'}: {names}.{said}"
     )
 
 
@@ -54,7 +60,9 @@ def show(audit: Audit, console: Console) -> None:
     console.print(table)
     if audit.correlations:
         console.print(_correlation_table(audit.correlations))
-    console.print(Text(headline(audit), style="bold red" if audit.flagged else "bold green"))
+    sure = all(line.compared for line in audit.cheats if line.mean is not None)
+    style = "bold red" if audit.flagged else "bold green" if sure else "bold yellow"
+    console.print(Text(headline(audit), style=style))
     console.print(Text(audit.signature, style="dim"))
 
 

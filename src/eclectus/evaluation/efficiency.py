@@ -21,7 +21,7 @@ from eclectus.evaluation import logs, plots
 from eclectus.evaluation.formats import MISSING, duration, number, percent
 from eclectus.evaluation.pages import environment
 from eclectus.evaluation.results import Results
-from eclectus.evaluation.runs import Estimate, Finished, estimate, finished, spread
+from eclectus.evaluation.runs import Estimate, Finished, estimate, finished, interquartile_mean, spread
 from eclectus.evaluation.sheets import Sheet, markdown
 from eclectus.evaluation.statistics import NAMES
 
@@ -255,7 +255,7 @@ def _data_curves(runs: Runs, variant: str, pairs: Sequence[int], system: str) ->
 
 def _mean_chrf(results: Results, system: str) -> float | None:
     values = [scores[system].chrf for scores in results.scores.values() if system in scores]
-    return mean(values) if values else None
+    return interquartile_mean(np.array(values)) if values else None
 
 
 def _said(found: Reach | None, runs: int, unit: Callable[[float], str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 MISSING = "–"
 
 
@@ -33,11 +35,13 @@ def percent(value: float | None) -> str:
 
 
 def p_value(p: float, resamples: int) -> str:
-    """`p = 0.03`; `p ≤ 0.002` where the bootstrap cannot tell less from 1,000 resamples."""
+    """`p = 0.034`; `p ≤ 0.002` where the bootstrap cannot tell less from 1,000 resamples: the bound is rounded up."""
     smallest = 2 / (resamples + 1)
+    digits = max(3, math.ceil(-math.log10(p)))  # one that is not 0
     if p <= smallest * 1.0001:
-        return f"p ≤ {smallest:.1g}"
-    return f"p = {p:.3f}" if p < 0.0995 else f"p = {p:.2f}"
+        first = math.ceil(-math.log10(smallest))
+        return f"p ≤ {math.ceil(smallest * 10**first) / 10**first:.{first}f}"
+    return f"p = {p:.{digits}f}" if p < 0.0995 else f"p = {p:.2f}"
 
 
 def capital(text: str) -> str:

@@ -49,22 +49,26 @@ def verdict(results: Results, group: Group) -> Verdict:
 
 def decided_by(results: Results, group: Group) -> str:
     """Return ` by chrF++` where only that metric decides the verdict, and nothing where both do."""
-    metric = _deciding(results, group)
+    metric = deciding(results, group)
     return "" if metric is None else f" by {NAMES[metric]}"
 
 
 def warnings(before: DirectionScores, after: DirectionScores) -> list[str]:
     """Name what got worse that BLEU and chrF++ may not show."""
-    found = []
-    if abs(after.length_ratio - 1) > abs(before.length_ratio - 1) + LENGTH_SHIFT:
-        found.append(f"length ratio {number(before.length_ratio, 2)} → {number(after.length_ratio, 2)}")
+    found = _length(before, after)
     for name, label in (("repetition", "repetition"), ("copy", "copies"), ("empty", "empty output")):
         if getattr(after, name) > getattr(before, name) + RATE_RISE:
             found.append(f"{label} {percent(getattr(before, name))} → {percent(getattr(after, name))}")
     return found
 
 
-def _deciding(results: Results, group: Group) -> str | None:
+def _length(before: DirectionScores, after: DirectionScores) -> list[str]:
+    if abs(after.length_ratio - 1) <= abs(before.length_ratio - 1) + LENGTH_SHIFT:
+        return []
+    return [f"length ratio {number(before.length_ratio, 2)} → {number(after.length_ratio, 2)}"]
+
+
+def deciding(results: Results, group: Group) -> str | None:
     """The metric that alone decides the verdict; None where both do, or neither."""
     decided = [metric for metric, comparison in _against_base(results, group).items() if comparison.verdict != "same"]
     return decided[0] if len(decided) == 1 else None
@@ -113,7 +117,12 @@ def _group(results: Results, group: Group) -> str:
         )
     sentences += _oracles(results, group, after)
     sentences += _controls(results, group, main)
-    if bad := warnings(before, after):
+    bad = warnings(before, after)
+    if not _length(before, after):  # what is too short in one direction and too long in another is neither in the mean
+        for direction in group.directions:
+            scores = results.scores[direction]
+            bad += [f"{said} in {direction}" for said in _length(scores[base.name], scores[main.name])]
+    if bad:
         sentences.append(f"Watch out: {listing(bad)}.")
     return " ".join(sentences)
 
@@ -141,7 +150,7 @@ def _oracles(results: Results, group: Group, after: DirectionScores) -> list[str
 
 
 def _controls(results: Results, group: Group, main: System) -> list[str]:
-    metric = _deciding(results, group) or "bleu"
+    metric = deciding(results, group) or "bleu"
     earlier = [system for system in results.systems if system.name in EARLIER]
     controls = [system for system in results.systems if system not in earlier]
     return [

@@ -84,7 +84,7 @@ def _read(run: Path, _: int) -> _Tested:
     by_direction: dict[str, list[translations.Translation]] = {}
     for line in translations.read(run):
         by_direction.setdefault(line.direction, []).append(line)
-    text, scores = {}, {}
+    text, scores, called = {}, {}, names(by_direction)
     for direction, lines in by_direction.items():
         if any("rl" not in line.systems for line in lines):
             continue
@@ -92,5 +92,5 @@ def _read(run: Path, _: int) -> _Tested:
         statistics = Extractor([line.reference for line in lines], lines[0].target_lang)(
             [line.systems["rl"] for line in lines]
         )
-        scores[direction] = resample(statistics, direction, names(lines))
+        scores[direction] = resample(statistics, direction, called[direction])
     return _Tested(text, scores)

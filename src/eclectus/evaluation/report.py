@@ -12,7 +12,7 @@ import yaml
 from eclectus import atomic
 from eclectus.errors import RunError
 from eclectus.evaluation import curves, examples, formats, logs, plots, translations
-from eclectus.evaluation.headline import EARLIER, Verdict, baseline, decided_by, verdict
+from eclectus.evaluation.headline import EARLIER, Verdict, baseline, decided_by, deciding, verdict
 from eclectus.evaluation.metrics import DirectionScores
 from eclectus.evaluation.pages import REPORT, environment
 from eclectus.evaluation.results import FILE, Comparison, Group, Results, System
@@ -163,11 +163,7 @@ def _sections(results: Results, texts: list[translations.Translation]) -> list[S
         light, words = _LIGHTS[verdict(results, group)]
         words = words.format(base=baseline(base) if base else "") + decided_by(results, group)
         rows = _rows(results, group)
-        behind = [
-            EARLIER.get(row.system.name, row.system.label)
-            for row in rows
-            if row.lead and row.lead.verdict == "worse" and row.system.role == "control"
-        ]
+        behind = _behind(results, group)
         if light == "good" and behind:
             light, words = "warn", f"Better than {baseline(base) if base else ''}, behind {formats.listing(behind)}"
         chosen = examples.choose(texts, group, before, shown.name, results.seed) if shown else None
@@ -185,6 +181,14 @@ def _sections(results: Results, texts: list[translations.Translation]) -> list[S
             )
         )
     return found
+
+
+def _behind(results: Results, group: Group) -> list[str]:
+    """The controls that are ahead in the metric that decides the verdict, which the sentences compare them in."""
+    main, metric = results.first("system"), deciding(results, group) or "bleu"
+    controls = [system for system in results.systems if main and system.role == "control"]
+    found = [(s, results.comparison(group.name, main.name, s.name, metric)) for s in controls if main]
+    return [EARLIER.get(system.name, system.label) for system, c in found if c is not None and c.verdict == "worse"]
 
 
 def _rows(results: Results, group: Group) -> list[Row]:

@@ -191,6 +191,7 @@ def build(
     noise: dict[str, float | None] = {}
     drawn: dict[tuple[str, str], Resampled] = {}
     signatures: dict[str, str] = {}
+    called = names(segments)
     for direction, part in segments.items():
         scorer = Scorer(part, languages)
         noise[direction] = scorer.off_target(scorer.references)[0]
@@ -204,7 +205,7 @@ def build(
             entropy = (entropies or {}).get(system.name, {}).get(direction)
             further = (measured or {}).get(system.name, {}).get(direction, {})
             scores[direction][system.name] = replace(scorer.score(hypotheses, entropy, statistics), **further)
-            drawn[direction, system.name] = resample(statistics, direction, names(part), resamples, seed)
+            drawn[direction, system.name] = resample(statistics, direction, called[direction], resamples, seed)
             for corpus, corpus_scores in _corpora(part, statistics).items():
                 by_corpus[direction].setdefault(corpus, {})[system.name] = corpus_scores
     groups = _complete(groups, list(segments))

@@ -49,19 +49,25 @@ def interquartile_mean(scores: Array) -> float:
     return float(ordered[cut : ordered.size - cut].mean())
 
 
-def estimate(scores: Array) -> Estimate:
+def estimate(scores: Array, starts: Array | None = None) -> Estimate:
     """Interquartile mean with a bootstrap interval over runs.
 
     Args:
         scores: [runs, directions]; each resample draws whole runs with replacement. Agarwal et al. (2021, section 4.1)
             draw for each task by itself, whose runs are trained apart; here one model has all directions.
+        starts: where the same runs began, [runs, directions]; the estimate is then of the distance from there, and what
+            a start was lucky in is not taken for luck of its training.
     """
+
+    def distance(rows: Array | slice) -> float:
+        return interquartile_mean(scores[rows]) - (0.0 if starts is None else interquartile_mean(starts[rows]))
+
     runs = len(scores)
-    value = interquartile_mean(scores)
+    value = distance(slice(None))
     if runs < 2:
         return Estimate(value)
     rng = np.random.default_rng(1)
-    resampled = [interquartile_mean(scores[rows]) for rows in rng.integers(runs, size=(RESAMPLES, runs))]
+    resampled = [distance(rows) for rows in rng.integers(runs, size=(RESAMPLES, runs))]
     low, high = np.percentile(resampled, [2.5, 97.5])
     return Estimate(value, float(low), float(high))
 

@@ -11,6 +11,7 @@ MacGibbon, "Creating non-parametric bootstrap samples using Poisson frequencies"
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -56,9 +57,30 @@ class Resampled:
     scores: Mapping[str, Array]
 
 
-def names(segments: Sequence[Segment | Translation]) -> tuple[str, ...]:
-    """Return what each of a direction's segments is called: its id, which it has in every direction, or its place."""
-    return tuple(s.id or f"{s.direction}:{place}" for place, s in enumerate(segments))
+def names(by_direction: Mapping[str, Sequence[Segment | Translation]]) -> dict[str, tuple[str, ...]]:
+    """Return what the segments of each direction are called, those of one sentence alike.
+
+    One sentence is what has one id, as a line of aligned files has in every direction, or one source text: a file for
+    each pair of languages numbers the same English lines anew. A source that a direction has twice is two sentences.
+    Without an id, a segment is called by its place.
+    """
+    parents: dict[str, str] = {}
+    by_source: dict[tuple[str, str, int], str] = {}
+
+    def first(name: str) -> str:
+        while (parent := parents[name]) != name:
+            parents[name] = name = parents[parent]
+        return name
+
+    called = {d: [s.id or f"{d}:{place}" for place, s in enumerate(part)] for d, part in by_direction.items()}
+    for direction, part in by_direction.items():
+        times: Counter[str] = Counter()
+        for name, segment in zip(called[direction], part, strict=True):
+            parents.setdefault(name, name)
+            source = (segment.source_lang, segment.source, times[segment.source])
+            parents[first(name)] = first(by_source.setdefault(source, name))
+            times[segment.source] += 1
+    return {direction: tuple(map(first, ids)) for direction, ids in called.items()}
 
 
 def resample(

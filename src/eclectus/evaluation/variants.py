@@ -61,33 +61,30 @@ def rows_of(group: Group, found: Sequence[Finished], paired: Mapping[str, Paired
         found: the variants' finished runs, the first variant's first.
         paired: of the other variants, against the first.
     """
-    rows, means = [], {}
+    rows = []
     one = _start_together(group, found)
     for part in found:
-        start = _scores(group, found[0] if one else part, "base")
-        means[part.variant] = {metric: interquartile_mean(values) for metric, values in start.items()}
         if part is found[0] or not one:
+            start = _scores(group, part, "base")
             rows.append(
                 Row(
                     START if one else f"{START} of {part.variant}",
                     len(part.results),
-                    {metric: Estimate(value) for metric, value in means[part.variant].items()},
+                    {metric: Estimate(interquartile_mean(values)) for metric, values in start.items()},
                     {},
                     _weakest(start["chrf"]),
                     _rates(group, part, "base"),
                 )
             )
-    rows += [_row(part.variant, group, part, "rl", means[part.variant], paired.get(part.variant)) for part in found]
+    rows += [_row(part.variant, group, part, "rl", paired.get(part.variant)) for part in found]
     for part in found:
         for other in part.results[0].systems:
             scored = all(other.name in results.scores[d] for results in part.results for d in group.directions)
             if scored and other.role == "control":
-                rows.append(
-                    _row(f"{other.label} (against {part.variant})", group, part, other.name, means[part.variant])
-                )
+                rows.append(_row(f"{other.label} (against {part.variant})", group, part, other.name))
             elif scored and other.role == "oracle" and (part is found[0] or not one):  # of the start
                 label = other.label if one else f"{other.label} (against {part.variant})"
-                rows.append(_row(label, group, part, other.name, means[part.variant]))
+                rows.append(_row(label, group, part, other.name))
     return rows
 
 
@@ -101,19 +98,16 @@ def _start_together(group: Group, found: Sequence[Finished]) -> bool:
     return all(start <= most for start in starts)
 
 
-def _row(
-    label: str, group: Group, part: Finished, name: str, start: Mapping[str, float], paired: Paired | None = None
-) -> Row:
-    scores = _scores(group, part, name)
-    estimates = {metric: estimate(values) for metric, values in scores.items()}
+def _row(label: str, group: Group, part: Finished, name: str, paired: Paired | None = None) -> Row:
+    scores, starts = _scores(group, part, name), _scores(group, part, "base")
     stage = "reinforce" if name == "rl" else name
     steps = [r for records in part.records for r in records if r["kind"] == "step" and r["stage"] == stage]
     systems = [results.system(name) for results in part.results]
     return Row(
         label,
         len(part.results),
-        estimates,
-        {metric: _minus(estimates[metric], start[metric]) for metric in estimates},
+        {metric: estimate(values) for metric, values in scores.items()},
+        {metric: estimate(values, starts[metric]) for metric, values in scores.items()},
         _weakest(scores["chrf"]),
         _rates(group, part, name),
         seconds=_median([system.seconds for system in systems]),
@@ -143,12 +137,6 @@ def _rates(group: Group, part: Finished, system: str) -> dict[str, float | None]
     means = [scores for results in part.results if (scores := results.group_scores(group, system)) is not None]
     known = {name: [v for mean in means if (v := getattr(mean, name)) is not None] for name in RATES}
     return {name: sum(values) / len(values) if values else None for name, values in known.items()}
-
-
-def _minus(found: Estimate, start: float) -> Estimate:
-    ends = (found.low, found.high)
-    low, high = (None if end is None else end - start for end in ends)
-    return Estimate(found.value - start, low, high)
 
 
 def _median(values: Sequence[float | None]) -> float | None:

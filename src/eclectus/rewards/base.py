@@ -70,6 +70,9 @@ class Reward(ABC):
     pure: bool = False
     """Whether a value depends on the options and the texts alone, so that any process may judge."""
 
+    comparative: bool = False
+    """Whether a value depends on the source's other hypotheses; an audit then judges each cheat apart from others."""
+
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         # Here, so that a subclass, a user's own included, cannot forget it.

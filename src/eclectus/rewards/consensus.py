@@ -38,6 +38,8 @@ class Consensus(Reward):
     collapsed is in full agreement. Hold it with KL to the start, and gate with what knows the source or the language.
     """
 
+    comparative = True
+
     class Options(SimilarityOptions):
         """The measure of agreement."""
 

@@ -125,11 +125,12 @@ class _Terms:
     def __init__(self, entries: Mapping[str, Sequence[str]], casefold: bool, inflection: int) -> None:
         self._casefold, self._inflection = casefold, inflection
         self._by_start: dict[str, list[_Term]] = defaultdict(list)
-        for source, translations in entries.items():
-            words = self._words(source)
-            if words:
-                allowed = tuple(found for text in translations if (found := self._words(text)))
-                self._by_start[words[0][:_SHORTEST_STEM]].append(_Term(words, allowed))
+        allowed: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+        for source, translations in entries.items():  # "Folder" and "folder" are one term where case does not count
+            if words := self._words(source):
+                allowed[words] += [found for text in translations if (found := self._words(text))]
+        for words, found in allowed.items():
+            self._by_start[words[0][:_SHORTEST_STEM]].append(_Term(words, tuple(found)))
         for terms in self._by_start.values():
             terms.sort(key=lambda term: -len(term.words))
         self._in_source = lru_cache(maxsize=_CACHED_TEXTS)(self._find)

@@ -73,8 +73,8 @@ class Language(Reward):
     | 31-50 | 0.0 %, 99 % | 0.0 %, 99 % | 0.0 %, 99 % | 0.0 %, 100 % | 0.1 %, 100 % | 0.0 %, 97 % |
     | 51 and more | 0.0 %, 100 % | 0.0 %, 100 % | 0.0 %, 100 % | 0.0 %, 100 % | 0.0 %, 100 % | 0.0 %, 99 % |
 
-    Vowel signs count as letters: without them Hindi, Marathi and Nepali look alike. Beside English and each other, of 1,300
-    messages and names each, 0.4 to 0.5 % of right texts are called off target, and 9 to 17 % of those in a sister
+    Vowel signs count as letters: without them Hindi, Marathi and Nepali look alike. Beside English and each other, of
+    1,300 messages and names each, 0.4 to 0.5 % of right texts are called off target, and 9 to 17 % of those in a sister
     language; most are too short to judge.
 
     With `graded: true` the value is the probability of the target under that same prior, for use as a term:

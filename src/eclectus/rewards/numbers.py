@@ -24,6 +24,7 @@ _SPACES = " '’٬\u00a0\u2009\u202f"
 _RUN = re.compile(r"\d+(?:[.,٫·:'’٬\u00a0\u2009\u202f]\d+)*")
 _SPACED_RUN = re.compile(r"\d+(?:[.,٫·:'’٬\u00a0\u2009\u202f]\d+| (?=\d{3}(?!\d))\d+)*")
 _MARK = re.compile(r"(\D)")
+_BARE_POINT = re.compile(r"(?<![\w.,])\.(?=\d+(?!\w))")  # of .75, but not of .7z
 
 
 class Numbers(Reward):
@@ -34,9 +35,9 @@ class Numbers(Reward):
     with h and e the counts of each number in the hypothesis and in what it is compared to; `measure` has recall and
     strict equality too. Range [0, 1]. Abstains where neither side has a number in digits.
 
-    Numbers compare by value, whatever their locale and script: 1,234.56 = 1.234,56 = 1 234,56 = ١٬٢٣٤٫٥٦. One mark
-    before three digits is read as a thousands separator (1.250 = 1,250 = 1250) unless the number begins with 0. Hours
-    and minutes may be written as 12:30, 12.30 or 12 h 30. What has more marks is read as a list of whole numbers, so
+    Numbers compare by value, whatever their locale and script: 1,234.56 = 1.234,56 = 1 234,56 = ١٬٢٣٤٫٥٦, and .5 = 0,5.
+    One mark before three digits is read as a thousands separator (1.250 = 1,250 = 1250) unless the number begins with 0.
+    Hours and minutes may be written as 12:30, 12.30 or 12 h 30. What has more marks is read as a list of whole numbers, so
     dates agree in any order of day and month. Signs, currencies and units are not compared. Numbers in placeholders,
     tags and links do not count.
 
@@ -130,6 +131,7 @@ def numbers(text: str, spaced: bool = False, times: bool = False) -> Counter[str
         spaced: whether an ordinary space before three digits separates thousands.
         times: whether what may be hours and minutes counts as two numbers.
     """
+    text = _BARE_POINT.sub("0.", text)
     return Counter(
         value for run in (_SPACED_RUN if spaced else _RUN).findall(text) for value in _values(_ascii(run), times)
     )

@@ -125,6 +125,7 @@ def compare(
             raise ConfigError(f"compare: '{name}' has no 'reinforce' part, so its variants cannot be compared")
         if pairs:
             _check_curve(run_config, name)
+    _check_tested(configs)
     _claim(folder, configs)
 
     settings = {variant.name: variant.overrides for variant in variants}
@@ -226,6 +227,24 @@ def _check_own(variants: Sequence[Variant], taken: Mapping[str, str]) -> None:
         for key, by in taken.items():
             if any(f"{change.partition('=')[0]}.".startswith(f"{key}.") for change in variant.overrides):
                 raise ConfigError(f"compare: variant '{variant.name}' sets '{key}', as {by} does; leave it to that")
+
+
+def _check_tested(configs: Mapping[tuple[str, int], RunConfig]) -> None:
+    """Make sure that all variants are tested on the same directions, whose means stand side by side.
+
+    Raises:
+        ConfigError: two are not.
+    """
+    tested: dict[str, set[tuple[str, str]]] = {}
+    for (variant, _), config in configs.items():
+        tested[variant] = set(expand_directions(config.evaluation.directions, config.data.languages))
+    first, wanted = next(iter(tested.items()))
+    for variant, found in tested.items():
+        if found != wanted:
+            raise ConfigError(
+                f"compare: the variants '{first}' and '{variant}' are tested on other directions; give them the same"
+                " 'evaluation.directions' and 'data.languages'"
+            )
 
 
 def _sized(variants: Sequence[Variant], pairs: Sequence[int], languages: Sequence[str]) -> list[Variant]:

@@ -142,6 +142,11 @@ class CompositeReward:
         reward.step = step
         return reward.demonstrations(segments)
 
+    @property
+    def comparative(self) -> bool:
+        """Whether a part judges a hypothesis by the others of its source."""
+        return any(reward.comparative for reward in self._rewards.values())
+
     def check(self, has_reference: bool, has_siblings: bool = False, in_parts: bool = False) -> None:
         """Refuse at the door a reward that could never judge.
 
