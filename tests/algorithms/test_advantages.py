@@ -79,6 +79,14 @@ def test_grpo_scales_as_it_is_told(scale, deviation):
     assert torch.allclose(found, expected, rtol=1e-3)
 
 
+def test_grpo_takes_the_deviation_of_each_task_in_a_direction():
+    rewards = torch.tensor([[0.0, 2.0], [4.0, 9.0], [10.0, 15.0]])
+    given = AdvantageInputs(rewards, ["a", "a", "a"], tasks=["new", "new", "old"])
+    deviation = torch.stack([rewards[:2].std(), rewards[:2].std(), rewards[2].std()])
+    expected = (rewards - rewards.mean(dim=1, keepdim=True)) / deviation[:, None]
+    assert torch.allclose(algorithm("grpo", scale="direction").advantages(given), expected, rtol=1e-3)
+
+
 def test_vectorised_equals_a_loop():
     generator = torch.Generator().manual_seed(1)
     rewards = torch.rand(20, 5, generator=generator)
@@ -108,9 +116,13 @@ def test_equal_floats_are_no_signal_although_their_deviation_may_not_be_zero():
     assert adv.has_signal(torch.tensor([[0.1, 0.1 + 1e-7]])).all()
 
 
-def step(rewards, directions, greedy=None):
+def step(rewards, directions, greedy=None, scales=None, tasks=()):
     return AdvantageInputs(
-        torch.tensor(rewards), directions, None if greedy is None else torch.tensor(greedy, dtype=torch.float32)
+        torch.tensor(rewards),
+        directions,
+        None if greedy is None else torch.tensor(greedy, dtype=torch.float32),
+        scales=None if scales is None else torch.tensor(scales),
+        tasks=tasks,
     )
 
 
@@ -141,9 +153,56 @@ def test_moving_baselines_against_hand_computed_values():
         chosen.advantages(step([[0.4, 0.6], [0.0, 0.2]], ["en-es", "en-fr"]))
         found = chosen.advantages(step([[1.0], [0.2]], ["en-es", "en-fr"]))
         assert torch.allclose(found, torch.tensor(second))
-        means = chosen.state_dict()["means"]
+        means = chosen.state_dict()["as_given"]
         expected = {"en-es": 0.625, "en-fr": 0.125} if baseline == "direction" else {"": 0.375}
         assert {label: mean for label, (mean,) in means.items()} == pytest.approx(expected)
+
+
+def test_a_baseline_is_remembered_in_rewards_as_given_and_divided_as_they_are():
+    """A divisor that falls from 1 to 0.1 makes nothing look better than usual."""
+    chosen = algorithm("reinforce", decay=0.75)
+    first = chosen.advantages(step([[0.4, 0.6]], ["en-es"], scales=[1.0]))
+    assert first.tolist() == [[pytest.approx(-0.2), pytest.approx(0.2)]]
+    found = chosen.advantages(step([[5.2, 4.9]], ["en-es"], scales=[0.1]))
+    assert found.tolist() == [[pytest.approx(0.2, abs=1e-5), pytest.approx(-0.1, abs=1e-5)]]
+    # rewards of 0.52 and 0.49
+    assert chosen.state_dict() == {"as_given": {"en-es": [pytest.approx(0.75 * 0.5 + 0.25 * 0.505)]}}
+
+
+def test_one_baseline_for_directions_on_two_scales():
+    chosen = algorithm("reinforce", baseline="moving", decay=0.75)
+    first = chosen.advantages(step([[2.0], [2.0]], ["en-es", "en-fr"], scales=[0.2, 0.1]))  # 0.4 and 0.2 as given
+    assert torch.allclose(first, torch.tensor([[(0.4 - 0.2) / 0.2], [(0.2 - 0.4) / 0.1]]))
+    found = chosen.advantages(step([[2.0], [2.0]], ["en-es", "en-fr"], scales=[0.2, 0.4]))  # 0.4 and 0.8, usual: 0.3
+    assert torch.allclose(found, torch.tensor([[(0.4 - 0.3) / 0.2], [(0.8 - 0.3) / 0.4]]))
+    assert chosen.state_dict()["as_given"] == {"": [pytest.approx(0.75 * 0.3 + 0.25 * 0.6)]}
+
+
+@pytest.mark.parametrize(
+    ("baseline", "labels", "second"),
+    [
+        ("direction", ["new/en-es", "new/en-fr", "old/en-es"], [[0.1, 0.0], [0.5, 0.5], [0.0, 1.0]]),
+        # 0.5 and 0.1 make 0.3 the baseline of the first task
+        ("moving", ["new", "old"], [[0.3, 0.2], [0.3, 0.3], [0.0, 1.0]]),
+    ],
+)
+def test_tasks_that_share_a_direction_have_baselines_of_their_own(baseline, labels, second):
+    chosen = algorithm("reinforce", baseline=baseline)
+    where = {"directions": ["en-es", "en-fr", "en-es"], "tasks": ["new", "new", "old"]}
+    chosen.advantages(step([[0.4, 0.6], [0.0, 0.2], [6.0, 8.0]], **where))
+    found = chosen.advantages(step([[0.6, 0.5], [0.6, 0.6], [7.0, 8.0]], **where))
+    assert torch.allclose(found, torch.tensor(second))
+    assert list(chosen.state_dict()["as_given"]) == labels
+
+
+def test_baselines_of_an_older_checkpoint_which_were_on_another_scale_are_forgotten():
+    chosen, fresh = algorithm("reinforce"), algorithm("reinforce")
+    chosen.load_state_dict({"means": {"en-es": [5.0]}})
+    now = step([[0.4, 0.6]], ["en-es"])
+    assert torch.equal(chosen.advantages(now), fresh.advantages(now))
+    resumed = algorithm("reinforce")
+    resumed.load_state_dict(chosen.state_dict())
+    assert torch.equal(chosen.advantages(now), resumed.advantages(now))
 
 
 def test_a_direction_met_first_is_compared_with_its_other_samples():
@@ -168,4 +227,4 @@ def test_abstaining_does_not_move_the_baseline():
     chosen.advantages(step([[0.4, 0.6]], ["a"]))
     found = chosen.advantages(step([[NAN, NAN]], ["a"]))
     assert found.tolist() == [[0.0, 0.0]]
-    assert chosen.state_dict() == {"means": {"a": [pytest.approx(0.5)]}}
+    assert chosen.state_dict() == {"as_given": {"a": [pytest.approx(0.5)]}}

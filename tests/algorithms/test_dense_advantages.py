@@ -1,6 +1,7 @@
 """Advantages of tokens: returns and baselines by hand, loops, and that all at the end is as without."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -106,14 +107,25 @@ def test_moving_baselines_of_positions_by_hand():
     chosen = algorithm("reinforce", decay=0.75)
     whole = torch.ones(1, 2, 3, dtype=torch.bool)
     chosen.advantages(step([[[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]]], whole))  # returns .6 .5 .3 and .6 .3 .1
-    assert chosen.state_dict()["means"]["en-es"] == pytest.approx([0.6, 0.4, 0.2])
+    assert chosen.state_dict()["as_given"]["en-es"] == pytest.approx([0.6, 0.4, 0.2])
     # a longer sample meets the last mean again, a shorter step leaves the memory as long as it was
     found = chosen.advantages(step([[[0.0, 0.0, 0.0, 1.0]]], torch.ones(1, 1, 4, dtype=torch.bool)))
     assert torch.allclose(found, torch.tensor([[[0.4, 0.6, 0.8, 0.8]]]))
-    assert chosen.state_dict()["means"]["en-es"] == pytest.approx([0.7, 0.55, 0.4, 0.4])
+    assert chosen.state_dict()["as_given"]["en-es"] == pytest.approx([0.7, 0.55, 0.4, 0.4])
     found = chosen.advantages(step([[[1.0]]], torch.ones(1, 1, 1, dtype=torch.bool)))
     assert torch.allclose(found, torch.tensor([[[0.3]]]))
-    assert chosen.state_dict()["means"]["en-es"] == pytest.approx([0.775, 0.6625, 0.55, 0.55])
+    assert chosen.state_dict()["as_given"]["en-es"] == pytest.approx([0.775, 0.6625, 0.55, 0.55])
+
+
+def test_moving_baselines_of_positions_are_remembered_as_given():
+    chosen = algorithm("reinforce", decay=0.75)
+    whole = torch.ones(1, 2, 2, dtype=torch.bool)
+    chosen.advantages(step([[[0.2, 0.3], [0.4, 0.1]]], whole))  # returns .5 .3 and .5 .1
+    # 6 4 and 4 3, as given a tenth of it
+    given = replace(step([[[2.0, 4.0], [1.0, 3.0]]], whole), scales=torch.tensor([0.1]))
+    found = chosen.advantages(given)
+    assert torch.allclose(found, torch.tensor([[[6.0 - 5, 4.0 - 2], [4.0 - 5, 3.0 - 2]]]), atol=1e-5)
+    assert chosen.state_dict()["as_given"]["en-es"] == pytest.approx([0.5, 0.75 * 0.2 + 0.25 * 0.35])
 
 
 @pytest.mark.parametrize("name", ["rloo", "reinforce"])

@@ -194,6 +194,23 @@ def test_groups_keep_their_colour() -> None:
     assert curves.main_curves(one, labels)[0].legend == [("Low", 2, False)]
 
 
+def test_kl_is_drawn_by_task_because_not_all_are_measured_in_each_step() -> None:
+    records = [
+        {"kind": "step", "step": s, "kl": 0.1, "kl/held": 0.1} | ({"kl/free": 0.4, "kl": 0.3} if s % 2 else {})
+        for s in range(1, 5)
+    ]
+    [plot] = [plot for plot in curves.main_curves(records, Labels()) if plot.title.startswith("KL")]
+    assert [label for label, *_ in plot.legend] == ["held", "free"]
+
+
+def test_equal_rewards_and_what_is_skipped_are_two_things() -> None:
+    records = [{"kind": "step", "step": s, "equal_rewards": 0.9, "zero_signal": 0.1} for s in (1, 2)]
+    title = "Sources whose samples all got one reward"
+    assert [plot.title for plot in curves.main_curves(records, Labels())] == [title]
+    assert [plot.title for plot in curves.more_curves(records, Labels())] == ["Sources whose advantages are all 0"]
+    assert curves.main_curves([{"kind": "step", "step": 1, "zero_signal": 0.1}], Labels()) == []
+
+
 def test_controls_stand_beside_the_run_and_not_in_it() -> None:
     records = [dev(stage, s, **{"chrf/low": s}) for s in (1, 2) for stage in ("reinforce", "constant_reward", "other")]
     records += [{"kind": "step", "stage": "constant_reward", "step": 1, "kl": 0.1}]

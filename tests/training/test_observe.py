@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -19,6 +21,40 @@ def test_samples_that_differ_are_counted_within_their_source():
     assert found["distinct"] == pytest.approx((3 + 2) / 8)
     assert found["empty"] == pytest.approx(1 / 8) and found["length"] == pytest.approx(22 / 8)
     assert found["entropy"] == pytest.approx(0.5)
+
+
+def observed(rewards, tasks=(), owners=None):
+    """Metrics of a step with these rewards [B, G], all its texts alike."""
+    values = torch.tensor(rewards)
+    rows, samples = values.shape
+    shape = (rows, samples, 1)
+    rollouts = Rollouts(
+        torch.ones(shape, dtype=torch.int64),
+        torch.zeros(shape),
+        torch.ones(shape).bool(),
+        torch.ones(rows, samples).bool(),
+        [["uno"] * samples for _ in range(rows)],
+    )
+    tasks = [SimpleNamespace(name=name) for name in tasks]
+    segments = [Segment("one", "en", "es")] * rows
+    owners = owners or [0] * rows
+    return sampled_metrics(tasks, ["en", "es"], owners, segments, rollouts, StepRewards(values, values, []), {})
+
+
+def test_sources_whose_samples_all_got_one_reward_are_counted_among_those_with_two():
+    nan = float("nan")
+    found = observed([[0.5, 0.5, nan], [0.2, 0.3, 0.2], [0.7, nan, nan], [nan, nan, nan], [0.0, 0.0, 1.0]])
+    assert found["equal_rewards"] == pytest.approx(1 / 3)
+    assert "equal_rewards" not in observed([[0.5], [0.5]])  # a single sample is compared with nothing
+    assert "equal_rewards" not in observed([[0.5, nan]])
+
+
+def test_what_was_not_judged_has_no_reward_and_not_one_of_0():
+    nan = float("nan")
+    found = observed([[0.5, nan], [nan, nan]], ["judged", "silent", "absent"], [0, 1])
+    assert {name: found[name] for name in found if name.startswith("reward")} == {"reward": 0.5, "reward/judged": 0.5}
+    nothing = observed([[nan, nan]], ["silent"])
+    assert not [name for name in nothing if name.startswith("reward")] and nothing["unjudged"] == 1
 
 
 @pytest.mark.parametrize(

@@ -323,6 +323,38 @@ def test_a_source_says_something_where_one_advantage_is_not_zero(work):
     assert given.learnable() == [row in {0, 1, 4} for row in range(8)]
 
 
+def test_kl_is_left_out_of_a_step_and_not_of_a_part_in_which_nothing_moves_the_policy(work):
+    advantages = torch.zeros_like(work.advantages)
+    advantages[1, 2] = -0.5
+    held = replace(work, advantages=advantages, kl_weights=[0.1, 0.0] * 4, demonstrations=[])
+    assert held.only([0, 3, 4]).learnable() == [True, False, True]
+    assert held.only([0, 3, 4]).only([2]).learnable() == [True]
+    assert not any(replace(held, policy_learns=False).only([0, 3, 4]).learnable())
+    still = replace(held, advantages=torch.zeros_like(advantages))
+    assert not any(still.only([0, 3, 4]).learnable())
+    # Only the first source is demonstrated, which moves the policy for all.
+    demonstrated = replace(still, demonstrations=work.demonstrations[:1])
+    assert demonstrated.only([4, 5]).learnable() == [True, False]
+
+
+@pytest.mark.parametrize("estimator", ["k1", "k3", "exact"])
+@pytest.mark.parametrize("weights", [[0.1, 0.0] * 4, [0.0] * 8])
+def test_kl_is_measured_on_all_samples_and_teaches_nothing_where_it_has_no_weight(policy, estimator, weights):
+    reference = tiny_policy(seed=2).copy()
+    work = make_work(policy, kl=KlConfig(estimator=estimator), demonstrations=[], kl_weights=weights)
+    work.advantages[3:] = 0.0  # the third has none either: six of eight sources say nothing
+    found = []
+    for measured in (False, True):
+        for budget in (60, 100_000):
+            metrics = accumulate(policy, reference, algorithm("rloo"), replace(work, measure_kl=measured), budget)
+            found.append(gradient(policy))
+    assert all(torch.allclose(other, found[0], atol=1e-6) for other in found[1:])
+    whole = replace(work, measure_kl=True, entropy_weight=1e-9)  # skips no source
+    wanted = accumulate(policy, reference, algorithm("rloo"), whole, 100)
+    assert {name for name in metrics if name.startswith("kl")} == {"kl", "kl/one", "kl/two"}
+    assert all(metrics[name] == pytest.approx(wanted[name], rel=1e-4) for name in ("kl", "kl/one", "kl/two"))
+
+
 def test_entropy_bonus_works_where_rewards_say_nothing(policy, work):
     """A collapsed policy has groups without signal only; the bonus must still reach it."""
     quiet = replace(work, advantages=torch.zeros_like(work.advantages), demonstrations=[], kl_weights=[0.0] * 8)

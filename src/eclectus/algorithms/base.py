@@ -39,6 +39,9 @@ class AdvantageInputs:
         reference_logprobs: [B, G, T] of the tokens under the starting policy; only for an algorithm that
             `needs_reference_logprobs`.
         step: counted from 1.
+        tasks: name of the task of each source, whose reward it has.
+        scales: [B], what the rewards of each source were divided by in this step, see `Scaled`: it changes as a run
+            goes on, so what is remembered from step to step is kept in rewards times this. None: by 1.
         sources: of each row.
         finished: bool [B, G], false where the length limit cut the translation.
         references: token ids of each reference; only for an algorithm that `judges_references`.
@@ -56,11 +59,20 @@ class AdvantageInputs:
     states: torch.Tensor | None = None
     reference_logprobs: torch.Tensor | None = None
     step: int = 1
+    tasks: Sequence[str] = ()
+    scales: torch.Tensor | None = None
     sources: Sequence[Source] = ()
     finished: torch.Tensor | None = None
     references: Sequence[Sequence[int]] = ()
     reference_rewards: torch.Tensor | None = None
     reference_token_rewards: torch.Tensor | None = None
+
+    @property
+    def labels(self) -> list[str]:
+        """Task and direction of each source, as in "task/en-es": rewards of others have another scale and mean."""
+        if not self.tasks:
+            return list(self.directions)
+        return [f"{task}/{direction}" for task, direction in zip(self.tasks, self.directions, strict=True)]
 
     @property
     def returns(self) -> torch.Tensor:

@@ -36,7 +36,9 @@ class CriticOptions(registry.Options):
     )
     hidden: int = Field(64, ge=0, description="units of the critic's hidden layer; 0: a linear critic")
     critic_learning_rate: float = Field(1e-3, gt=0, description="on the policy's schedule")
-    critic_steps: int = Field(0, ge=0, description="first steps in which only the critic learns")
+    critic_steps: int = Field(
+        0, ge=0, description="first steps in which only the critic learns; they count towards reinforce.warmup"
+    )
 
 
 class Critic(nn.Module):

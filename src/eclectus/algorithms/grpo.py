@@ -56,7 +56,7 @@ class Grpo(Algorithm):
         if scale == "group":
             deviation = group_deviation(inputs.rewards)
         else:
-            parts = inputs.directions if scale == "direction" else ["" for _ in inputs.directions]
+            parts = inputs.labels if scale == "direction" else ["" for _ in inputs.directions]
             deviation = deviation_over(inputs.rewards, parts)
         return centred / (deviation + _EPSILON).view(-1, *[1] * (centred.dim() - 1))
 

@@ -14,19 +14,20 @@ from eclectus.evaluation.plots import COLOURS, Line, Plot, lines
 
 REINFORCE, SUPERVISED = "reinforce", "supervised"
 _POINTS = 400  # of a curve; more make the page heavy and show nothing
+_KL = "KL to the starting policy, nats per token"
 _STEP = (
-    ("kl", "KL to the starting policy, nats per token"),
     ("entropy", "Entropy of the policy, nats per token"),
     ("off_target", "Off-target samples in training"),
     ("unfinished", "Samples cut by the length limit"),
     ("length", "Tokens of a sample"),
     ("length_ratio", "Length of samples by length of references"),
-    ("zero_signal", "Sources whose samples all got one reward"),
+    ("equal_rewards", "Sources whose samples all got one reward"),
     ("distinct", "Different samples of a source, as a share of all"),
     ("samples_per_second", "Samples per second"),
 )
 _STEP_MORE = (
     ("tokens_per_second", "Tokens per second"),
+    ("zero_signal", "Sources whose advantages are all 0"),
     ("loss", "Loss of the update"),
     ("grad_norm", "Norm of the gradient"),
     ("learning_rate", "Learning rate"),
@@ -43,7 +44,9 @@ _DEV_MORE = (
     ("copy", "Held-out dev copies"),
     ("empty", "Held-out dev empty output"),
 )
-_SHARES = frozenset({"off_target", "zero_signal", "distinct", "unfinished", "repetition", "copy", "empty"})
+_SHARES = frozenset(
+    {"off_target", "equal_rewards", "zero_signal", "distinct", "unfinished", "repetition", "copy", "empty"}
+)
 _FROM_ZERO = frozenset({"samples_per_second", "tokens_per_second", "kl", "entropy", "length"})
 
 
@@ -69,6 +72,8 @@ def main_curves(records: Sequence[Record], labels: Labels) -> list[Plot]:
         _family("step-reward", "Reward in training", steps, "reward/", labels, smoothed=True)
         or _single("step-reward", "Reward in training", steps, "reward"),
         *others,
+        # Tasks are not all measured in each step, so a mean over them would jump.
+        _family("step-kl", _KL, steps, "kl/", labels, smoothed=True) or _single("step-kl", _KL, steps, "kl"),
         *(_single(f"step-{key}", title, steps, key) for key, title in _STEP),
     ]
     return [plot for plot in drawn if plot is not None]

@@ -129,8 +129,8 @@ class _Terms:
         for source, translations in entries.items():  # "Folder" and "folder" are one term where case does not count
             if words := self._words(source):
                 allowed[words] += [found for text in translations if (found := self._words(text))]
-        for words, found in allowed.items():
-            self._by_start[words[0][:_SHORTEST_STEM]].append(_Term(words, tuple(found)))
+        for words, texts in allowed.items():
+            self._by_start[words[0][:_SHORTEST_STEM]].append(_Term(words, tuple(texts)))
         for terms in self._by_start.values():
             terms.sort(key=lambda term: -len(term.words))
         self._in_source = lru_cache(maxsize=_CACHED_TEXTS)(self._find)

@@ -81,7 +81,11 @@ def accumulate(
     sums = {"loss": 0.0}
     means = _Means()
     exact = work.kl.estimator == "exact"
-    wanted = [row for row, learnable in enumerate(work.learnable()) if learnable]
+    learnable = work.learnable()
+    wanted = [row for row, learnt in enumerate(learnable) if learnt]
+    if work.measure_kl:
+        left = [row for row, learnt in enumerate(learnable) if not learnt]
+        _measure(policy, reference, work, left, micro_batch_tokens, means)
     own = _cut(work, _fair_share(work.rollouts, wanted), micro_batch_tokens)
     for rows, counted in in_step(policy, own, wanted[:1]):
         part = _part(work, rows)
@@ -200,6 +204,27 @@ def _corrected(inputs: LossInputs, correction: CorrectionConfig, means: _Means) 
     means.add("engine_weight", float(known.sum()), count)
     means.add("engine_weight_squared", float((known**2).sum()), count)
     return replace(inputs, old_logprobs=own, advantages=weighted(inputs.advantages, weights))
+
+
+@torch.no_grad()
+def _measure(
+    policy: Policy, reference: Policy, work: Update, rows: Sequence[int], micro_batch_tokens: int, means: _Means
+) -> None:
+    """KL of sources that nothing is learnt from: without them it would be that of the others alone, which move most."""
+    anchor = reference if work.kl.estimator == "exact" else None
+    own = micro_batches(work.rollouts, _fair_share(work.rollouts, rows), micro_batch_tokens)
+    for shared, counted in in_step(policy, own, rows[:1]):
+        part = _part(work, shared)
+        scores = policy.token_scores(
+            part.sources,
+            part.tokens,
+            part.mask,
+            work.sampling.temperature,
+            anchor=anchor if counted else None,
+            limits=part.limits,
+        )
+        if counted:
+            _kl_term(reference, work, part, scores, means)
 
 
 def _kl_term(reference: Policy, work: Update, part: _Part, scores: TokenScores, means: _Means) -> torch.Tensor:

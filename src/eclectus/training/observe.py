@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from eclectus.algorithms.advantages import has_signal, judged
 from eclectus.evaluation.formats import MISSING
 from eclectus.rewards.language import identify, labels
 from eclectus.rollouts.base import Rollouts
@@ -28,12 +29,14 @@ class StepRewards:
         scaled: [B, G] as used for the advantages.
         parts: for each of the B segments, the G values of each part of its reward, by name.
         tokens: [B, G, T], what each token earned of the scaled reward; None where no task has dense terms.
+        scales: [B], what the rewards of each source were divided by, see `Scaled`; None: by 1.
     """
 
     values: torch.Tensor
     scaled: torch.Tensor
     parts: list[dict[str, list[float | None]]]
     tokens: torch.Tensor | None = None
+    scales: torch.Tensor | None = None
 
 
 def peak_memory(device: torch.device) -> float | None:
@@ -57,19 +60,18 @@ def sampled_metrics(
     rewards: StepRewards,
     counts: Mapping[Part, PartCounts],
 ) -> dict[str, float]:
-    """Means of one step for the metrics file; without `off_target` where no sample's language could be judged.
+    """Means of one step for the metrics file; without those of what could not be judged.
 
     Args:
         tasks: the run's tasks; owners: index of the task of each of the B segments.
         languages: among which off-target translations are identified.
         counts: see `count_parts`.
     """
-    values = {"reward": nan_mean(rewards.values)}
+    means = {"reward": _known_mean(rewards.values)}
     for index, task in enumerate(tasks):
         rows = [row for row, owner in enumerate(owners) if owner == index]
-        if not rows:
-            continue
-        values[f"reward/{task.name}"] = nan_mean(rewards.values[rows])
+        means[f"reward/{task.name}"] = _known_mean(rewards.values[rows])
+    values = {name: mean for name, mean in means.items() if mean is not None}
     for (task_name, name), count in counts.items():
         where = f"{task_name}/{name}"
         values[f"abstained/{where}"] = count.abstained
@@ -80,12 +82,12 @@ def sampled_metrics(
     # One sample of each source is enough to see a drift, and keeps language identification out of the step's time.
     found = identify([group[0] for group in rollouts.texts], languages)
     known_labels = labels(languages)
-    judged = [
+    identified = [
         lang is not None and known_labels[s.target_lang] is not None
         for (lang, _), s in zip(found, segments, strict=True)
     ]
-    if any(judged):
-        off = [known and lang != s.target_lang for known, (lang, _), s in zip(judged, found, segments, strict=True)]
+    if any(identified):
+        off = [known and lang != s.target_lang for known, (lang, _), s in zip(identified, found, segments, strict=True)]
         values["off_target"] = sum(off) / len(off)
     return values | _rollout_metrics(rollouts, rewards)
 
@@ -117,6 +119,10 @@ def _rollout_metrics(rollouts: Rollouts, rewards: StepRewards) -> dict[str, floa
         "distinct": sum(len(set(group)) for group in rollouts.texts) / samples,
         "unjudged": float(rewards.values.isnan().float().mean()),
     }
+    # Asked of the rewards and not of the advantages, which a baseline of other sources keeps from being 0.
+    compared = rewards.values[judged(rewards.values).sum(dim=1) > 1]
+    if len(compared):
+        values["equal_rewards"] = float((~has_signal(compared)).float().mean())
     if rollouts.floor is not None:
         # The part of a token's probability that exploration gave it is the chance that it was explored.
         values["explored"] = float((rollouts.floor / rollouts.logprobs.exp() * rollouts.actions).sum() / drawn)
@@ -160,7 +166,7 @@ def sampled_examples(
     return rows
 
 
-def nan_mean(values: torch.Tensor) -> float:
-    """Mean over what was judged; 0 where nothing was."""
+def _known_mean(values: torch.Tensor) -> float | None:
+    """Mean over what was judged; None where nothing was."""
     known = values[~values.isnan()]
-    return float(known.mean()) if len(known) else 0.0
+    return float(known.mean()) if len(known) else None

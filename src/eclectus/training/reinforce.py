@@ -51,7 +51,7 @@ class Collected:
         further: prompts that are only demonstrated.
         others: rewards of the greedy translations or of the references, where the algorithm asks for them.
         shown: the references as rollouts, where it judges them.
-        seconds: spent on sampling.
+        seconds: spent on sampling, without what the rewards took meanwhile.
     """
 
     owners: list[int]
@@ -227,7 +227,7 @@ class Reinforcer:
                 also = shown = as_rollouts(self.policy, [segment.reference or "" for segment in segments])
             if also is not None:
                 judge.take(range(len(segments)), also)
-            seconds = time.monotonic() - began
+            seconds = time.monotonic() - began - judge.seconds
             rewards, others = judge.rewards(self.policy, drawn.rollouts, shown)
         return Collected(owners, segments, further, sampling, drawn, rewards, others, shown, seconds)
 
@@ -321,6 +321,8 @@ class Reinforcer:
                 states=states,
                 reference_logprobs=reference,
                 step=self.step,
+                tasks=[self.tasks[i].name for i in made.owners],
+                scales=rewards.scales,
                 sources=sources,
                 finished=rollouts.finished,
                 **beside,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
@@ -30,6 +31,8 @@ class Judge:
     Args:
         owners: index of the task of each of the B segments.
         step: counted from 1.
+
+    `seconds` is the time for which `take` kept the caller waiting: none of what is judged aside.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Judge:
         self._totals: list[list[Score]] = [[] for _ in segments]
         self._parts: list[dict[str, list[Score]]] = [{} for _ in segments]
         self._finished: list[list[bool]] = [[] for _ in segments]
+        self.seconds = 0.0
 
     def __enter__(self) -> Judge:
         return self
@@ -51,11 +55,13 @@ class Judge:
 
     def take(self, rows: Sequence[int], rollouts: Rollouts) -> None:
         """Judge further samples of some of the segments."""
+        began = time.monotonic()
         finished = rollouts.finished.tolist()
         if self._thread is None:
             self._judge(rows, rollouts.texts, finished)
         else:
             self._waiting.append(self._thread.submit(self._judge, rows, rollouts.texts, finished))
+        self.seconds += time.monotonic() - began
 
     def _judge(self, rows: Sequence[int], texts: Sequence[Sequence[str]], finished: Sequence[Sequence[bool]]) -> None:
         for index, task in enumerate(self._tasks):
@@ -89,7 +95,7 @@ class Judge:
             part.result()
         samples = rollouts.finished.shape[1]
         values = _tensor(self._totals)
-        scaled = values.clone()
+        scaled, scales = values.clone(), torch.ones(len(values))
         drawn = [(rollouts, 0), *([] if shown is None else [(shown, samples)])]
         dense: list[dict[int, torch.Tensor]] = [{} for _ in drawn]
         for index, task in enumerate(self._tasks):
@@ -102,7 +108,7 @@ class Judge:
             # What was judged beside the samples is one more of each group, so that both stand on one scale.
             finished = [self._finished[row] for row in rows]
             found = task.scaling(prompts, scores, step=self._step, finished=finished)
-            scaled[rows] = _tensor(found.totals)
+            scaled[rows], scales[rows] = _tensor(found.totals), torch.tensor(found.scales)
             if task.reward.dense:
                 for own, (texts, first) in zip(dense, drawn, strict=True):
                     earned = token_rewards(policy, task, prompts, rows, texts, found, self._step, first)
@@ -115,7 +121,7 @@ class Judge:
                 for row, earned in dense[place].items():
                     tokens[row] = earned
             shown = [{name: part[columns] for name, part in parts.items()} for parts in self._parts]
-            return StepRewards(values[:, columns], scaled[:, columns], shown, tokens)
+            return StepRewards(values[:, columns], scaled[:, columns], shown, tokens, scales)
 
         others = told(slice(samples, None), 1) if scaled.shape[1] > samples else None
         # A server or a GPU may not say the same twice, and all processes must learn from the same.

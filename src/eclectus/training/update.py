@@ -44,7 +44,7 @@ class Update:
         size: divisors of the whole step.
         sampling: how the rollouts were drawn.
         kl: estimator of the KL term.
-        measure_kl: measure KL also where its weight is 0.
+        measure_kl: measure KL of all samples, also where its weight is 0 and where nothing is to be learnt.
         entropy_weight: of the entropy bonus; where it is not 0 no source is skipped.
         owners: name of the task of each source, for KL by task.
         reused: the policy has been updated on these rollouts already.
@@ -52,6 +52,7 @@ class Update:
         policy_learns: False: only the algorithm's module is trained.
         correction: the rollouts' log-probabilities are those of another program, which drew them; they are corrected
             here, by the pass that learns from them. For the first update of a step alone.
+        step_moves: whether the step that this is a part of moves the policy, see `moves`; None: it is no part.
     """
 
     sources: Sequence[Source]
@@ -71,6 +72,7 @@ class Update:
     values: torch.Tensor | None = None
     policy_learns: bool = True
     correction: CorrectionConfig | None = None
+    step_moves: bool | None = None
 
     @property
     def anchored(self) -> bool:
@@ -97,6 +99,7 @@ class Update:
             owners=[self.owners[row] for row in rows],
             targets=None if self.targets is None else self.targets[index],
             values=None if self.values is None else self.values[index],
+            step_moves=self.moves,
         )
 
     def _shown_with(self, rows: Sequence[int]) -> list[Demonstration]:
@@ -110,18 +113,30 @@ class Update:
                 found.append(shown if shown.row is None else replace(shown, row=rows.index(row)))
         return found
 
+    @property
+    def moves(self) -> bool:
+        """Whether anything but KL and entropy moves the policy in the whole step, of which this may be a part."""
+        if self.step_moves is not None:
+            return self.step_moves
+        return self.policy_learns and (bool(self.demonstrations) or bool(self._telling().any()))
+
     def learnable(self) -> list[bool]:
         """For each source, whether its samples say anything to the policy or to the algorithm's module."""
+        wanted = self._telling()
+        # Whatever moves the policy must not move it away on sources that say nothing. If nothing moves it, KL is left
+        # out: at the start its gradient is rounding error, which Adam would make as large as any other.
+        if self.moves:
+            wanted |= torch.tensor(self.kl_weights, device=wanted.device) > 0
+        return [True] * len(wanted) if self.entropy_weight else wanted.tolist()
+
+    def _telling(self) -> torch.Tensor:
+        """Bool [B], whether there is something to learn from the samples without KL and entropy."""
         wanted = self.advantages.flatten(1).abs().amax(dim=1) > 0
         if self.targets is not None:
             wanted |= self.targets.flatten(1).isfinite().any(dim=1)
         if self.rollouts.forced is not None:
             wanted |= self.rollouts.forced.flatten(1).any(dim=1)
-        # Whatever moves the policy must not move it away on sources that say nothing. If nothing moves it, KL is left
-        # out: at the start its gradient is rounding error, which Adam would make as large as any other.
-        if self.policy_learns and (self.demonstrations or bool(wanted.any())):
-            wanted |= torch.tensor(self.kl_weights, device=wanted.device) > 0
-        return [True] * len(wanted) if self.entropy_weight else wanted.tolist()
+        return wanted
 
 
 def step_size(rewards: torch.Tensor, rollouts: Rollouts) -> StepSize:

@@ -21,10 +21,14 @@ class Scaled:
     Args:
         totals: [B][G]; None where not judged.
         divisors: for each of the B segments, what the values of each term were divided by on the way.
+        scales: for each of the B segments, what its total was divided by as a whole, so that what is remembered from
+            step to step can be kept in the units of the reward. With `terms` the divisor of a source of which all terms
+            say the same; 1 where totals were shifted as well, as with `source`.
     """
 
     totals: Table
     divisors: list[dict[str, float]]
+    scales: list[float]
 
 
 class Scaling:
@@ -63,22 +67,26 @@ class Scaling:
         finished: Sequence[Sequence[bool]] | None = None,
     ) -> Scaled:
         """Take in the rewards of a step and return its totals on the wanted scale; None stays None."""
+        ones = [1.0 for _ in segments]
         if self._kind == "none":
-            return Scaled(scores.total, self._alike([1.0 for _ in segments]))
+            return Scaled(scores.total, self._alike(ones), ones)
         if self._kind == "source":
-            return Scaled([standardise(row) for row in scores.total], self._alike([*map(spread, scores.total)]))
+            return Scaled([standardise(row) for row in scores.total], self._alike([*map(spread, scores.total)]), ones)
         if self._kind == "terms":
             by_term = {name: self._deviations(name, segments, scores.parts[name]) for name in self._normalisers}
             divisors = [{name: found[b] for name, found in by_term.items()} for b in range(len(segments))]
             sizes = [len(row) for row in scores.total]
             totals = self._reward.combine(scores.parts, sizes, step=step, finished=finished, divisors=divisors)
-            return Scaled(totals, divisors)
+            shares = self._reward.shares(step)
+            factors = [sum(share / row[name] for name, share in shares.items()) for row in divisors]
+            # No factor: a schedule has all weights at 0, and nothing was judged.
+            return Scaled(totals, divisors, [1 / factor if factor else 1.0 for factor in factors])
         deviations = self._deviations(_TOTAL, segments, scores.total)
         table = [
             [None if value is None else value / divisor for value in row]
             for divisor, row in zip(deviations, scores.total, strict=True)
         ]
-        return Scaled(table, self._alike(deviations))
+        return Scaled(table, self._alike(deviations), deviations)
 
     def state_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, which restore the running deviations to the last bit."""
