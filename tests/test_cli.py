@@ -631,6 +631,19 @@ def test_text_that_changed_since_a_run_began_does_not_go_on(tmp_path, config, fi
     assert eclectus("train", "--resume", finished, "--quiet").code == 0
 
 
+def test_a_base_from_scratch_runs_where_the_demo_is_told_to(tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr(run, "start", lambda config, folder, _: begun.append((config, folder.name)))
+    monkeypatch.setattr("eclectus.cli.train._finish", lambda *_: None)
+    changes = ["threads=1", "device=cpu", "reinforce.steps=3", "title=mine"]
+    told = [part for change in changes for part in ("--set", change)]
+    outcome = eclectus("quickstart", "--from-scratch", "--output", tmp_path / "q", "--seed", "4", "--quiet", *told)
+    assert outcome.code == 0
+    assert [(c.threads, c.device, c.seed, name) for c, name in begun] == [(1, "cpu", 4, "base"), (1, "cpu", 4, "rl")]
+    (base, _), (demo, _) = begun
+    assert demo.title == "mine" != base.title and demo.reinforce.steps == 3 and base.reinforce is None
+
+
 def test_a_run_is_a_model_to_begin_with(tmp_path, config, finished):
     more = ["--set", "policy.new=null", "--set", "supervised=null", "--set", f"policy.path={finished}"]
     assert eclectus("train", config, "--output", tmp_path / "run", "--quiet", *more).code == 0

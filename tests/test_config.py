@@ -51,6 +51,9 @@ reinforce:
         (MINIMAL + TASK + "  algorithm: null", r"'reinforce.algorithm': a part is named by its type"),
         (MINIMAL.replace("new: {}", "path: ''"), "'policy.path': .*at least 1 character"),
         ("- just\n- a list", "must hold keys and values"),
+        (MINIMAL + "\ntitle: 2024-13-45", r"'config' is not valid YAML: month must be in 1..12 .*quotes"),
+        ("[" * 3000, "'config' is not valid YAML: it is nested too deeply"),
+        ("a: &a [*a]", "'config' is not valid YAML: it is nested too deeply"),
     ],
 )
 def test_mistakes_are_one_sentence(text, message):
@@ -86,6 +89,25 @@ def test_overrides_reach_into_lists_and_make_parts():
     assert (loaded.supervised.steps, loaded.evaluation.beams) == (9, 4)
 
 
+def test_an_override_changes_one_of_the_places_that_share_an_anchor():
+    task = "{{name: {0}, directions: [en-es], references: true, reward: {1}}}"
+    reward = "&shared {terms: [{type: chrf, weight: 1}]}"
+    tasks = f"[{task.format('a', reward)}, {task.format('b', '*shared')}]"
+    change = "reinforce.tasks.0.reward.terms.0.weight=5"
+    loaded = cfg.parse(f"{MINIMAL}\nreinforce: {{tasks: {tasks}}}", [change]).reinforce
+    assert [task.reward.terms[0].weight for task in loaded.tasks] == [5, 1]
+    loaded = cfg.parse(MINIMAL, [f"reinforce={{tasks: {tasks}}}", change]).reinforce
+    assert [task.reward.terms[0].weight for task in loaded.tasks] == [5, 1]
+
+
+def test_a_folder_does_not_hide_a_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").mkdir()
+    assert cfg.find("quickstart") == cfg.parse(recipes.read("quickstart"))
+    (tmp_path / "mine").write_text(MINIMAL, encoding="utf-8")
+    assert cfg.find("mine") == cfg.parse(MINIMAL)
+
+
 def test_an_override_may_name_the_same_index_twice():
     rewarded = MINIMAL + TASK
     loaded = cfg.parse(rewarded, ["reinforce.tasks.0.reward.terms.0={type: bleu}"])
@@ -102,6 +124,8 @@ def test_an_override_may_name_the_same_index_twice():
         ("seed.deep=1", "'seed' holds a single value"),
         ("supervised.stebs=1", "did you mean 'steps'"),
         ("data.dev=[1", "not valid YAML"),
+        ("title=2024-13-45", "'title=2024-13-45': the value is not valid YAML: month must be in 1..12 .*quotes"),
+        ("title=" + "[" * 3000, "the value is not valid YAML: it is nested too deeply"),
     ],
 )
 def test_wrong_overrides_are_one_sentence(override, message):

@@ -47,6 +47,14 @@ def test_the_keys_of_a_jsonl_can_be_named(windows, tmp_path):
     assert (tmp_path / "out.txt").read_bytes().count(b"\n") == 1
 
 
+def test_the_keys_of_a_jsonl_may_hold_spaces(windows, tmp_path):
+    (tmp_path / "pairs.jsonl").write_bytes(b'{"source text": "one two", "target text": "uno dos"}\n')
+    columns = "en=source text, es = target text"
+    options = {"columns": columns, "beams": 1, "max_length": 4, "console": Console(quiet=True)}
+    inference.evaluate("tiny", tmp_path / "pairs.jsonl", "en", "es", save=tmp_path / "out.txt", **options)
+    assert (tmp_path / "out.txt").read_bytes().count(b"\n") == 1
+
+
 def test_a_full_disk_loses_no_translation(windows, tmp_path, monkeypatch, capfdbinary):
     options = {"beams": 1, "max_length": 4}
     inference.translate("tiny", ["one two", "three"], None, None, "en", "es", **options)

@@ -220,7 +220,8 @@ def _entries(corpus: Corpus, tags: list[str]) -> Iterator[Entry]:
 
 def _keys(columns: str, tags: list[str]) -> dict[str, str]:
     """The keys of a JSONL that hold the languages: `en=source,es=target`."""
-    keys = dict(part.partition("=")[::2] for part in columns.replace(" ", "").split(","))
+    parts = (part.partition("=") for part in columns.split(","))
+    keys = {tag.strip(): key.strip() for tag, _, key in parts}
     if not all(keys.get(tag) for tag in tags):
         raise DataError(
             f"evaluate: --columns '{columns}' gives no key of {' and '.join(tags)}; write"

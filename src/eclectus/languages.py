@@ -72,6 +72,15 @@ def locale(tag: str) -> str:
     return langcodes.Language.get(normalise(tag)).maximize().to_tag()
 
 
+def agrees(tag: str, wanted: str) -> bool:
+    """Whether a text's language tag names no other region or script than the wanted one names: `pt` for `pt-BR`."""
+    one, other = _parse(tag), _parse(wanted)
+    if one is None or other is None:
+        return False
+    parts = ((one.script, other.script), (one.territory, other.territory))
+    return all(mine is None or theirs is None or mine == theirs for mine, theirs in parts)
+
+
 class Codes:
     """A model's own language codes, found by BCP-47 tag: `ar` -> `arb_Arab`, `zh` -> `zh_CN`, `sw` -> `swh_Latn`.
 

@@ -298,3 +298,39 @@ def test_the_pairs_that_remain_under_a_cap_are_told() -> None:
     assert (told["en-gl"], told["en-cy"]) == (50, 30)
     for name, count in told.items():
         assert count == len(data.pairs("train", *name.split("-"))), name
+
+
+def test_what_cleaning_takes_out_of_a_file_is_told(tmp_path: Path) -> None:
+    long = " ".join(["long"] * 50)
+    given = [*rows(40, 100), *((f"{long} {i}", f"{long} {i} x") for i in range(3))]
+    (told,) = prepare(config(tsv(tmp_path / "a.tsv", given)), 1).warnings
+    assert told == (
+        "a.tsv: not all of its 43 entries are used whole: 3 longer than data.max_chars: 200; raise data.max_chars to"
+        " use the long ones"
+    )
+    assert not prepare(config(tsv(tmp_path / "b.tsv", given), max_chars=400), 1).warnings
+    # One of a hundred and a few: not worth a line, and no more are duplicates in training text.
+    few = [*rows(150, 100), ("?", "one two three"), *rows(20, 100)]
+    assert not prepare(config(tsv(tmp_path / "c.tsv", few)), 1).warnings
+
+
+def test_whatever_the_users_own_test_text_loses_is_told(tmp_path: Path) -> None:
+    held = [*rows(600, 200), ("?", "!"), ("take one", "toma uno"), ("take one", "toma uno")]
+    held += [("a text that stands as it is", "a text that stands as it is"), ("one", "uno " * 30)]
+    found = prepare(
+        config(
+            tsv(tmp_path / "train.tsv", rows(100), split="train"),
+            tsv(tmp_path / "test.tsv", held, split="test"),
+            test=700,
+        ),
+        1,
+    )
+    assert found.warnings == [
+        "test.tsv: not all of its 605 test entries are used whole: 1 without letters or digits, 1 given twice, 2"
+        " untranslated, or more unlike in length than data.max_ratio allows"
+    ]
+    assert len(found.pairs("test", "en", "es")) == 601
+
+
+def test_packaged_text_is_used_without_a_warning(real: Dataset) -> None:
+    assert not real.warnings

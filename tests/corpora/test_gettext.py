@@ -124,6 +124,21 @@ def test_a_mo_file_is_read_where_there_is_no_po_file(package: Path) -> None:
     assert read(["en", "es"])[0] == [{"en": "Save it", "es": "Guárdelo"}]
 
 
+def test_a_mo_file_that_ends_too_soon_is_one_sentence(package: Path) -> None:
+    write(package, "es", polib.POEntry(msgid="Save the file", msgstr="Guardar el archivo"), suffix="mo")
+    path = package / "locale" / "es" / "LC_MESSAGES" / "django.mo"
+    whole = path.read_bytes()
+    refused = 0
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        try:
+            read(["en", "es"])
+        except DataError as error:
+            refused += 1
+            assert str(path) in str(error) and "install its package again, or repair the file" in str(error)
+    assert refused > 28  # without as much as a whole header; polib takes a text that is cut for a short one
+
+
 def test_a_po_file_goes_before_its_mo_file(package: Path) -> None:
     write(package, "es", message("Save it", "compiled"), suffix="mo")
     write(package, "es", message("Save it", "Guárdelo"))

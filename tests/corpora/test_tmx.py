@@ -85,10 +85,29 @@ def test_codes_inside_a_segment(tmp_path, segment, dropped, kept):
         (["en", "zh-Hans"], ["en", "zh-TW", "zh-CN"], {"en": "en", "zh-Hans": "zh-CN"}),
         (["en", "zh-Hant"], ["en", "zh-TW", "zh-CN"], {"en": "en", "zh-Hant": "zh-TW"}),
         (["en", "nb"], ["en", "no", "x-none", "*all*"], {"en": "en", "nb": "no"}),
+        (["en", "pt-BR"], ["en-GB", "pt"], {"en": "en-GB", "pt-BR": "pt"}),  # which says nothing of its region
+        (["en", "pt-BR"], ["en", "pt", "pt-PT"], {"en": "en", "pt-BR": "pt"}),
+        (["en", "pt-BR"], ["en", "pt-PT", "pt-AO"], {"en": "en"}),
+        (["en", "sr-Latn"], ["en", "sr-Cyrl-RS"], {"en": "en"}),
     ],
 )
 def test_tags_of_a_file_are_found_by_variety(tmp_path, run, file, expected):
     assert read(tmp_path, memory(unit(*((tag, tag) for tag in file))), run) == [expected]
+
+
+def test_another_variety_than_the_runs_is_told_and_may_be_named(tmp_path):
+    data = memory(unit(("en", "Save"), ("pt-PT", "Guardar")))
+    found = corpus(tmp_path, data, ["en", "pt-BR"])
+    assert [dict(entry.texts) for entry in found.entries()] == [{"en": "Save"}]
+    assert list(found.warnings()) == [
+        "a.tmx: no text is read as pt-BR, of which the file has another variety; set tags: {pt-BR: [pt-PT]} if it is"
+        " meant"
+    ]
+    named = corpus(tmp_path, data, ["en", "pt-BR"], tags={"pt-BR": ["pt-PT"]})
+    assert [dict(entry.texts) for entry in named.entries()] == [{"en": "Save", "pt-BR": "Guardar"}]
+    assert not list(named.warnings())
+    with pytest.raises(DataError, match=r"no text in pt-BR, de; it has 'en', 'pt-PT'; set data\.languages, or tags"):
+        read(tmp_path, data, ["pt-BR", "de"])
 
 
 def test_tags_may_be_named(tmp_path):
@@ -106,6 +125,32 @@ def test_older_files_and_other_encodings(tmp_path):
     latin = old.replace('version="1.0"', 'version="1.0" encoding="ISO-8859-1"').encode("latin-1")
     assert read(tmp_path, latin) == expected
     assert read(tmp_path, old.replace("<tmx ", '<tmx xmlns="http://www.lisa.org/tmx14" ')) == expected
+
+
+@pytest.mark.parametrize("encoding", ["Shift_JIS", "GBK", "Big5", "EUC-KR", "gb18030", "utf-8", "windows-1251"])
+def test_encodings_that_the_parser_does_not_know_are_read(tmp_path, encoding):
+    text = {"Shift_JIS": "保存する", "EUC-KR": "저장", "windows-1251": "Сохранить"}.get(encoding, "保存")
+    data = memory(unit(("en", "Save"), ("de", text))).replace('version="1.0"', f'version="1.0" encoding="{encoding}"')
+    assert read(tmp_path, data.encode(encoding)) == [{"en": "Save", "de": text}]
+    marked = b"\xef\xbb\xbf" + data.encode()  # a mark of UTF-8 goes before what is declared
+    assert read(tmp_path, marked) == [{"en": "Save", "de": text}]
+    single = data.replace(f'"{encoding}"', f"'{encoding}' standalone='yes'")
+    assert read(tmp_path, single.encode(encoding)) == [{"en": "Save", "de": text}]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        ("x-nonsense", "written in 'x-nonsense', which is not known here; export it as UTF-8"),
+        ("hex", "written in 'hex', which is not known here"),
+        ("Shift_JIS", r"written in Shift_JIS, which its bytes are not \(.*\); export it as UTF-8"),
+    ],
+)
+def test_a_wrong_encoding_is_one_sentence(tmp_path, encoding, message):
+    data = memory(unit(("en", "Save"), ("de", "\ufffdöä"))).replace('"1.0"', f'"1.0" encoding="{encoding}"', 1)
+    with pytest.raises(DataError, match=message) as caught:
+        read(tmp_path, data.encode())
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from datetime import datetime
 
 import pytest
 import torch
@@ -11,12 +12,13 @@ from eclectus.config import PromptConfig
 from eclectus.errors import ModelError
 from eclectus.policies.causal import CausalPolicy
 from eclectus.policies.load import load_policy
+from eclectus.policies.prompt import Prompt
 from eclectus.rollouts.base import Sampling
 from eclectus.rollouts.padding import pad_left
 from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.optimizer import build_optimizer
-from tests.policies.tiny_models import CAUSAL, build
+from tests.policies.tiny_models import CAUSAL, CHATML, build
 from tests.tiny import segments
 from tests.training.tiny_update import step
 
@@ -191,8 +193,9 @@ def test_text_that_looks_like_a_token_is_text(policy):
 
 def test_too_long_a_prompt_loses_the_end_of_its_source(policy):
     source = policy.tokenize_sources([Segment("one two three " * 400, "en", "es")])[0]
-    assert 100 < len(source) < policy._prompt_limit == 128
+    assert 100 < len(source) < policy._prompt_limit == 128 and source.cut
     assert source.start == policy.tokenize_sources(ROWS[:1])[0].start  # the question is still put
+    assert not any(whole.cut for whole in policy.tokenize_sources(ROWS))
 
 
 def test_a_plain_prompt_has_examples_and_ends_at_a_line_break(base):
@@ -264,3 +267,28 @@ def test_a_template_that_leaves_no_room_is_one_sentence(base):
     policy = CausalPolicy(*base, PromptConfig(template="word " * 300 + "{source}"))
     with pytest.raises(ModelError, match=r"the prompt alone takes \d+ tokens"):
         policy.tokenize_sources(ROWS)
+
+
+def test_a_template_that_asks_for_the_date_is_told_the_same_every_day(tmp_path, monkeypatch):
+    class Clock(datetime):
+        day = datetime(2024, 7, 26)
+
+        @classmethod
+        def now(cls, tz=None):
+            return cls.day
+
+    monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", Clock)
+    model, tokenizer = build("qwen2", tmp_path)
+    dated = "\n{% macro today() %}{{ strftime_now('%d %b %Y') }}{% endmacro %}Today: {{ today() }}"
+    tokenizer.chat_template = (
+        dated + "{% if strftime_now is defined %}, {{ strftime_now('%A %-d.%m.%y') }}{% endif %}" + CHATML
+    )
+    turns = [{"role": "user", "content": "one"}]
+    asked = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    assert asked.startswith("\nToday: 26 Jul 2024, Friday 26.07.24<|im_start|>user\none")
+    prompt = PromptConfig(template="{source}")
+    before = Prompt(prompt, tokenizer).text(Segment("one", "en", "es"), ())
+    Clock.day = datetime(2031, 1, 2)
+    assert Prompt(prompt, tokenizer).text(Segment("one", "en", "es"), ()) == before == asked
+    source = CausalPolicy(model, tokenizer, prompt).tokenize_sources(ROWS[:1])[0]
+    assert "26 Jul 2024" in tokenizer.decode(source.ids)

@@ -248,7 +248,8 @@ def test_stopped_saved_and_resumed_ends_at_the_same_weights(policy, tmp_path):
 
 def test_long_sources_and_length_limits_are_cut_to_what_the_model_holds(policy):
     source = policy.tokenize_sources([Segment("one two three " * 400, "en", "es")])[0]
-    assert len(source) == policy._family.max_positions
+    assert len(source) == policy._family.max_positions and source.cut
+    assert not any(whole.cut for whole in policy.tokenize_sources(ROWS))
     assert policy.end_id in source.ids[-2:]
     if policy.max_length < 100:
         assert policy.sample(ROWS[:1], 2, Sampling(1.0, 1000), torch.Generator().manual_seed(1)).tokens.shape[2] <= 64
@@ -267,6 +268,23 @@ def test_languages_that_the_model_lacks_are_refused(policy, name):
     policy.check_languages(["en", "es"])
     with pytest.raises(ModelError, match="no language 'tlh'"):
         policy.check_languages(["en", "tlh"])
+
+
+def test_languages_that_share_a_tag_are_refused(policy, name):
+    if name in {"t5", "mt5", "bart"}:
+        policy.check_languages(["en", "es", "es-MX"])  # told in words, or not at all
+        return
+    with pytest.raises(ModelError, match=r"'es' and 'es-MX' are one language to it, called '.*; keep one") as caught:
+        policy.check_languages(["en", "es", "es-MX"])
+    assert "\n" not in str(caught.value)
+
+
+def test_languages_that_only_a_source_has_share_no_tag(tmp_path):
+    model, tokenizer = build("opus_mt", tmp_path)
+    tokenizer.source_lang = "roa"
+    policy = Seq2SeqPolicy(model, tokenizer)
+    policy.check_languages(["pt", "pt-BR", "es"])  # its sources are not marked
+    policy.check_directions([("pt", "es"), ("pt-BR", "es")])
 
 
 def test_directions_that_nothing_asks_for_are_refused(original, policy, name):

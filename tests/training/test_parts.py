@@ -1,5 +1,7 @@
 import json
 import random
+import re
+from collections import Counter
 
 import pytest
 import torch
@@ -105,6 +107,56 @@ def test_noise_moves_words_a_little_and_keeps_one():
     assert add_noise("only", DenoisingConfig(languages=["es"], drop=0.99), random.Random(1)) == "only"
     unchanged = DenoisingConfig(languages=["es"], drop=0, shuffle=0)
     assert add_noise(text, unchanged, random.Random(1)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "这是一个很长的测试句子，用来看噪声",
+        "これは長いテスト文です",
+        "นี่คือประโยคทดสอบที่ยาวมาก",
+        "用 Python 和 Java 编程 ，很好",
+    ],
+)
+def test_noise_reaches_text_without_spaces(text):
+    config, draw = DenoisingConfig(languages=["zh"], drop=0.3, shuffle=3), random.Random(1)
+    noised = {add_noise(text, config, draw) for _ in range(100)}
+    assert len(noised) > 80
+    for made in noised:
+        assert not Counter(made.replace(" ", "")) - Counter(text.replace(" ", ""))  # nothing is new
+    whole = DenoisingConfig(languages=["zh"], drop=0, shuffle=3)
+    moved = [add_noise(text, whole, draw) for _ in range(20)]
+    assert {"".join(sorted(made.replace(" ", ""))) for made in moved} == {"".join(sorted(text.replace(" ", "")))}
+    assert add_noise(text, DenoisingConfig(languages=["zh"], drop=0, shuffle=0), draw) == text
+
+
+def test_noise_keeps_marks_on_their_characters_and_words_apart():
+    config, draw = DenoisingConfig(languages=["th"], drop=0.4, shuffle=3), random.Random(1)
+    for _ in range(50):
+        made = add_noise("ที่นี่ Python和Java", config, draw)
+        assert not re.search(r"(?:^|[^ทน])[\u0e35\u0e48]", made.replace("\u0e35\u0e48", "\u0e35"))
+        assert "PythonJava" not in made and "JavaPython" not in made
+
+
+def test_pairs_longer_than_the_model_are_left_out():
+    policy = tiny_policy()
+    rows = segments("en", "es")
+    room = policy.target_room
+    fits, long = "1" * (room - 1), "1" * room  # and the mark of a word's beginning
+    assert [len(ids) for ids in policy.encode_targets([fits, long])] == [room, room + 1]
+    more = [Segment("two", "en", "es", fits), Segment("two", "en", "es", long), Segment(long, "en", "es", "dos")]
+    stream = PairBatches(policy, {"en-es": [*rows, *more], "en-fr": [more[1]]}, 200, 1.0, seed=1)
+    assert (len(stream), stream.too_long) == (len(rows) + 1, 3)
+    targets = {tuple(pair.target) for _ in range(300) for pair in stream.next()}
+    assert targets == {tuple(ids) for ids in policy.tokenize_targets([*(row.reference for row in rows), fits])}
+    with pytest.raises(DataError, match=r"^supervised: each of the 2 sentence pairs is longer than the model reads"):
+        PairBatches(policy, {"en-es": more[1:]}, 200, 1.0, seed=1)
+    denoising = DenoisingConfig(languages=["es"], share=0.5)
+    texts = {"es": [long, "dos"]}
+    stream = PairBatches(policy, {"en-es": rows}, 200, 1.0, seed=1, denoising=denoising, texts=texts)
+    assert stream.too_long == 1
+    with pytest.raises(DataError, match=r"supervised\.denoising: every training text in 'es' is longer than the model"):
+        PairBatches(policy, {"en-es": rows}, 200, 1.0, seed=1, denoising=denoising, texts={"es": [long]})
 
 
 def test_denoising_takes_its_share_and_resumes_in_place():

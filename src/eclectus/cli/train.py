@@ -50,7 +50,8 @@ def quickstart(
     from eclectus.training import run
 
     if from_scratch:
-        run.start(config.parse(recipes.read("base"), [f"seed={seed}"], name="base"), base, console(quiet))
+        changes = [f"seed={seed}", *_of_the_machine(overrides or [])]
+        run.start(config.parse(recipes.read("base"), changes, name="base"), base, console(quiet))
     _finish(run.start(loaded, folder, console(quiet)), folder)
 
 
@@ -90,6 +91,11 @@ def train(
     from eclectus.training import run
 
     _finish(run.start(loaded, folder, console(quiet)), folder)
+
+
+def _of_the_machine(overrides: list[str]) -> list[str]:
+    """Those that are not about the demo but about where it runs."""
+    return [change for change in overrides if change.partition("=")[0] in ("threads", "device")]
 
 
 def _several(processes: int) -> None:

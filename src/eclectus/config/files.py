@@ -36,7 +36,7 @@ def load(path: str | Path, overrides: list[str] | None = None) -> RunConfig:
 def find(name: str, overrides: list[str] | None = None) -> RunConfig:
     """Read a YAML file, or the packaged recipe of that name; see `load`."""
     path = Path(name)
-    if path.suffix in {".yaml", ".yml"} or path.exists():
+    if path.suffix in {".yaml", ".yml"} or path.is_file():
         return load(path, overrides)
     return parse(recipes.read(name), overrides, name=name)
 
@@ -130,14 +130,36 @@ _Loader.add_implicit_resolver(_BOOL, re.compile("^(?:true|True|TRUE|false|False|
 
 def _mapping(text: str, name: str) -> dict[str, Any]:
     try:
-        values = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+        values = _read(text)
+    except _UNREADABLE as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"config: '{name}' is not valid YAML{place}: {getattr(error, 'problem', error)}") from error
+        raise ConfigError(f"config: '{name}' is not valid YAML{place}: {_problem(error)}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"config: '{name}' must hold keys and values; see `eclectus recipe show quickstart`")
     return values
+
+
+_UNREADABLE = (yaml.YAMLError, ValueError, RecursionError)
+"""What YAML can raise: the second at dates that there are not, the third at lists in lists without end."""
+
+
+def _read(text: str) -> Any:
+    return _parted(yaml.load(text, _Loader))
+
+
+def _parted(value: Any) -> Any:
+    """A copy in which an anchor and its aliases are not one object, which an override would change everywhere."""
+    if isinstance(value, dict):
+        return {key: _parted(inner) for key, inner in value.items()}
+    return [_parted(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _problem(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    problem = getattr(error, "problem", None) or error
+    return str(problem) if isinstance(error, yaml.YAMLError) else f"{problem} (put text that is no date in quotes)"
 
 
 def _checked(model: type[M], values: dict[str, Any]) -> M:
@@ -166,10 +188,9 @@ def _override(values: dict[str, Any], override: str) -> None:
         if not isinstance(current, dict | list):
             raise ConfigError(f"--set: '{path}': '{part}' holds a single value, not keys")
     try:
-        value = yaml.load(raw, _Loader)
-    except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or error
-        raise ConfigError(f"--set: '{override}': the value is not valid YAML: {problem}") from error
+        value = _read(raw)
+    except _UNREADABLE as error:
+        raise ConfigError(f"--set: '{override}': the value is not valid YAML: {_problem(error)}") from error
     current[_key(current, last, path)] = value
 
 

@@ -120,7 +120,11 @@ class PolicyConfig(Model):
     path: str = Field("base", min_length=1, description="'base' (bundled), a folder, a GGUF file, or a hub id")
     revision: str | None = Field(None, description="branch, tag or commit of a hub id; null: its main branch")
     new: NewModelConfig | None = None
-    prompt: PromptConfig = Field(PromptConfig(), description="for models without language tags")
+    prompt: PromptConfig | None = Field(
+        None,
+        description="for models without language tags; null: the prompt that the model was saved with, else the"
+        " defaults below",
+    )
     add_languages: dict[str, str] = Field(
         default_factory=dict,
         description="languages that the model lacks, each with the model's language whose tag initialises it, as in"

@@ -10,7 +10,10 @@ from eclectus.config.base import Model
 
 
 class DenoisingConfig(Model):
-    """Monolingual text as a training signal: restore it from a copy with words dropped and shuffled."""
+    """Monolingual text as a training signal: restore it from a copy with words dropped and shuffled.
+
+    In scripts without spaces characters are words.
+    """
 
     languages: list[str] = Field(min_length=1, description="languages whose monolingual text is used")
     share: float = Field(0.2, gt=0, lt=1, description="share of the training examples")

@@ -6,6 +6,7 @@ SUPPORT = {
     "clean",
     "dataset",
     "files",
+    "losses",
     "memory",
     "own",
     "phrases",

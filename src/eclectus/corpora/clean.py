@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import lru_cache
 
-from eclectus.corpora.base import Entry
+from eclectus.corpora.base import Entry, Split
 
 INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -69,6 +69,7 @@ def clean(
     max_chars: int,
     dropped: Counter[str],
     seen: set[tuple[object, ...]] | None = None,
+    count: Callable[[Split, Collection[str]], None] = lambda split, reasons: None,
 ) -> Iterator[Entry]:
     """Yield entries with normalised texts, without texts that are too long or empty, each entry once.
 
@@ -77,24 +78,26 @@ def clean(
         max_chars: longer texts are left out (the entry keeps its other languages).
         dropped: reasons are counted here.
         seen: shared by the corpora of a run, so that an entry of two corpora stands once.
+        count: is told of each entry its split and why it is not used, or not whole.
     """
     seen = set() if seen is None else seen
     for entry in entries:
-        texts = {}
+        texts, reasons = {}, []
         for tag, raw in entry.texts.items():
             text = normalise(raw)
             if not any(c.isalnum() for c in text):
-                dropped["no letters or digits"] += 1
+                reasons.append("no letters or digits")
             elif len(text) > max_chars:
-                dropped["too long"] += 1
+                reasons.append("too long")
             else:
                 texts[tag] = text
         # The split is part of the key: a text that stands in a train and a test file must be found as a leak.
         key = (entry.split, *texts.items())
-        if not texts:
-            continue
-        if key in seen:
-            dropped["duplicate"] += 1
-            continue
-        seen.add(key)
-        yield Entry(texts, entry.corpus, entry.id, entry.split)
+        if texts and key in seen:
+            reasons.append("duplicate")
+            texts = {}
+        dropped.update(reasons)
+        count(entry.split, reasons)
+        if texts:
+            seen.add(key)
+            yield Entry(texts, entry.corpus, entry.id, entry.split)

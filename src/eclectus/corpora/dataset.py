@@ -15,6 +15,7 @@ from eclectus.corpora import own, splits
 from eclectus.corpora.apart import keep_apart
 from eclectus.corpora.base import Corpus, Entry
 from eclectus.corpora.clean import clean, normalise
+from eclectus.corpora.losses import Losses
 from eclectus.corpora.seen import SeenText
 from eclectus.errors import ConfigError, DataError, nearest
 from eclectus.segment import Segment
@@ -218,9 +219,13 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
     entries: list[Entry] = []
     dropped: dict[str, Counter[str]] = defaultdict(Counter)
     seen: set[tuple[object, ...]] = set()
+    warnings: list[str] = []
     for corpus, where in zip(corpora, places, strict=True):
-        entries.extend(clean(own.read(corpus, where), config.max_chars, corpus.dropped, seen))
+        losses = Losses()
+        kept = clean(own.read(corpus, where), config.max_chars, corpus.dropped, seen, losses.count)
+        entries.extend(losses.checked(kept, config.max_ratio))
         dropped[corpus.label] += corpus.dropped
+        warnings += [*corpus.warnings(), *losses.sentences(corpus.label, config.max_chars)]
     for tag in config.languages:
         if not any(tag in entry.texts for entry in entries):
             but = _but(dropped, config.max_chars)
@@ -249,7 +254,7 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
         "dropped": {label: dict(counter) for label, counter in dropped.items()} | {"split": dict(left_out)},
         "signatures": [own.signature(corpus, where) for corpus, where in zip(corpora, places, strict=True)],
     }
-    return Dataset(config, parts, report, [sentence for corpus in corpora for sentence in corpus.warnings()])
+    return Dataset(config, parts, report, warnings)
 
 
 def read_pairs(

@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import struct
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -212,7 +213,7 @@ def _messages(path: Path, dropped: Counter[str]) -> Iterator[tuple[Key, str]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             catalogue = polib.pofile(str(path)) if path.suffix == ".po" else polib.mofile(str(path))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, struct.error) as error:  # the last of a .mo that ends too soon
         raise DataError(
             f"gettext: cannot read '{path}' ({error}); install its package again, or repair the file"
         ) from error

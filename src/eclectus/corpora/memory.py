@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import re
 from abc import abstractmethod
@@ -34,6 +35,11 @@ PLACEHOLDER = re.compile(
 )
 """What a code holds that a translation must keep, unlike marks of bold text."""
 
+_DECLARATION = re.compile(rb"""(?:\xef\xbb\xbf)?<\?xml\s[^>]*?(\sencoding\s*=\s*["']([A-Za-z][\w.:-]*)["'])""")
+
+_BY_PARSER = {"utf-8", "utf-16", "us-ascii", "ascii", "iso-8859-1", "latin-1"}
+"""Encodings that the XML parser reads by itself."""
+
 LOST = "placeholders inside codes"
 """Their reason in `dropped`."""
 
@@ -42,7 +48,7 @@ class Memory(Corpus):
     """A corpus of units in one XML file.
 
     A tag of the file is read as the run's language that it is a variety of (`EN-US` as `en`, `zh-CN` as `zh-Hans`, not
-    as `zh-Hant`). Of several varieties of a language the run's own is read alone.
+    as `zh-Hant`, and `pt` as `pt-BR`, but not `pt-PT`). Of several varieties of a language the run's own is read alone.
 
     A subclass names the file's `outermost` element and the elements that hold `codes`, and gives `units`.
     """
@@ -76,6 +82,8 @@ class Memory(Corpus):
         self._lost: dict[str, int] = {}
         """Text -> placeholders that it lost with its codes."""
         self._robbed = 0
+        self._not_read: dict[str, list[str]] = {}
+        """Language of the run that the file lacks -> its varieties there, which are not the run's."""
 
     @property
     def label(self) -> str:
@@ -109,7 +117,12 @@ class Memory(Corpus):
             yield from entries_of(own, self.label, f"{self.label}:{number}", self.options.split)
 
     def warnings(self) -> Iterator[str]:
-        """Say how many placeholders were dropped with the codes that hold them."""
+        """Say what was not read as another variety, and how many placeholders were dropped with their codes."""
+        for language, tags in self._not_read.items():
+            yield (
+                f"{self.label}: no text is read as {language}, of which the file has another variety; set tags:"
+                f" {{{language}: [{', '.join(tags)}]}} if it is meant"
+            )
         if lost := self.dropped[LOST]:
             texts = f"{self._robbed:,} text{'' if self._robbed == 1 else 's'}"
             yield (
@@ -155,7 +168,7 @@ class Memory(Corpus):
     @cached_property
     def _units(self) -> list[Unit]:
         path = self.options.path
-        data = files.read_bytes(self.name, self.locate(path))
+        data = self._in_unicode(files.read_bytes(self.name, self.locate(path)))
         try:
             events = ElementTree.iterparse(io.BytesIO(data), ["start", "end"])
             event, root = next(events)
@@ -172,6 +185,28 @@ class Memory(Corpus):
                 f" ({str(error).partition(':')[0]}); export it again"
             ) from error
 
+    def _in_unicode(self, data: bytes) -> bytes:
+        """The file in an encoding that the parser reads: of those with several bytes a character only Unicode's."""
+        declared = _DECLARATION.match(data)
+        encoding = declared[2].decode("ascii") if declared else "utf-8"
+        if declared is None or encoding.lower() in _BY_PARSER:
+            return data
+        path = self.options.path
+        if data.startswith(codecs.BOM_UTF8):  # which says more than a declaration that was left as it was
+            encoding = "utf-8-sig"
+        try:
+            return (data[: declared.start(1)] + data[declared.end(1) :]).decode(encoding).encode("utf-8")
+        except LookupError as error:
+            raise DataError(
+                f"{self.name}: '{path}' says that it is written in '{encoding}', which is not known here; export it as"
+                " UTF-8"
+            ) from error
+        except UnicodeError as error:
+            raise DataError(
+                f"{self.name}: '{path}' says that it is written in {encoding}, which its bytes are not"
+                f" ({getattr(error, 'reason', error)}); export it as UTF-8"
+            ) from error
+
     def _read_as(self) -> dict[str, str]:
         """Which of the run's languages each tag of the file is read as."""
         path, known = self.options.path, list(dict.fromkeys(tag for unit in self._units for tag in unit))
@@ -182,11 +217,17 @@ class Memory(Corpus):
                 if tag not in known:
                     raise DataError(f"{self.name}: '{path}' has no '{tag}' for {language}; {_has(known)}")
                 read_as[tag] = language
-        codes, varieties = languages.Codes(self.languages), defaultdict(list)
+        codes = languages.Codes(self.languages)
+        varieties: defaultdict[str, list[str]] = defaultdict(list)
+        others: defaultdict[str, list[str]] = defaultdict(list)
         for tag in known:
             found = codes.find(tag)
-            if found is not None and found not in self.options.tags and tag not in read_as:
+            if found is None or found in self.options.tags or tag in read_as:
+                continue
+            if languages.agrees(tag, found):
                 varieties[found].append(tag)
+            else:
+                others[found].append(tag)
         for language, tags in varieties.items():
             own = [tag for tag in tags if _variety(tag) == languages.locale(language)]
             if not own and len({_variety(tag) for tag in tags}) > 1:
@@ -195,6 +236,7 @@ class Memory(Corpus):
                     f" meant with tags: {{{language}: [{tags[0]}]}}"
                 )
             read_as |= dict.fromkeys(own or tags, language)
+        self._not_read = {language: tags for language, tags in others.items() if language not in varieties}
         if not read_as:
             raise DataError(
                 f"{self.name}: '{path}' has no text in {', '.join(self.languages)}; {_has(known)}; set data.languages,"

@@ -104,13 +104,22 @@ class Policy(ABC):
         return self.merging
 
     def check_languages(self, languages: Sequence[str]) -> None:
-        """Raise `ModelError` for a language the model cannot translate into or from."""
+        """Raise `ModelError` for a language the model lacks, and for two that it cannot tell apart."""
+        marks: dict[str, str] = {}
         for language in languages:
             if self.languages and not self.has_language(language):
                 raise ModelError(
                     f"model: it has no language '{language}'{self.nearest_language(language)}"
                     " (policy.add_languages adds one, or train a model of your own with policy.new)"
                 )
+            mark = self.language_mark(language)
+            if mark is not None and mark in marks:
+                raise ModelError(
+                    f"model: '{marks[mark]}' and '{language}' are one language to it, called '{mark}', so they would be"
+                    " asked for alike; keep one of the two, or train a model of your own with policy.new"
+                )
+            if mark is not None:
+                marks[mark] = language
 
     def nearest_language(self, language: str) -> str:
         """The end of a sentence that says which language may have been meant; see `errors.nearest`."""
@@ -120,6 +129,10 @@ class Policy(ABC):
     def has_language(self, language: str) -> bool:
         """Whether the model marks this language (BCP-47)."""
         return language in self.languages
+
+    def language_mark(self, language: str) -> str | None:
+        """The model's own code of a language (BCP-47); None where it is told in words, or not at all."""
+        return None
 
     def check_directions(self, directions: Sequence[Direction]) -> None:
         """Raise `ModelError` for a direction that the model cannot be asked for though it has both languages."""
@@ -141,9 +154,18 @@ class Policy(ABC):
     def too_long(self, segments: Sequence[Segment]) -> list[bool]:
         """Whether the end of each source is cut off, for want of positions."""
 
+    @property
     @abstractmethod
+    def target_room(self) -> int:
+        """Most tokens of a target text, its end not counted, that there are positions for."""
+
+    @abstractmethod
+    def encode_targets(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of target texts, whole and without end-of-sequence."""
+
     def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of target texts, end-of-sequence included."""
+        """Token ids of target texts, cut to what there is room for, end-of-sequence included."""
+        return [[*ids[: self.target_room], self.end_id] for ids in self.encode_targets(texts)]
 
     @abstractmethod
     def detokenize(self, tokens: Sequence[Sequence[int]]) -> list[str]:

@@ -101,11 +101,13 @@ class CausalPolicy(PretrainedPolicy):
     def tokenize_sources(self, segments: Sequence[Segment]) -> list[Source]:
         shown = [self._examples.choose(segment) for segment in segments]
         texts = [self._prompt_of(segment, examples) for segment, examples in zip(segments, shown, strict=True)]
-        rows = self._encode_prompts(texts)
-        for i, ids in enumerate(rows):
+        sources = []
+        for segment, examples, ids in zip(segments, shown, self._encode_prompts(texts), strict=True):
+            cut = False
             if len(ids) > self._prompt_limit:
-                rows[i] = self._shortened(segments[i], len(shown[i]))
-        return [Source(tuple(r[:-1]), (r[-1],), s.target_lang) for r, s in zip(rows, segments, strict=True)]
+                ids, cut = self._shortened(segment, len(examples))
+            sources.append(Source(tuple(ids[:-1]), (ids[-1],), segment.target_lang, cut=cut))
+        return sources
 
     def too_long(self, segments: Sequence[Segment]) -> list[bool]:
         # Examples go before anything of the source does.
@@ -124,14 +126,18 @@ class CausalPolicy(PretrainedPolicy):
         # Tokenizers that end every text would end the prompt.
         return [ids[:-1] if ids[-1] == self.tokenizer.eos_token_id else ids for ids in rows]
 
-    def _shortened(self, segment: Segment, count: int) -> list[int]:
-        """The prompt with as many examples, nearest last, and then as much of the source as there is room for."""
+    def _shortened(self, segment: Segment, count: int) -> tuple[list[int], bool]:
+        """The prompt with as many examples, nearest last, and then as much of the source as there is room for.
+
+        Returns:
+            (its token ids, whether some of the source had to go).
+        """
         examples, source = self._examples.choose(segment)[:count], segment.source
         while True:
             cut = Segment(source, segment.source_lang, segment.target_lang)
             ids = self._encode_prompts([self._prompt_of(cut, examples)])[0]
             if len(ids) <= self._prompt_limit:
-                return ids
+                return ids, source != segment.source
             if examples:
                 examples = examples[1:]
             elif source:
@@ -142,15 +148,17 @@ class CausalPolicy(PretrainedPolicy):
                     " shorten policy.prompt.template"
                 )
 
-    def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:
+    @property
+    def target_room(self) -> int:
+        return self.max_length - 1
+
+    def encode_targets(self, texts: Sequence[str]) -> list[list[int]]:
         before = self.texts.encode([self._prompt.probe])[0]
         answers = [self._prompt.gap + self.texts.plain(text) for text in texts]
         joint = self.texts.encode([self._prompt.probe + answer for answer in answers])
         alone = self.texts.encode(answers)
-        limit = self.max_length - 1
         # After a prompt, as the model will meet it; alone only where a token would reach across the border.
-        rows = [j[len(before) :] if j[: len(before)] == before else a for j, a in zip(joint, alone, strict=True)]
-        return [[*ids[:limit], self.end_id] for ids in rows]
+        return [j[len(before) :] if j[: len(before)] == before else a for j, a in zip(joint, alone, strict=True)]
 
     def detokenize(self, tokens: Sequence[Sequence[int]]) -> list[str]:
         return [self._prompt.cut(text).strip() for text in self.texts.decode(tokens)]

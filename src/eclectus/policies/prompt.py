@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from jinja2 import TemplateError
@@ -15,6 +16,21 @@ from eclectus.segment import Segment
 
 PLAIN = "{source_language}: {source}\n{target_language}:"
 CHAT = "Translate this text from {source_language} to {target_language}. Answer with the translation alone.\n\n{source}"
+
+TODAY = datetime(2024, 7, 26)
+"""What chat templates are told that ask for the date, the one that Llama's take where they have no clock: with the real
+one a run resumed tomorrow, or its model, would be asked otherwise than it was trained."""
+
+_PARTS = {f"%{letter}": TODAY.strftime(f"%{letter}") for letter in "aAbBdjmyYHIMSp"}
+_PARTS |= {"%-d": "26", "%e": "26", "%-m": "7"}  # which not every system knows
+
+_DATED = (
+    "{% macro strftime_now(format) %}{{ format"
+    + "".join(f" | replace('{part}', '{value}')" for part, value in _PARTS.items())
+    + " }}{% endmacro %}\n"
+)
+"""Begins a template that asks for the date: defined there, it goes before the library's function, which cannot be
+replaced from outside (transformers 5.24 hands templates no functions)."""
 
 _MARK = "translation"
 
@@ -43,6 +59,7 @@ class Prompt:
                 " model"
             )
         self.chat = has_template and config.chat != "off"
+        self._dated = self._with_date() if self.chat else None
         self._template = config.template or (CHAT if self.chat else PLAIN)
         self.stop = config.stop if config.stop is not None else ([] if self.chat else ["\n"])
         self.probe = self.text(Segment("text", "en", "es"), ())
@@ -81,10 +98,21 @@ class Prompt:
     def _turn(role: str, content: str) -> dict[str, str]:
         return {"role": role, "content": content}
 
+    def _with_date(self) -> str | None:
+        """The tokenizer's template with the date, where it asks for one; None: as it is."""
+        template = self._tokenizer.chat_template
+        if not isinstance(template, str):
+            template = template.get("default", "")
+        return _DATED + template if "strftime_now" in template else None
+
     def _render(self, messages: list[dict[str, str]], *, asking: bool) -> str:
         try:
             return self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=asking, enable_thinking=False
+                messages,
+                tokenize=False,
+                add_generation_prompt=asking,
+                enable_thinking=False,
+                chat_template=self._dated,
             )
         except (TemplateError, ValueError, TypeError) as error:
             raise ModelError(

@@ -107,6 +107,9 @@ class Seq2SeqPolicy(PretrainedPolicy):
     def has_language(self, language: str) -> bool:
         return self._family.has_language(language)
 
+    def language_mark(self, language: str) -> str | None:
+        return self._family.language_mark(language)
+
     def check_directions(self, directions: Sequence[Direction]) -> None:
         self._family.check_directions(directions)
 
@@ -114,8 +117,9 @@ class Seq2SeqPolicy(PretrainedPolicy):
         sources = []
         for segment, ids in zip(segments, self._encode_sources(segments), strict=True):
             before, after = self._family.affixes(segment)
-            ids = [*before, *ids[: self._room(segment)], *after]
-            sources.append(Source(tuple(ids), self._family.start(segment), segment.target_lang))
+            room = self._room(segment)
+            whole = (*before, *ids[:room], *after)
+            sources.append(Source(whole, self._family.start(segment), segment.target_lang, cut=len(ids) > room))
         return sources
 
     def too_long(self, segments: Sequence[Segment]) -> list[bool]:
@@ -129,10 +133,12 @@ class Seq2SeqPolicy(PretrainedPolicy):
     def _room(self, segment: Segment) -> int:
         return self._family.max_positions - sum(map(len, self._family.affixes(segment)))
 
-    def tokenize_targets(self, texts: Sequence[str]) -> list[list[int]]:
-        limit = self.max_length - 2
-        rows = self.texts.encode([self.texts.plain(text) for text in texts], target=True)
-        return [[*ids[:limit], self.end_id] for ids in rows]
+    @property
+    def target_room(self) -> int:
+        return self.max_length - 2
+
+    def encode_targets(self, texts: Sequence[str]) -> list[list[int]]:
+        return self.texts.encode([self.texts.plain(text) for text in texts], target=True)
 
     def open_stepper(self, sources: Sequence[Source], samples: int, max_length: int) -> _Stepper:
         return _Stepper(self, sources, samples, max_length)

@@ -15,11 +15,13 @@ class Source:
         start: decoder input that precedes the translation, at least one token and as many for every source of a
             policy: the decoder's start token, a forced language token, the last token of a prompt.
         language: the target language (BCP-47), which chooses the adapter where each language has its own.
+        cut: whether the end of the source is missing, for want of positions.
     """
 
     ids: tuple[int, ...]
     start: tuple[int, ...]
     language: str = ""
+    cut: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -36,10 +36,10 @@ class Numbers(Reward):
     strict equality too. Range [0, 1]. Abstains where neither side has a number in digits.
 
     Numbers compare by value, whatever their locale and script: 1,234.56 = 1.234,56 = 1 234,56 = ١٬٢٣٤٫٥٦, and .5 = 0,5.
-    One mark before three digits is read as a thousands separator (1.250 = 1,250 = 1250) unless the number begins with 0.
-    Hours and minutes may be written as 12:30, 12.30 or 12 h 30. What has more marks is read as a list of whole numbers, so
-    dates agree in any order of day and month. Signs, currencies and units are not compared. Numbers in placeholders,
-    tags and links do not count.
+    One mark before three digits is read as a thousands separator (1.250 = 1,250 = 1250) unless the number begins with
+    0. Hours and minutes may be written as 12:30, 12.30 or 12 h 30. What has more marks is read as a list of whole
+    numbers, so dates agree in any order of day and month. Signs, currencies and units are not compared. Numbers in
+    placeholders, tags and links do not count.
 
     Source: the wrong number as a critical error, MQM, https://themqm.org; locale formats: CLDR,
     https://unicode.org/reports/tr35/tr35-numbers.html.

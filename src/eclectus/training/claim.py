@@ -15,7 +15,13 @@ from eclectus.config import RunConfig
 from eclectus.errors import RunError
 
 _BEGUN = "begun.json"
-"""The settings that a run began with."""
+"""The settings that a run began with, and its model's fingerprint."""
+
+_WEIGHTS, _CONTROL_RATE = "weights", "control_learning_rate"
+"""Keys in it beside the parts."""
+
+_NOT_AT_THAT_RATE = {"supervised", "supervised_back_translation", "reinforce", "constant_reward"}
+"""Stages that `control_learning_rate` says nothing about; all others are controls that train on pairs."""
 
 _ABSENT = object()
 
@@ -66,9 +72,10 @@ def alone(folder: Path) -> Iterator[None]:
             (folder / _LOCK).unlink()
 
 
-def write_settings(config: RunConfig, folder: Path) -> None:
-    """Keep the settings that a run begins with, for `check_settings`."""
-    atomic.write(folder / _BEGUN, json.dumps(_settings(config), ensure_ascii=False))
+def write_settings(config: RunConfig, folder: Path, weights: str | None = None) -> None:
+    """Keep what a run begins with: its settings, for `check_settings`, and its loaded model, for `check_weights`."""
+    kept = {**_settings(config), _WEIGHTS: weights}
+    atomic.write(folder / _BEGUN, json.dumps(kept, ensure_ascii=False))
 
 
 def check_settings(config: RunConfig, folder: Path) -> None:
@@ -77,10 +84,14 @@ def check_settings(config: RunConfig, folder: Path) -> None:
     Raises:
         RunError: the configuration has been changed since.
     """
-    path = folder / _BEGUN
-    if not path.exists():
+    before = _begun(folder)
+    before.pop(_WEIGHTS, None)
+    if not _a_control_has_trained(folder):
+        before.pop(_CONTROL_RATE, None)
+    # What an earlier version did not keep cannot have changed.
+    now = {key: value for key, value in json.loads(json.dumps(_settings(config))).items() if key in before}
+    if not now:
         return
-    before, now = json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(_settings(config)))
     changed = _difference(before, now, every=before.get("eclectus") == now["eclectus"])
     if changed is not None:
         raise RunError(
@@ -89,8 +100,41 @@ def check_settings(config: RunConfig, folder: Path) -> None:
         )
 
 
+def check_weights(config: RunConfig, folder: Path, weights: str | None) -> None:
+    """Make sure that the model that was loaded is the one that the run began with.
+
+    Args:
+        weights: its `fingerprint`; None where the run makes its own.
+
+    Raises:
+        RunError: it has other weights.
+    """
+    before = _begun(folder).get(_WEIGHTS)
+    if before is not None and weights is not None and before != weights:
+        raise RunError(
+            f"resume: the model '{config.policy.path}' has other weights than when the run began; put back what was"
+            " there, or start a new run"
+        )
+
+
+def wrote_every_prompt(folder: Path) -> bool:
+    """Whether a run is of a version that wrote the default prompt into config.yaml where none had been given."""
+    return (folder / _BEGUN).exists() and _WEIGHTS not in _begun(folder)
+
+
+def _begun(folder: Path) -> dict[str, Any]:
+    """What `write_settings` kept; nothing in folders of early versions."""
+    path = folder / _BEGUN
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return found
+
+
+def _a_control_has_trained(folder: Path) -> bool:
+    return any(path.name not in _NOT_AT_THAT_RATE for path in folder.glob("checkpoints/*"))
+
+
 def _settings(config: RunConfig) -> dict[str, Any]:
-    return {"eclectus": __version__, **config.model_dump(mode="json", include=_PARTS)}
+    return {"eclectus": __version__, **config.model_dump(mode="json", include={**_PARTS, _CONTROL_RATE: True})}
 
 
 def _difference(before: Any, now: Any, *, every: bool) -> str | None:

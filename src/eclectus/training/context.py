@@ -30,6 +30,7 @@ class RunContext:
     Args:
         base: the frozen starting policy of reinforcement learning; None until it is known.
         seen: the text that the loaded model was trained on; None where it carries none.
+        weights: the loaded model's fingerprint; None where the run makes its own.
         renewed: later copies of the policy, for rewards that translate with them.
     """
 
@@ -40,6 +41,7 @@ class RunContext:
     resume: bool
     base: Policy | None = field(default=None)
     seen: SeenText | None = field(default=None)
+    weights: str | None = field(default=None)
     renewed: RenewedPolicies = field(init=False)
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from eclectus.engines.base import NATIVE
 from eclectus.errors import ConfigError
 from eclectus.languages import Direction, direction, expand_directions
 from eclectus.policies.causal import CausalPolicy
+from eclectus.policies.fingerprint import fingerprint
 from eclectus.policies.folder import model_of_run
 from eclectus.policies.load import BASE, load_policy, new_policy
 from eclectus.policies.new_language import add_languages
@@ -23,11 +24,12 @@ from eclectus.policies.precision import autocast_type
 from eclectus.policies.pretrained import PretrainedPolicy
 from eclectus.seeds import derive
 from eclectus.segment import Segment
+from eclectus.training import claim
 from eclectus.training.context import RunContext
 
 
 def first_policy(run: RunContext, device: torch.device) -> tuple[PretrainedPolicy, SeenText | None]:
-    """The policy on its device, and which text it has met, where that is known.
+    """The policy on its device, and which text it has met, where that is known; `run.weights` is set.
 
     Raises:
         ModelError, ConfigError, RunError: it cannot be loaded, or cannot do what the run asks for.
@@ -77,11 +79,15 @@ def _values(config: ReinforceConfig) -> bool:
 def _loaded(run: RunContext) -> tuple[PretrainedPolicy, SeenText | None]:
     config = run.config
     if config.policy.new is None:
-        prompt = config.policy.prompt
+        given = config.policy.prompt
+        # Earlier versions wrote the defaults into every config.yaml.
+        if given == PromptConfig() and run.resume and claim.wrote_every_prompt(run.folder):
+            given = None
         # A model that was trained with a prompt brings it along, unless the run has its own.
-        policy, seen = load_policy(
-            config.policy.path, None if prompt == PromptConfig() else prompt, config.policy.revision
-        )
+        policy, seen = load_policy(config.policy.path, given, config.policy.revision)
+        run.weights = parallel.leaders(fingerprint(policy.model) if parallel.leads() else None)
+        prompt = given or PromptConfig()
+        # The defaults are no error, for the same reason.
         if prompt != PromptConfig() and policy.languages:
             raise ConfigError(
                 f"config: 'policy.prompt': '{config.policy.path}' is told its languages by tags and is not prompted;"

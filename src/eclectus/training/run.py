@@ -99,6 +99,8 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         if part is not None:
             optimizer.check(part.optimizer, device)
     policy, run.seen = first_policy(run, device)
+    if resume:
+        claim.check_weights(config, folder, run.weights)
     directions = expand_directions(config.evaluation.directions, dataset.languages)
     dataset.check(directions)
     bench = TestBench(folder, dataset.held_out("test", directions, run.seen), config.evaluation, resume=resume)
@@ -113,7 +115,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     prompts, texts = stages.prompts_to_translate_back(run), stages.texts_of_tasks(run, tasks)
     # Written once everything is checked: after a mistake the folder is still empty and can be used again.
     atomic.write(folder / "config.yaml", cfg.dump(config))
-    claim.write_settings(config, folder)
+    claim.write_settings(config, folder, run.weights)
     atomic.write(folder / "data.json", json.dumps(dataset.describe(), ensure_ascii=False, indent=1))
     _warn(run, tasks)
     systems = _train_start(run, policy, bench, prompts)

@@ -316,6 +316,11 @@ def train_supervised(
         texts,
         "back_translation" if isinstance(config, BackTranslationConfig) else "supervised",
     )
+    if batches.too_long:
+        tracker.warn(
+            f"{stage}: {batches.too_long:,} pairs or texts are left out, being longer than the model reads or writes"
+            f" ({policy.target_room:,} tokens); give one sentence a line to use them"
+        )
     best = _Best(policy, dev, judge or by_references(dev), max_length)
     training = _Training(policy, config, batches, best, tracker, seed=seed, stage=stage, folder=folder, seconds=seconds)
     found = ckpt.latest(folder) if resume else None

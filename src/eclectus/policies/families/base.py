@@ -73,6 +73,10 @@ class Seq2SeqFamily(ABC):
         """Whether the model can read or write a language (BCP-47)."""
         return self.codes.find(language) is not None
 
+    def language_mark(self, language: str) -> str | None:
+        """The model's own code of a language (BCP-47); None where it has none."""
+        return self.codes.find(language)
+
     def check_directions(self, directions: Sequence[Direction]) -> None:
         """Raise `ModelError` for a direction that cannot be asked for though the model has both languages."""
         return

@@ -61,6 +61,9 @@ class Marian(Seq2SeqFamily):
     def has_language(self, language: str) -> bool:
         return self._reads_all or any(codes.find(language) for codes in (self._writes, self._reads))
 
+    def language_mark(self, language: str) -> str | None:
+        return self._writes.find(language)  # a source's language is not marked
+
     def check_directions(self, directions: Sequence[Direction]) -> None:
         for source, target in directions:
             if not self._writes.find(target):
