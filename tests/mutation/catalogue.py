@@ -170,9 +170,10 @@ NAMED: dict[str, list[tuple[str, str, str]]] = {
         ),
         (
             "all directions share one baseline",
-            'everything = self.options.baseline == "moving"',
-            "everything = True",
+            'if self.options.baseline == "moving":',
+            "if True:",
         ),
+        ("what is remembered is on the step's scale", "returns[rows] * scales[rows]", "returns[rows]"),
         ("the options' clip is ignored", "Clip(o.clip, o.clip, o.max_ratio)", "Clip(0.9, 9.0, o.max_ratio)"),
     ],
     "algorithms/rloo.py": [

@@ -147,7 +147,7 @@ def test_a_scheduler_that_ends_it_ends_its_runs_which_save(text, jobs, tmp_path)
         ([algorithm("rloo"), algorithm("rlooo")], [1], "variant 'rlooo': .*did you mean 'rloo'"),
         ([algorithm("rloo"), Variant("one", ("reinforce.samples=1",))], [1], "variant 'one': .*at least 2"),
         (
-            [algorithm("rloo"), Variant("few", ("evaluation.directions=[es-fr]",))],
+            [algorithm("rloo"), Variant("few", ("evaluation.directions=[es-en]",))],
             [1],
             "variants 'rloo' and 'few' are tested on other directions",
         ),
