@@ -92,6 +92,8 @@ class Tracker:
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
+            # Some steps take ten times as long as others: those that evaluate, or translate for the reward in advance.
+            speed_estimate_period=600.0,
         )
         self._task = self._progress.add_task(label, total=total, completed=done, note="")
         try:
