@@ -5,6 +5,7 @@ steps give the mean reward that is stated here.
 """
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from eclectus.errors import ConfigError, RunError
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.guard import Guard
 from eclectus.training.optimizer import scheduled
-from tests.toy import final, learn, mean, records, reinforcer, repeats, same, steps_of, stop_after
+from tests.toy import corpus, final, learn, mean, records, reinforcer, repeats, same, steps_of, stop_after
 
 # Half the rate where each batch of samples is used twice: otherwise the policy commits to what it found first.
 TWICE = {"updates": 2, "learning_rate": 1.5e-3, "samples": 8}
@@ -276,6 +277,20 @@ def test_a_group_of_one_is_refused_where_samples_are_compared(tmp_path, name):
 def test_mixer_without_references_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"'mixer' learns from references, which the task 'toy' withholds"):
         reinforcer(tmp_path, "copy", "mixer", task_options={"references": False})
+
+
+def test_a_demonstration_without_its_end_is_not_shown(tmp_path, monkeypatch):
+    trainer = reinforcer(tmp_path, "copy", "rloo", steps=1, segments=4, task_options={"mle": 1.0})
+    prompts = [(0, segment) for segment in corpus("copy")[:4]]
+    sources = trainer.policy.tokenize_sources([segment for _, segment in prompts])
+    targets = trainer.policy.tokenize_targets([segment.reference for _, segment in prompts])
+    assert [shown.target for shown in trainer._demonstrations(prompts, sources)] == targets
+    longest = max(map(len, targets))
+    monkeypatch.setattr(type(trainer.policy), "target_room", property(lambda _: longest - 2))
+    left = trainer._demonstrations(prompts, sources)
+    assert [shown.target for shown in left] == [target for target in targets if len(target) < longest]
+    cut = [replace(sources[0], cut=True), *sources[1:]]
+    assert sum(len(target) < longest for target in targets[1:]) == len(trainer._demonstrations(prompts, cut))
 
 
 def test_what_has_ended_early_stays_ended(tmp_path, monkeypatch):

@@ -273,16 +273,25 @@ class Reinforcer:
         return {**sums, **signals.metrics, "zero_signal": float(zero)}
 
     def _demonstrations(self, prompts: Prompts, sources: Sequence[Source]) -> list[Demonstration]:
-        """The translations that tasks show for their prompts, of which the first are the step's own `sources`."""
+        """The translations that tasks show for their prompts, of which the first are the step's own `sources`.
+
+        None that there are no positions for: without its end it would teach the policy to stop in the middle.
+        """
         owners, segments = [owner for owner, _ in prompts], [segment for _, segment in prompts]
         texts = demonstrations(self.tasks, owners, segments, self.step)
         rows = [row for row, text in enumerate(texts) if text is not None]
-        targets = self.policy.tokenize_targets([texts[row] or "" for row in rows])
+        targets = self.policy.encode_targets([texts[row] or "" for row in rows])
         own = len(sources)
         every = [*sources, *self.policy.tokenize_sources(segments[own:])]
         return [
-            Demonstration(every[row], target, self.tasks[owners[row]].config.mle, row if row < own else None)
+            Demonstration(
+                every[row],
+                [*target, self.policy.end_id],
+                self.tasks[owners[row]].config.mle,
+                row if row < own else None,
+            )
             for row, target in zip(rows, targets, strict=True)
+            if len(target) <= self.policy.target_room and not every[row].cut
         ]
 
     def _watch(self, counts: Mapping[Part, PartCounts], last: bool) -> None:
