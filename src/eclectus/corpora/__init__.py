@@ -6,7 +6,7 @@ SUPPORT = {
     "clean",
     "dataset",
     "files",
-    "losses",
+    "left_out",
     "memory",
     "own",
     "phrases",

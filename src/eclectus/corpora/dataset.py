@@ -15,7 +15,7 @@ from eclectus.corpora import own, splits
 from eclectus.corpora.apart import keep_apart
 from eclectus.corpora.base import Corpus, Entry
 from eclectus.corpora.clean import clean, normalise
-from eclectus.corpora.losses import Losses
+from eclectus.corpora.left_out import LeftOut
 from eclectus.corpora.seen import SeenText
 from eclectus.errors import ConfigError, DataError, nearest
 from eclectus.segment import Segment
@@ -221,11 +221,11 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
     seen: set[tuple[object, ...]] = set()
     warnings: list[str] = []
     for corpus, where in zip(corpora, places, strict=True):
-        losses = Losses()
-        kept = clean(own.read(corpus, where), config.max_chars, corpus.dropped, seen, losses.count)
-        entries.extend(losses.checked(kept, config.max_ratio))
+        told = LeftOut()
+        kept = clean(own.read(corpus, where), config.max_chars, corpus.dropped, seen, told.count)
+        entries.extend(told.checked(kept, config.max_ratio))
         dropped[corpus.label] += corpus.dropped
-        warnings += [*corpus.warnings(), *losses.sentences(corpus.label, config.max_chars)]
+        warnings += [*corpus.warnings(), *told.sentences(corpus.label, config.max_chars)]
     for tag in config.languages:
         if not any(tag in entry.texts for entry in entries):
             but = _but(dropped, config.max_chars)

@@ -20,7 +20,7 @@ _WORDS = {
 }
 
 
-class Losses:
+class LeftOut:
     """Counts, by the split that their file was given, the entries of one corpus that are left out or lose a text."""
 
     def __init__(self) -> None:
