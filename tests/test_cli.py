@@ -379,7 +379,7 @@ def test_train_on_a_leak(tmp_path, corpus):
     message = refused("train", config, "--output", tmp_path / "run")
     assert "10 test entries of 'held.tsv' also stand in train" in message
     assert "held.tsv:1" in message
-    assert "data.allow_leaks: true" in message
+    assert "data.leaks: remove" in message
 
 
 @pytest.mark.parametrize("there", ["file", "folder"])

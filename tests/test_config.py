@@ -67,7 +67,7 @@ def test_only_true_and_false_are_true_and_false():
     assert (data.languages, data.max_pairs) == (["en", "no"], {"no": 3})
     assert cfg.parse(MINIMAL, ["data.languages=[en, no]"]).data.languages == ["en", "no"]
     for written, meant in (("true", True), ("False", False), ("yes", True), ("off", False)):
-        assert cfg.parse(MINIMAL, [f"data.allow_leaks={written}"]).data.allow_leaks is meant
+        assert cfg.parse(MINIMAL, [f"evaluation.reference_tokens={written}"]).evaluation.reference_tokens is meant
     assert cfg.parse(cfg.dump(cfg.parse(MINIMAL, ["data.languages=[en, no]"]))).data.languages == ["en", "no"]
 
 

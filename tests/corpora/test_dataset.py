@@ -151,12 +151,37 @@ def test_a_leak_in_the_users_own_splits_is_refused(tmp_path: Path, other: str) -
         tsv(tmp_path / "t.tsv", rows(5, start=6), split="test"),
         tsv(tmp_path / "b.tsv", rows(50, start=100)),
     )
-    message = f"1 test entries of 't.tsv' also stand in {other}.*toma zero zero nine.*allow_leaks: true"
+    message = f"1 test entries of 't.tsv' also stand in {other}.*toma zero zero nine.*leaks: remove"
     with pytest.raises(DataError, match=message):
         prepare(config(*parts), 1)
-    leaky = prepare(config(*parts, allow_leaks=True), 1)
+    leaky = prepare(config(*parts, leaks="keep"), 1)
     assert len(leaky.pairs("test", "en", "es")) == 5
     assert len(leaky.pairs(other, "en", "es")) >= 6  # type: ignore[arg-type]
+
+
+def test_leaks_in_the_users_own_splits_are_removed_on_request(tmp_path: Path) -> None:
+    both, other = ("Stands in dev and test", "baa zero"), ("Stands in dev and training", "coo zero")
+    parts = (
+        tsv(tmp_path / "a.tsv", [*rows(5), both, other, ("Only here", "toma  zero zero nine.")], split="train"),
+        tsv(tmp_path / "d.tsv", [*rows(5, start=10), both, other], split="dev"),
+        tsv(tmp_path / "t.tsv", [*rows(4, start=20), ("Another source", "Toma zero zero nine."), both], split="test"),
+    )
+    data = prepare(config(*parts, leaks="remove"), 1)
+    texts = {split: {s.source for s in data.pairs(split, "en", "es")} for split in SPLITS}
+    assert texts["test"] == {source for source, _ in rows(4, start=20)} | {"Another source", both[0]}
+    assert texts["dev"] == {source for source, _ in rows(5, start=10)} | {other[0]}
+    assert texts["train"] == {source for source, _ in rows(5)}
+    assert data.describe()["dropped"]["split"] == {"shares text with test": 3, "shares text with dev": 1}
+
+
+def test_text_that_leaves_dev_need_not_leave_training(tmp_path: Path) -> None:
+    parts = (
+        tsv(tmp_path / "a.tsv", [*rows(5), ("The same source", "baa zero")], split="train"),
+        tsv(tmp_path / "d.tsv", [*rows(5, start=10), ("The same source", "coo zero")], split="dev"),
+        tsv(tmp_path / "t.tsv", [*rows(4, start=20), ("Another source", "coo zero")], split="test"),
+    )
+    data = prepare(config(*parts, leaks="remove"), 1)
+    assert "The same source" in {s.source for s in data.pairs("train", "en", "es")}
 
 
 def test_caps_choose_the_same_entries_in_both_directions_and_leave_monolingual_text_free() -> None:

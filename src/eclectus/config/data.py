@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -36,7 +36,11 @@ class DataConfig(Model):
     test: int = Field(200, ge=1, description="test segments per direction")
     max_chars: int = Field(200, ge=1, description="longer texts are left out")
     max_ratio: float = Field(4.0, gt=1, description="pairs whose lengths in characters differ more are left out")
-    allow_leaks: bool = Field(False, description="start even if test text occurs in the training text")
+    leaks: Literal["refuse", "remove", "keep"] = Field(
+        "refuse",
+        description="where splits of your own share text: do not start, remove it from training for dev and test and"
+        " from dev for test, or keep it and measure less",
+    )
 
     @field_validator("apart")
     @classmethod

@@ -238,7 +238,7 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
         sizes,
         max_ratio=config.max_ratio,
         seed=seed,
-        allow_leaks=config.allow_leaks,
+        leaks=config.leaks,
         dropped=left_out,
     )
     parts: dict[SplitName, list[Entry]] = {name: [] for name in SPLITS}

@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 from eclectus.corpora.base import Entry
 from eclectus.corpora.clean import normalise_key, ratio_fits, words
@@ -47,7 +48,7 @@ def split(
     *,
     max_ratio: float,
     seed: int,
-    allow_leaks: bool,
+    leaks: Literal["refuse", "remove", "keep"],
     dropped: Counter[str],
 ) -> list[str | None]:
     """Decide on a split for every entry.
@@ -58,8 +59,8 @@ def split(
         sizes: {"dev": n, "test": n} segments wanted per pair of languages.
         max_ratio: as in `pair_fits`.
         seed: `data.split_seed`.
-        allow_leaks: do not refuse splits of the user's own that share text.
-        dropped: entries that leave the training text for the sake of dev and test are counted here.
+        leaks: what to do where splits of the user's own share text.
+        dropped: entries that leave training or dev because what is tested stands in them are counted here.
 
     Returns:
         "train", "dev" or "test" for each entry, or None for one that is left out.
@@ -68,8 +69,12 @@ def split(
         DataError: splits that the user fixed share text.
     """
     keys = [frozenset(normalise_key(text) for text in entry.texts.values()) for entry in entries]
-    fixed = _fixed(entries, keys, allow_leaks)
     result: list[str | None] = [None if e.split == "auto" else e.split for e in entries]
+    if leaks != "keep":
+        for i, later in _leaks(entries, keys, refuse=leaks == "refuse").items():
+            result[i] = None
+            dropped[f"shares text with {later}"] += 1
+    fixed = {name: _texts(keys, result, name) for name in ("train", "dev", "test")}
     held = fixed["dev"] | fixed["test"]
     auto = [i for i, e in enumerate(entries) if e.split == "auto" and not (held and keys[i] & held)]
     groups = _groups(entries, keys, auto, languages, seed)
@@ -126,24 +131,34 @@ def _source_tag(entry: Entry, languages: Sequence[str]) -> str:
     return next(tag for tag in languages if tag in entry.texts)
 
 
-def _fixed(entries: Sequence[Entry], keys: Sequence[frozenset[str]], allow_leaks: bool) -> dict[str, set[str]]:
-    """Collect the texts of the user's own splits and refuse those that share any."""
-    fixed: dict[str, set[str]] = {name: set() for name in ("train", "dev", "test")}
-    for entry, own in zip(entries, keys, strict=True):
-        if entry.split != "auto":
-            fixed[entry.split] |= own
-    if allow_leaks:
-        return fixed
-    for first, second in (("train", "test"), ("train", "dev"), ("dev", "test")):
-        shared = fixed[first] & fixed[second]
-        leaks = [e for e, own in zip(entries, keys, strict=True) if e.split == second and own & shared]
-        if leaks:
+def _texts(keys: Sequence[frozenset[str]], splits: Sequence[str | None], name: str) -> set[str]:
+    """All texts of a split."""
+    return set().union(*(own for own, split in zip(keys, splits, strict=True) if split == name))
+
+
+def _leaks(entries: Sequence[Entry], keys: Sequence[frozenset[str]], *, refuse: bool) -> dict[int, str]:
+    """Positions of entries of the user's own training and dev text that share text with a later split, and with which.
+
+    Raises:
+        DataError: there are any, and they are to be refused.
+    """
+    found: dict[int, str] = {}
+    names: list[str | None] = [entry.split for entry in entries]
+    # Dev before the second comparison with it: what leaves dev need not leave training.
+    for first, second in (("train", "test"), ("dev", "test"), ("train", "dev")):
+        shared = _texts(keys, names, first) & _texts(keys, names, second)
+        if shared and refuse:
+            leaks = [e for e, own in zip(entries, keys, strict=True) if e.split == second and own & shared]
             example = next(t for t in leaks[0].texts.values() if normalise_key(t) in shared)
             raise DataError(
                 f"data: {len(leaks)} {second} entries of '{leaks[0].corpus}' also stand in {first}, for example "
-                f"'{example}' ({leaks[0].id}); remove them from {first}, or set data.allow_leaks: true"
+                f"'{example}' ({leaks[0].id}); set data.leaks: remove to leave them out of {first}, or keep to start as"
+                " it is"
             )
-    return fixed
+        for i, name in enumerate(names):
+            if name == first and keys[i] & shared:
+                found[i], names[i] = second, None
+    return found
 
 
 def _fixed_pairs(entries: Iterable[Entry], languages: Sequence[str]) -> dict[str, set[Pair]]:
