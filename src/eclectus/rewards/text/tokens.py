@@ -229,7 +229,7 @@ def _sentencepiece(path: Path, reward: str) -> Tokenizer:
         import sentencepiece
     except ImportError as error:
         raise ConfigError(
-            f"reward '{reward}': tokenize: spm needs sentencepiece; pip install 'eclectus[spm]'"
+            f"reward '{reward}': tokenize: spm needs sentencepiece; pip install 'eclectus[sentencepiece]'"
         ) from error
     try:
         model = sentencepiece.SentencePieceProcessor(model_file=str(path))
