@@ -11,12 +11,14 @@ import yaml
 
 from eclectus import config as cfg
 from eclectus import recipes, registry
-from eclectus.corpora.dataset import prepare
+from eclectus.corpora.dataset import SPLITS, prepare
 from eclectus.errors import DataError
 from eclectus.policies.load import load_policy, new_policy
 from eclectus.training import run, stages
+from eclectus.training.controls import continued
 
-EXPERIMENTS = ["zero-shot", "low-resource", "low-resource-references", "converged"]
+CAPTIONS = ["zero-shot", "low-resource", "low-resource-references", "converged"]
+EXPERIMENTS = [*CAPTIONS, "african-news"]
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "experiments.md"
 
 WORDS = {
@@ -76,7 +78,37 @@ def small(name):
     return words[1::2]
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.fixture
+def news(tmp_path):
+    """A folder with the file names of LAFAND-MT; each pair has sentences of its own, and two of dev in test."""
+    draw = random.Random(1)
+    for folder, sounds in {"hau": "aeiou", "ibo": "abcde", "pcm": "lmnop", "swa": "vwxyz"}.items():
+        every = sorted({tuple(draw.choices(range(10), k=5)) for _ in range(TRAIN + 40)})
+        draw.shuffle(every)
+        parts = {"train": every[:TRAIN], "dev": every[-16:-6], "test": every[-8:]}
+        (tmp_path / "news" / f"en-{folder}").mkdir(parents=True)
+        for name, rows in parts.items():
+            for tag, words in {"en": WORDS["en"], folder: [f"{a}{b}" for a in "st" for b in sounds]}.items():
+                text = "".join(" ".join(words[digit] for digit in digits) + "\n" for digits in rows)
+                (tmp_path / "news" / f"en-{folder}" / f"{name}.{tag}").write_text(text, encoding="utf-8")
+    return tmp_path / "news"
+
+
+def test_african_news_from_end_to_end(news, tmp_path):
+    config = loaded("african-news", *MINIATURE, f"data.root={news}")
+    results = run.start(config, tmp_path / "run")
+    assert set(results.scores) == {"en-ha", "en-ig", "en-pcm", "en-sw"}
+    assert {scores["rl"].n for scores in results.scores.values()} == {8}
+    data = json.loads((tmp_path / "run" / "data.json").read_text("utf-8"))
+    assert data["dropped"]["split"] == {"shares text with test": 8}
+
+
+def test_the_reward_of_african_news_is_the_default_one():
+    reward = yaml.safe_load(recipes.read("african-news"))["reinforce"]["tasks"][0]["reward"]
+    assert reward == yaml.safe_load(recipes.read_reward("default"))["reward"]
+
+
+@pytest.mark.parametrize("name", CAPTIONS)
 def test_miniature_from_end_to_end(name, captions, tmp_path):
     changes = [*MINIATURE, f"data.root={captions}"]
     if name.startswith("low"):
@@ -136,7 +168,7 @@ def test_a_variant_of_the_reward_alone_ends(name, variant, further, captions, tm
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_without_its_folder_a_recipe_says_what_to_set(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"no folder 'multi30k' .*--set data.root=FOLDER"):
+    with pytest.raises(DataError, match=r"no folder '(multi30k|lafand)' .*--set data.root=FOLDER"):
         run.start(loaded(name), tmp_path / "run")
     assert not (tmp_path / "run" / "config.yaml").exists()
 
@@ -291,3 +323,27 @@ def test_zero_shot_and_low_resource_text_of_multi30k(shared_data):
         assert low.pairs("train", "de", "fr") == []
         assert len(low.monolingual("train", "fr")) > 17_000
         assert len(low.pairs("test", "en", "fr")) >= 995
+
+
+@pytest.mark.parametrize("name", [name for name in recipes.names() if name != "base"])
+def test_controls_learn_at_the_rate_of_reinforcement_learning_at_least(name):
+    """A lower one would favour what they stand beside. Value-based algorithms do not train the model."""
+    compared = loaded(name).compare
+    for settings in compared.chosen.values() if compared else [[]]:
+        config = loaded(name, *settings)
+        if (
+            config.reinforce is not None
+            and config.controls
+            and config.reinforce.algorithm.type not in ("q_learning", "sarsa", "expected_sarsa")
+        ):
+            assert continued(config).learning_rate > 0.999 * config.reinforce.learning_rate, settings
+
+
+def test_african_news_of_lafand(shared_data):
+    data = prepare(loaded("african-news", f"data.root={shared_data / 'lafand'}").data, 1)
+    tags = ("ha", "ig", "pcm", "sw")
+    # Of 3,098, 6,998, 4,790 and 30,782 pairs of the files.
+    assert [len(data.pairs("train", "en", tag)) for tag in tags] == [2_977, 6_573, 4_734, 30_159]
+    assert [len(data.pairs("test", "en", tag)) for tag in tags] == [1_473, 1_463, 1_549, 1_799]
+    texts = {split: {s.source for tag in tags for s in data.pairs(split, "en", tag)} for split in SPLITS}
+    assert not texts["test"] & (texts["train"] | texts["dev"]) and not texts["dev"] & texts["train"]

@@ -13,6 +13,7 @@ them in the same order.
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
 import tempfile
@@ -67,16 +68,38 @@ def begin() -> None:
 
 def asked_to_split() -> bool:
     """Whether `accelerate launch` was told to split the layers: by FSDP, or by stage 2 or 3 of DeepSpeed's ZeRO."""
-    stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "0")
-    return launched() and (_told("ACCELERATE_USE_FSDP") or (_told("ACCELERATE_USE_DEEPSPEED") and stage in ("2", "3")))
+    return launched() and (_told("ACCELERATE_USE_FSDP") or _zero_stage() in ("2", "3"))
 
 
 def _told(variable: str) -> bool:
     return os.environ.get(variable, "false").lower() == "true"
 
 
+def _zero_stage() -> str:
+    if not _told("ACCELERATE_USE_DEEPSPEED"):
+        return "0"
+    return os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") or str(_deepspeed_file().get("stage", "0"))
+
+
+def _deepspeed_file() -> dict[str, Any]:
+    """`zero_optimization` of a `deepspeed_config_file`, of which accelerate passes on the name alone."""
+    path = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
+    if path.lower() in ("", "none"):
+        return {}
+    try:
+        return dict(json.loads(Path(path).read_text(encoding="utf-8")).get("zero_optimization", {}))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"processes: accelerate's deepspeed_config_file '{path}' cannot be read as JSON ({error}); name a file with"
+            " zero_optimization.stage, or give zero_stage in deepspeed_config"
+        ) from error
+
+
 def _check_offload() -> None:
     places = [os.environ.get(f"ACCELERATE_DEEPSPEED_OFFLOAD_{what}_DEVICE", "none") for what in ("OPTIMIZER", "PARAM")]
+    if _told("ACCELERATE_USE_DEEPSPEED"):
+        given = (_deepspeed_file().get(f"offload_{what}") or {} for what in ("optimizer", "param"))
+        places += [part.get("device", "none") for part in given]
     if _told("FSDP_OFFLOAD_PARAMS") or any(place not in ("none", "") for place in places):
         raise RunError(
             "processes: weights and moments stay on the GPUs, nothing is moved out of them; drop the offload settings"

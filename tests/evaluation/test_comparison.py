@@ -5,9 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from eclectus.evaluation import plots
 from eclectus.evaluation.comparison import write
 from eclectus.evaluation.metrics import DirectionScores
-from eclectus.evaluation.results import Group, Results, System
+from eclectus.evaluation.results import STOPPED_EARLY, Group, Results, System
 from eclectus.evaluation.runs import Estimate, estimate, interquartile_mean, spread
 from eclectus.evaluation.sheets import markdown
 
@@ -123,3 +124,38 @@ def test_the_weakest_direction_and_the_rates_stand_beside_the_means(tmp_path):
     assert list(shown[0].header) == ["variant", "runs", "BLEU", "Δ start", "chrF++", "Δ start"]
     assert list(shown[0].rows[0]) == ["start", "2", "1.0", "–", "15.0", "–"]
     assert markdown(shown) in table
+
+
+def test_a_task_with_other_directions_has_no_curve_beside_the_others(tmp_path, monkeypatch):
+    drawn, lines = [], plots.lines
+
+    def watched(key, title, curves, **options):
+        drawn.append([curve.label for curve in curves])
+        return lines(key, title, curves, **options)
+
+    monkeypatch.setattr(plots, "lines", watched)
+    rates = {"exact": 0.0, "judged": 1.0, "length_ratio": 0.9, "repetition": 0.0, "copy": 0.0, "empty": 0.0}
+    base, gamed = System(name="base", label="start", role="base"), f"{STOPPED_EARLY}: task 'pairs': gamed; kept"
+    scores = DirectionScores(n=9, bleu=5.0, chrf=10.0, off_target=None, **rates)
+    for variant, directions in (("one", ["en-es"]), ("both", ["en-es", "es-en"]), ("again", ["en-es"])):
+        ended = gamed if variant == "again" else "all steps done"
+        rl = System(name="rl", label="RL", role="system", description=ended, seconds=9.0)
+        found = Results(
+            title="t", seed=1, resamples=100, languages=["en", "es"], systems=[base, rl],
+            groups=[Group(name="pairs", label="pairs", directions=directions)],
+            scores={name: {"base": scores, "rl": scores} for name in ("en-es", "es-en")},
+            by_corpus={}, comparisons=[], noise={}, signatures={}, versions={},
+        )  # fmt: skip
+        folder = tmp_path / variant / "seed-1"
+        folder.mkdir(parents=True)
+        found.save(folder)
+        (folder / "config.yaml").write_text("reinforce: {segments: 1, samples: 2}\n")
+        dev = {"kind": "dev", "stage": "reinforce", "seconds": 1.0, "chrf/pairs": 10.0}
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(dev | {"step": step}) + "\n" for step in (0, 1)))
+    sheets = write(tmp_path, ["one", "both", "again"], [1])
+    (cost,) = [sheet for sheet in sheets if sheet.title.endswith(": cost")]
+    assert {row[0]: row[-1] for row in cost.rows}["again"] == "1" and [row[-1] for row in cost.rows].count("1") == 1
+    assert (
+        "Not drawn, because their dev text is of other directions: both." in (tmp_path / "comparison.html").read_text()
+    )
+    assert drawn == [["one", "again"]] * 2  # over seconds and over samples

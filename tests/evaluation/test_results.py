@@ -194,6 +194,25 @@ def test_no_green_light_where_a_control_wins_in_the_metric_that_decides(results:
     assert light == "warn" and "behind constant reward" in words
 
 
+def test_a_control_that_is_ahead_in_one_of_two_metrics_is_told(results: Results) -> None:
+    """Both decide the verdict: the sentence in the second is of the systems that it judges otherwise."""
+    name = results.groups[0].name
+    against = {("constant_reward", "bleu"): 0.0, ("constant_reward", "chrf"): -2.6}
+    found = [
+        c.model_copy(update={"difference": d, "low": d - 0.5, "high": d + 0.5})
+        if c.scope == name and c.system == "rl" and (d := against.get((c.against, c.metric))) is not None
+        else c
+        for c in results.comparisons
+    ]
+    changed = results.model_copy(update={"comparisons": found})
+    sentence = headline(changed)[0]
+    assert "not clearly different from constant reward (0.0, −0.5 to +0.5)" in sentence
+    assert sentence.count("But in chrF++: behind constant reward (−2.6).") == 1
+    section = report._sections(changed, [])[0]
+    assert section.light == "warn" and "behind constant reward" in section.verdict
+    assert "But in" not in results.headline[0]
+
+
 def test_lengths_that_cancel_out_in_the_mean_are_told_by_direction() -> None:
     segments = {
         d: [Segment(f"x {i}", *d.split("-"), f"one two three four {i}") for i in range(30)] for d in ("en-es", "en-fr")

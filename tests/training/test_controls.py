@@ -1,14 +1,15 @@
 """Controls beside a reinforcement learning that its stop rule ended: judged as it was, for as many steps."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
-from eclectus.config import ReinforceConfig
+from eclectus.evaluation.results import STOPPED_EARLY, Results
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.training import controls, run
 from eclectus.training.guard import Guard
-from eclectus.training.supervised import Trained
+from eclectus.training.supervised import TIME_USED_UP, Trained
 from tests.tiny_run import NUMBERS, lines, settings
 
 CONTROLS = ["constant_reward", "supervised", "distillation", "best_of_n"]
@@ -61,21 +62,48 @@ def test_constant_reward_makes_the_steps_that_reinforcement_learning_made_at_its
 
 
 @pytest.mark.parametrize(
-    ("limit", "steps", "seconds", "last"),
-    [
-        (None, 100, 50.0, 100),
-        (None, 40, 20.0, 40),
-        (60.0, 40, 20.0, 40),  # by the stop rule
-        (60.0, 40, 60.5, None),  # by the clock, which ends the control too
-    ],
+    ("seconds", "reason", "last"),
+    [(50.0, "all steps done", 40), (99.0, "stopped early: gamed", 40), (50.0, TIME_USED_UP, None)],
 )
-def test_the_clock_that_ended_reinforcement_learning_ends_its_control(limit, steps, seconds, last):
-    config = ReinforceConfig(
-        tasks=[{"name": "x", "directions": ["en-es"], "reward": {"terms": [{"type": "constant"}]}}],
-        steps=100,
-        seconds=limit,
-    )
-    assert controls.last_step(config, Trained(steps, 0, 0.0, seconds, complete=True, reason="")) == last
+def test_the_clock_that_ended_reinforcement_learning_ends_its_control(seconds, reason, last):
+    """And nothing else does, however long back-translations before it took."""
+    assert controls.last_step(Trained(40, 0, 0.0, seconds, complete=True, reason=reason)) == last
+
+
+@pytest.mark.parametrize(("steps", "looks"), [(3, 1), (49, 1), (50, 1), (51, 2), (99, 2), (100, 2), (149, 3)])
+def test_controls_are_judged_as_often_as_reinforcement_learning_was_at_its_last_step_too(steps, looks):
+    config = SimpleNamespace(config=SimpleNamespace(reinforce=SimpleNamespace(evaluate_every=50)))
+    trained = Trained(steps, 0, 0.0, 9.0, complete=True, reason="all steps done")
+    assert controls._Control(config, None, (), None, trained).evaluations == looks
+
+
+def test_the_time_of_a_control_contains_making_its_pairs(beside):
+    systems = {system.name: system for system in Results.load(beside[0]).systems}
+    trained = json.loads((beside[0] / "stages" / "distillation.json").read_text(encoding="utf-8"))
+    made = json.loads((beside[0] / "synthetic" / "distillation.json").read_text(encoding="utf-8"))
+    assert made["seconds"] > 0
+    assert systems["distillation"].seconds == pytest.approx(trained["seconds"] + made["seconds"], abs=0.051)
+
+
+def test_a_system_whose_reward_was_gamed_says_so_first(beside):
+    described = {system.name: system.description for system in Results.load(beside[0]).systems}
+    assert described["rl"].startswith(f"{STOPPED_EARLY}: gamed; ")
+
+
+def test_the_pivot_is_read_by_the_same_search_as_its_rivals(corpus, tmp_path, monkeypatch):
+    """Greedily in the run's own table, and with beams in the one with beams."""
+    searched, search = [], Seq2SeqPolicy.beam_search
+
+    def watched(self, segments, beams, *rest):
+        searched.append((segments[0].direction, beams))
+        return search(self, segments, beams, *rest)
+
+    monkeypatch.setattr(Seq2SeqPolicy, "beam_search", watched)
+    config = settings(corpus, controls=[], reinforce__steps=1, evaluation__also_beams=2)
+    run.start(config, tmp_path / "run")
+    assert [direction for direction, _ in searched].count("es-en") == 1 and ("en-fr", 2) in searched
+    told = [Results.load(tmp_path / "run" / part).scores["es-fr"] for part in ("", "beam")]
+    assert all("pivot" in scores for scores in told)
 
 
 def test_best_of_n_may_be_as_long_as_what_it_stands_beside(beside):

@@ -246,6 +246,14 @@ def test_limits_that_are_not_known_are_refused(corpus, tmp_path, changes, limit,
     assert not (tmp_path / "run" / "config.yaml").exists()
 
 
+def test_another_engine_that_would_translate_without_the_values_is_refused(corpus, tmp_path):
+    changes = {"evaluation__engine": {"type": "bfloat16"}, "reinforce__algorithm": {"type": "sarsa"}}
+    message = r"'evaluation\.engine': the model of the algorithm 'sarsa' follows values, which 'bfloat16' does not know"
+    with pytest.raises(ConfigError, match=message):
+        run.start(with_references(settings(corpus, **changes)), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
 @pytest.mark.parametrize("kind", ["mixer", "q_learning"])
 def test_samples_that_are_not_the_models_own_are_refused(corpus, tmp_path, kind):
     config = with_references(settings(corpus, reinforce__engine=OFF, reinforce__algorithm={"type": kind}))

@@ -10,10 +10,11 @@ from dataclasses import replace
 import pytest
 
 from eclectus.errors import ConfigError, RunError
+from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.training import checkpoint as ckpt
 from eclectus.training.guard import Guard
 from eclectus.training.optimizer import scheduled
-from tests.toy import corpus, final, learn, mean, records, reinforcer, repeats, same, steps_of, stop_after
+from tests.toy import cold, corpus, final, learn, mean, records, reinforcer, repeats, same, steps_of, stop_after
 
 # Half the rate where each batch of samples is used twice: otherwise the policy commits to what it found first.
 TWICE = {"updates": 2, "learning_rate": 1.5e-3, "samples": 8}
@@ -279,18 +280,48 @@ def test_mixer_without_references_is_refused(tmp_path):
         reinforcer(tmp_path, "copy", "mixer", task_options={"references": False})
 
 
-def test_a_demonstration_without_its_end_is_not_shown(tmp_path, monkeypatch):
+@pytest.fixture
+def longer(monkeypatch):
+    """The corpus of a task with every second reference a word longer, for which there are no positions."""
+    rows = [
+        replace(row, reference=f"{row.reference} {row.reference.split()[0]}") if number % 2 else row
+        for number, row in enumerate(corpus("copy"))
+    ]
+    room = len(cold("copy", "seq2seq").encode_targets([rows[0].reference])[0])
+    monkeypatch.setattr(Seq2SeqPolicy, "target_room", property(lambda _: room))
+    return rows
+
+
+def test_a_demonstration_without_its_end_is_not_shown(tmp_path, longer):
     trainer = reinforcer(tmp_path, "copy", "rloo", steps=1, segments=4, task_options={"mle": 1.0})
-    prompts = [(0, segment) for segment in corpus("copy")[:4]]
+    prompts = [(0, segment) for segment in longer[:4]]
     sources = trainer.policy.tokenize_sources([segment for _, segment in prompts])
     targets = trainer.policy.tokenize_targets([segment.reference for _, segment in prompts])
-    assert [shown.target for shown in trainer._demonstrations(prompts, sources)] == targets
-    longest = max(map(len, targets))
-    monkeypatch.setattr(type(trainer.policy), "target_room", property(lambda _: longest - 2))
-    left = trainer._demonstrations(prompts, sources)
-    assert [shown.target for shown in left] == [target for target in targets if len(target) < longest]
+    assert [shown.target for shown in trainer._demonstrations(prompts, sources)] == targets[::2]
     cut = [replace(sources[0], cut=True), *sources[1:]]
-    assert sum(len(target) < longest for target in targets[1:]) == len(trainer._demonstrations(prompts, cut))
+    assert [shown.target for shown in trainer._demonstrations(prompts, cut)] == targets[2::2]
+
+
+@pytest.mark.parametrize("name", ["mixer", "q_learning"])
+def test_a_reference_without_its_end_is_not_learnt_from(tmp_path, monkeypatch, longer, name):
+    options = {"likelihood_steps": 9} if name == "mixer" else {"demonstrations": 0.5}
+    trainer = reinforcer(tmp_path, "copy", name, steps=1, segments=16, options=options, prompts={"en-es": longer})
+    targets = trainer.policy.tokenize_targets([row.reference for row in longer])
+    whole = {row.source: target for row, target in zip(longer[::2], targets[::2], strict=True)}
+    begun, draw = {}, trainer.policy.sample
+
+    def listening(segments, samples, sampling, generator, prefixes=None, among=None):
+        begun.update(zip([segment.source for segment in segments], prefixes or [], strict=False))
+        return draw(segments, samples, sampling, generator, prefixes, among)
+
+    monkeypatch.setattr(trainer.policy, "sample", listening)
+    trainer.train()
+    if name == "mixer":
+        assert begun == {source: whole.get(source, []) for source in begun}
+        assert 0 < sum(tokens == [] for tokens in begun.values()) < 16
+    else:
+        shown = [list(episode.tokens) for episode in trainer.algorithm.demonstrations._episodes]
+        assert 0 < len(shown) < 16 and all(tokens in whole.values() for tokens in shown)
 
 
 def test_what_has_ended_early_stays_ended(tmp_path, monkeypatch):

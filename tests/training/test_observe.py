@@ -23,6 +23,14 @@ def test_samples_that_differ_are_counted_within_their_source():
     assert found["entropy"] == pytest.approx(0.5)
 
 
+def test_where_every_token_was_given_there_is_no_entropy_to_see():
+    ones = torch.ones(1, 2, 3)
+    given = Rollouts(ones.long(), -ones, ones.bool(), torch.ones(1, 2).bool(), [["a", "b"]], forced=ones.bool())
+    rewards = StepRewards(torch.rand(1, 2), torch.rand(1, 2), [])
+    found = sampled_metrics([], ["de", "en"], [0], [Segment("eins", "de", "en")], given, rewards, {})
+    assert "entropy" not in found and found["length"] == 3
+
+
 def observed(rewards, tasks=(), owners=None):
     """Metrics of a step with these rewards [B, G], all its texts alike."""
     values = torch.tensor(rewards)

@@ -296,6 +296,37 @@ def test_the_packaged_configuration_of_deepspeed_asks_for_split_layers(tmp_path,
     parallel._check_offload()  # nothing is to be moved out of the GPUs
 
 
+def deepspeed_file(folder, monkeypatch, text):
+    """What accelerate passes on of a `deepspeed_config_file`: its name alone."""
+    path = folder / "ds.json"
+    path.write_text(text, encoding="utf-8")
+    variables = {"WORLD_SIZE": "2", "ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_CONFIG_FILE": str(path)}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize(("stage", "split"), [(0, False), (1, False), (2, True), (3, True)])
+def test_the_stage_is_read_from_a_file_of_deepspeeds_own(tmp_path, monkeypatch, stage, split):
+    deepspeed_file(tmp_path, monkeypatch, json.dumps({"zero_optimization": {"stage": stage}}))
+    assert parallel.asked_to_split() == split
+    parallel._check_offload()
+
+
+@pytest.mark.parametrize("what", ["optimizer", "param"])
+def test_offloading_in_a_file_of_deepspeeds_own_is_refused(tmp_path, monkeypatch, what):
+    zero = {"stage": 3, f"offload_{what}": {"device": "cpu"}}
+    deepspeed_file(tmp_path, monkeypatch, json.dumps({"zero_optimization": zero}))
+    with pytest.raises(RunError, match=r"nothing is moved out of them; drop the offload"):
+        parallel.begin()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"zero_optimization": 3}'])
+def test_a_file_of_deepspeeds_own_that_cannot_be_read_is_one_sentence(tmp_path, monkeypatch, text):
+    deepspeed_file(tmp_path, monkeypatch, text)
+    with pytest.raises(RunError, match=r"deepspeed_config_file '.*ds\.json' cannot be read as JSON .*; name a file"):
+        parallel.begin()
+
+
 ASKED = {
     "fsdp": ({"ACCELERATE_USE_FSDP": "true"}, True),
     "stage 3": ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, True),

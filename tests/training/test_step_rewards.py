@@ -72,7 +72,8 @@ def test_nothing_looks_better_than_usual_because_the_divisor_has_changed(tmp_pat
 
 @pytest.mark.parametrize("name", ["rloo", "self_critical"])
 def test_the_time_of_rewards_is_not_that_of_sampling(tmp_path, monkeypatch, name):
-    """A clock that goes on by 1 second where texts are drawn, greedy ones too, and by 100 where they are judged."""
+    """A clock that goes on by 1 second where texts are drawn, greedy ones too, by 10 where the step's prompts and those
+    that are only demonstrated are translated back, and by 100 where samples are judged."""
     now = SimpleNamespace(seconds=0.0)
     clock = SimpleNamespace(monotonic=lambda: now.seconds)
     for module in (reinforce, rewarding):
@@ -91,11 +92,16 @@ def test_the_time_of_rewards_is_not_that_of_sampling(tmp_path, monkeypatch, name
         now.seconds += 1
         return draw(*arguments, **options)
 
+    def translated_back(prompts, step):
+        now.seconds += 10
+        return prompts
+
     monkeypatch.setattr(trainer.policy, "sample", drawn)
+    trainer.back_translator = translated_back
     trainer.train()
     [row] = steps_of(tmp_path)
     times = 2 if name == "self_critical" else 1
-    assert (row["seconds_sampling"], row["seconds_reward"], row["seconds_update"]) == (times, 100 * times, 0)
+    assert (row["seconds_sampling"], row["seconds_reward"], row["seconds_update"]) == (20 + times, 100 * times, 0)
 
 
 def test_a_moving_baseline_resumes_with_the_divisor_that_it_met(tmp_path):

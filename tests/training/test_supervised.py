@@ -11,6 +11,7 @@ from eclectus.training.supervised import train_supervised
 from eclectus.training.tracking import Tracker
 from eclectus.training.validation import DevScores
 from tests.tiny import segments, tiny_policy
+from tests.tiny_run import lines
 
 
 class Dev:
@@ -57,6 +58,16 @@ def test_patience_that_has_run_out_is_known_to_a_resume(tmp_path):
     assert (half.steps, half.complete) == (2, False)
     again = trained(tmp_path / "stopped", Dev(20.0, 20.0, 20.0), resume=True)
     assert (again.steps, again.best_step, again.reason) == (2, 1, whole.reason) and again.complete
+
+
+@pytest.mark.parametrize("judge_start", [False, True])
+def test_what_was_logged_before_the_first_checkpoint_is_forgotten(tmp_path, judge_start):
+    tracker = Tracker(tmp_path)
+    tracker.log("step", "supervised", 1, {"loss": 9.0})
+    trained(tmp_path, Dev(10.0, 5.0, 20.0), tracker, resume=True, judge_start=judge_start)
+    rows = lines(tmp_path)
+    assert 9.0 not in [row.get("loss") for row in rows]
+    assert len({(row["kind"], row["step"]) for row in rows}) == len(rows)
 
 
 def test_time_that_is_used_up_is_known_to_a_resume(tmp_path, monkeypatch):

@@ -193,6 +193,18 @@ def test_each_round_of_the_control_learns_from_what_the_last_one_left(corpus, tm
     assert system["seconds"] == pytest.approx(4 * 26 + sum(part["seconds"] for part in making), abs=0.06)
 
 
+def test_back_translations_that_do_harm_leave_a_new_model_as_it_was(corpus, tmp_path):
+    harm = {**BACK, "steps": 4, "evaluate_every": 2, "learning_rate": 1.0}
+    run.start(settings(corpus, back_translation=harm, reinforce=None), tmp_path / "harmed")
+    run.start(settings(corpus, reinforce=None), tmp_path / "alone")
+    lines = (tmp_path / "harmed" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if row["kind"] == "dev"]
+    first, second = ([r for r in rows if r["stage"] == s] for s in ("supervised", "supervised_back_translation"))
+    assert 0 not in [row["step"] for row in first]  # random weights are not worth a look
+    assert [(row["step"], row["selected"]) for row in second] == [(0, True), (2, False), (4, False)]
+    assert same_weights(tmp_path / "harmed", tmp_path / "alone")
+
+
 def test_stopped_in_the_back_translation_stage_and_resumed(corpus, tmp_path, monkeypatch):
     config = settings(corpus, back_translation={**BACK, "steps": 24}, reinforce=None)
     run.start(config, tmp_path / "whole")

@@ -196,6 +196,15 @@ def test_mistakes_are_found_at_the_door(tmp_path, options, changes, message):
         reinforcer(tmp_path, "copy", "q_learning", options=options, **changes)
 
 
+def test_adapters_beside_values_are_refused_before_any_training(corpus, tmp_path):
+    start = {"policy__path": "base", "policy__new": None, "policy__lora": {"rank": 2}}
+    task = {"name": "old", "directions": ["en-es"], "reward": {"terms": [{"type": "chrf"}]}, "references": True}
+    changes = {**start, "reinforce__algorithm": {"type": "q_learning"}, "reinforce__tasks": [task]}
+    with pytest.raises(ModelError, match=r"values are learnt beside a frozen model.* drop policy\.lora"):
+        run.start(settings(corpus, **changes), tmp_path / "run")
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
 def test_the_memory_holds_what_was_said_of_what(tmp_path):
     """Sources, tokens and rewards of one translation stand together: judged again, each gets the reward it has."""
     from tests.toy import positions

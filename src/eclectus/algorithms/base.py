@@ -222,6 +222,13 @@ class Algorithm(ABC):
                     f" '{task.name}' withholds; set references: true there, or take another algorithm"
                 )
 
+    def check_policy(self, policy: Policy) -> None:  # noqa: B027 - most algorithms train any
+        """Refuse at the door, before any training, a policy that `build` cannot take.
+
+        Raises:
+            EclectusError: one sentence that says why.
+        """
+
     def acting(self, step: int) -> AbstractContextManager[None]:
         """Around a step, counted from 1: whatever makes the policy act otherwise in training than after it."""
         return nullcontext()

@@ -153,9 +153,13 @@ class ValueBased(Algorithm):
                     " set references: true there, or demonstrations: 0"
                 )
 
-    def build(self, policy: Policy, seed: int) -> None:
+    def check_policy(self, policy: Policy) -> None:
         if not isinstance(policy, PretrainedPolicy):
             raise ConfigError(f"reinforce.algorithm: '{self.name}' works on models of transformers only")
+        policy.check_follow()
+
+    def build(self, policy: Policy, seed: int) -> None:
+        assert isinstance(policy, PretrainedPolicy)
         o = self.options
         # The global generator is put back: what is drawn here must not shift what others draw.
         with torch.random.fork_rng():

@@ -14,7 +14,7 @@ import numpy as np
 from eclectus import atomic
 from eclectus.config.compare import variant_folder
 from eclectus.evaluation import plots
-from eclectus.evaluation.formats import MISSING, capital, duration, interval, number, p_value, signed
+from eclectus.evaluation.formats import MISSING, capital, duration, interval, listing, number, p_value, signed
 from eclectus.evaluation.pages import REPORT, environment
 from eclectus.evaluation.paired import against_first
 from eclectus.evaluation.results import Group
@@ -175,15 +175,21 @@ def _figures(i: int, group: Group, rows: Sequence[Row], found: Sequence[Finished
         if (row := [row.gains[metric] for row in rows if row.gains])
     }
     names = [row.variant for row in rows if row.gains]
+    # A task of the same name may have other directions in another variant: another dev text, and another curve.
+    own = [{each.name: each.directions for each in part.results[0].groups}.get(group.name) for part in found]
+    alike = [directions == group.directions for directions in own]
+    apart = listing([part.variant for part, same in zip(found, alike, strict=True) if not same])
     drawn = [plots.intervals(f"gain-{i}", f"{label}: test, difference from the start", names, gains)]
     for across, title in (("seconds", "seconds of training"), ("samples", "sampled translations")):
-        curves = [_curve(group.name, part, across, colour) for colour, part in enumerate(found)]
+        chosen = [(colour, part) for colour, part in enumerate(found) if alike[colour]]
+        curves = [_curve(group.name, part, across, colour) for colour, part in chosen]
         drawn.append(
             plots.lines(
                 f"{across}-{i}",
                 f"{label}: held-out dev chrF++",
                 [curve for curve in curves if curve is not None],
                 across=title,
+                note=f"Not drawn, because their dev text is of other directions: {apart}." if apart else "",
             )
         )
     return drawn

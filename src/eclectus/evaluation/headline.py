@@ -149,27 +149,42 @@ def _oracles(results: Results, group: Group, after: DirectionScores) -> list[str
     return said
 
 
+def against_control(results: Results, group: Group, main: System, system: System) -> dict[str, Comparison]:
+    """How the main system compares with a control, by metric: in the one that alone decides its verdict, or in both."""
+    if system.role != "control":
+        return {}
+    alone = deciding(results, group)
+    found = {m: results.comparison(group.name, main.name, system.name, m) for m in ([alone] if alone else NAMES)}
+    return {metric: comparison for metric, comparison in found.items() if comparison is not None}
+
+
 def _controls(results: Results, group: Group, main: System) -> list[str]:
-    metric = deciding(results, group) or "bleu"
     earlier = [system for system in results.systems if system.name in EARLIER]
     controls = [system for system in results.systems if system not in earlier]
     return [
-        *_against(results, group, main, metric, earlier, "what it began with"),
-        *_against(results, group, main, metric, controls, "the controls"),
+        *_against(results, group, main, earlier, "what it began with"),
+        *_against(results, group, main, controls, "the controls"),
     ]
 
 
-def _against(
-    results: Results, group: Group, main: System, metric: str, systems: Sequence[System], what: str
-) -> list[str]:
-    by_verdict: dict[str, list[str]] = {"better": [], "same": [], "worse": []}
-    for system in systems:
-        found = results.comparison(group.name, main.name, system.name, metric) if system.role == "control" else None
-        if found is not None:
+def _against(results: Results, group: Group, main: System, systems: Sequence[System], what: str) -> list[str]:
+    """A sentence in the first metric, and one in the second about the systems that it judges otherwise."""
+    openings = {"better": "ahead of", "same": "not clearly different from", "worse": "behind"}
+    sentences: list[str] = []
+    told: dict[str, str] = {}
+    for metric in NAMES:
+        by_verdict: dict[str, list[str]] = {verdict: [] for verdict in openings}
+        for system in systems:
+            found = against_control(results, group, main, system).get(metric)
+            if found is None or told.get(system.name) == found.verdict:
+                continue
+            told[system.name] = found.verdict
             detail = signed(found.difference)
             if found.verdict == "same":
                 detail += f", {signed(found.low)} to {signed(found.high)}"
             by_verdict[found.verdict].append(f"{EARLIER.get(system.name, system.label)} ({detail})")
-    openings = {"better": "ahead of", "same": "not clearly different from", "worse": "behind"}
-    said = [f"{openings[kind]} {listing(names)}" for kind, names in by_verdict.items() if names]
-    return [f"Against {what}, in {NAMES[metric]}: {'; '.join(said)}."] if said else []
+        said = [f"{openings[kind]} {listing(names)}" for kind, names in by_verdict.items() if names]
+        if said:
+            begin = f"But in {NAMES[metric]}" if sentences else f"Against {what}, in {NAMES[metric]}"
+            sentences.append(f"{begin}: {'; '.join(said)}.")
+    return sentences

@@ -12,7 +12,7 @@ import yaml
 from eclectus import atomic
 from eclectus.errors import RunError
 from eclectus.evaluation import curves, examples, formats, logs, plots, translations
-from eclectus.evaluation.headline import EARLIER, Verdict, baseline, decided_by, deciding, verdict
+from eclectus.evaluation.headline import EARLIER, Verdict, against_control, baseline, decided_by, verdict
 from eclectus.evaluation.metrics import DirectionScores
 from eclectus.evaluation.pages import REPORT, environment
 from eclectus.evaluation.results import FILE, Comparison, Group, Results, System
@@ -184,11 +184,16 @@ def _sections(results: Results, texts: list[translations.Translation]) -> list[S
 
 
 def _behind(results: Results, group: Group) -> list[str]:
-    """The controls that are ahead in the metric that decides the verdict, which the sentences compare them in."""
-    main, metric = results.first("system"), deciding(results, group) or "bleu"
-    controls = [system for system in results.systems if main and system.role == "control"]
-    found = [(s, results.comparison(group.name, main.name, s.name, metric)) for s in controls if main]
-    return [EARLIER.get(system.name, system.label) for system, c in found if c is not None and c.verdict == "worse"]
+    """The controls that are ahead in a metric that the sentences compare them in."""
+    main = results.first("system")
+    if main is None:
+        return []
+    compared = [(system, against_control(results, group, main, system)) for system in results.systems]
+    return [
+        EARLIER.get(system.name, system.label)
+        for system, found in compared
+        if any(comparison.verdict == "worse" for comparison in found.values())
+    ]
 
 
 def _rows(results: Results, group: Group) -> list[Row]:

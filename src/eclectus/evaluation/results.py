@@ -27,6 +27,10 @@ class Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+STOPPED_EARLY = "stopped early"
+"""How the description of a system begins whose reward was gamed."""
+
+
 class System(Part):
     """One way of translating the test set.
 

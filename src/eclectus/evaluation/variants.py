@@ -10,7 +10,7 @@ import numpy as np
 
 from eclectus.evaluation.formats import number, percent
 from eclectus.evaluation.paired import Paired
-from eclectus.evaluation.results import Group
+from eclectus.evaluation.results import STOPPED_EARLY, Group
 from eclectus.evaluation.runs import Estimate, Finished, estimate, interquartile_mean
 from eclectus.evaluation.statistics import NAMES, Array
 
@@ -113,7 +113,7 @@ def _row(label: str, group: Group, part: Finished, name: str, paired: Paired | N
         seconds=_median([system.seconds for system in systems]),
         samples_per_second=_median([step.get("samples_per_second") for step in steps]),
         memory=max((step["memory"] for step in steps if step.get("memory")), default=None),
-        stopped=sum(system.description.startswith("stopped") for system in systems),
+        stopped=sum(system.description.startswith(STOPPED_EARLY) for system in systems),
         paired=paired,
     )
 

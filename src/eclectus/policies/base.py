@@ -167,6 +167,13 @@ class Policy(ABC):
         """Token ids of target texts, cut to what there is room for, end-of-sequence included."""
         return [[*ids[: self.target_room], self.end_id] for ids in self.encode_targets(texts)]
 
+    def holds(self, source: Source, target: Sequence[int]) -> bool:
+        """Whether there is room for a source and, before its end-of-sequence, a target, as `encode_targets` gives it.
+
+        What is cut is not shown as a translation: it would teach the policy to stop in the middle.
+        """
+        return not source.cut and len(target) <= self.target_room
+
     @abstractmethod
     def detokenize(self, tokens: Sequence[Sequence[int]]) -> list[str]:
         """Text of each list of token ids; special tokens are left out."""

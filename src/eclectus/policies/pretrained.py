@@ -254,11 +254,11 @@ class PretrainedPolicy(AdaptedPolicy):
                 " the 'supervised' part out, or start from the model that they were learnt on"
             )
 
-    def follow(self, guide: Guide) -> None:
-        """Take a guide; the model itself is frozen, so that the guide's policy stays one around it.
+    def check_follow(self) -> None:
+        """Refuse at the door what cannot take a guide.
 
         Raises:
-            ModelError: there is one already, it belongs to another model, or the model has adapters.
+            ModelError: there is one already, or the model has adapters.
         """
         if self.guide is not None:
             raise ModelError(
@@ -270,6 +270,14 @@ class PretrainedPolicy(AdaptedPolicy):
                 "model: values are learnt beside a frozen model, which leaves adapters untrained; drop policy.lora, or"
                 " start from the merged model"
             )
+
+    def follow(self, guide: Guide) -> None:
+        """Take a guide; the model itself is frozen, so that the guide's policy stays one around it.
+
+        Raises:
+            ModelError: as `check_follow`, or it belongs to another model.
+        """
+        self.check_follow()
         if (guide.shape.tokens, guide.shape.width) != (self.vocabulary, self.width):
             raise ModelError(
                 f"model: its values are for {guide.shape.tokens} tokens and states of {guide.shape.width}, it has"

@@ -193,7 +193,7 @@ def _whole(policy: Policy, segments: Sequence[Segment]) -> list[Pair]:
     return [
         Pair(source, [*target, policy.end_id])
         for source, target in zip(sources, targets, strict=True)
-        if not source.cut and len(target) <= policy.target_room
+        if policy.holds(source, target)
     ]
 
 

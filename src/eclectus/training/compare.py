@@ -267,10 +267,12 @@ def _check_curve(config: RunConfig, name: str) -> None:
     """
     tasks, languages = config.reinforce.tasks if config.reinforce is not None else [], config.data.languages
     wanted = [set(expand_directions(task.directions, languages)) for task in tasks]
-    if config.supervised is None or wanted != [set(expand_directions(config.supervised.directions, languages))]:
+    parts = [part for part in (config.supervised, config.back_translation) if part is not None]
+    judged = [set(expand_directions(part.dev_directions or part.directions, languages)) for part in parts]
+    if config.supervised is None or any(wanted != [own] for own in judged):
         raise ConfigError(
-            f"compare: '{name}' gives pairs, whose curves go through both stages of a training; give it a 'supervised'"
-            " part and one task, both with the same directions"
+            f"compare: '{name}' gives pairs, whose curves go through all stages of a training; give it a 'supervised'"
+            " part and one task, judged on dev in the same directions"
         )
 
 

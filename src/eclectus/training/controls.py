@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from eclectus.config import ReinforceConfig, RunConfig, SupervisedConfig
+from eclectus.config import RunConfig, SupervisedConfig
+from eclectus.evaluation.agreement import Translate
 from eclectus.evaluation.results import System
 from eclectus.languages import expand_directions
 from eclectus.policies.base import Policy
@@ -26,7 +27,7 @@ from eclectus.training.context import RunContext
 from eclectus.training.material import Material
 from eclectus.training.sampling import sampling_of
 from eclectus.training.stages import build_algorithm, cost, reinforce
-from eclectus.training.supervised import Trained, train_supervised
+from eclectus.training.supervised import TIME_USED_UP, Trained, train_supervised
 from eclectus.training.synthetic import Make, back_translated, distilled, synthesise
 from eclectus.training.tasks import Task, constant_tasks
 from eclectus.training.testbench import TestBench
@@ -52,13 +53,12 @@ def continued(config: RunConfig) -> SupervisedConfig:
     return first.model_copy(update=changes)
 
 
-def last_step(config: ReinforceConfig, trained: Trained) -> int | None:
+def last_step(trained: Trained) -> int | None:
     """The step after which constant reward ends: the last that reinforcement learning made; None: as the config says.
 
     Where the clock ended that, it ends the control too, whose learning rate follows it.
     """
-    timed = config.seconds is not None and trained.seconds >= config.seconds
-    return None if timed else trained.steps
+    return None if trained.reason == TIME_USED_UP else trained.steps
 
 
 @dataclass
@@ -75,20 +75,20 @@ class _Control:
 
     @property
     def evaluations(self) -> int:
-        """How often dev judged the reinforcement learning: a control's best checkpoint is one of as many."""
+        """How often dev judged the reinforcement learning, at its last step too: a control's best is one of as many."""
         config = self.run.config.reinforce
         assert config is not None
-        return max(1, self.trained.steps // config.evaluate_every)
+        return max(1, math.ceil(self.trained.steps / config.evaluate_every))
 
     @property
     def material(self) -> Material:
         return Material(self.run.dataset, self.tasks)
 
-    def pivot_translations(self, segments: Sequence[Segment]) -> list[str]:
-        """Source to pivot language to target, greedily, by the starting policy."""
-        pivot = self.material.pivot
-        between = self.run.translate([replace(s, target_lang=pivot) for s in segments])
-        return self.run.translate(
+    def pivot_translations(self, segments: Sequence[Segment], translate: Translate | None = None) -> list[str]:
+        """Source to pivot language to target by the starting policy, greedily or as `translate` does."""
+        pivot, translate = self.material.pivot, translate or self.run.translate
+        between = translate([replace(s, target_lang=pivot) for s in segments])
+        return translate(
             [replace(s, source=text, source_lang=pivot) for s, text in zip(segments, between, strict=True)]
         )
 
@@ -99,7 +99,7 @@ class _Control:
             task.reset()  # of what the controls before this one asked, or a resumed run would ask for other batches
         tasks = constant_tasks(self.tasks)
         policy = self.base.copy(trainable=True)
-        algorithm, last = build_algorithm(config), last_step(config, self.trained)
+        algorithm, last = build_algorithm(config), last_step(self.trained)
         trained = reinforce(self.run, policy, algorithm, config, tasks, "constant_reward", last=last)
         self.bench.add("constant_reward", policy)
         return System(
@@ -117,7 +117,6 @@ class _Control:
             "supervised, continued",
             "supervised training on the sentence pairs for the same time",
             self.material.pairs,
-            self.seconds,
         )
 
     def distillation(self) -> System | None:
@@ -233,13 +232,15 @@ class _Control:
         if not any(pairs.values()):
             run.tracker.say(f"every translation is empty: the {label} control has nothing to learn from")
             return None
-        return self._train(name, label, description, pairs, max(1.0, self.seconds - made.seconds))
+        return self._train(name, label, description, pairs, made.seconds)
 
     def _train(
-        self, name: str, label: str, description: str, pairs: dict[str, list[Segment]], seconds: float
+        self, name: str, label: str, description: str, pairs: dict[str, list[Segment]], making: float = 0.0
     ) -> System:
+        """Train the start for the time of reinforcement learning, of which making the pairs has taken a part."""
         policy = self.base.copy(trainable=True)
-        trained = self._continue(policy, name, pairs, seconds, self.evaluations)
+        trained = self._continue(policy, name, pairs, max(1.0, self.seconds - making), self.evaluations)
+        trained = replace(trained, seconds=trained.seconds + making)
         self.bench.add(name, policy)
         told = f"{description}; {trained.outcome}"
         return System(name=name, label=label, role="control", description=told, **cost(trained))
@@ -287,8 +288,14 @@ def run_controls(run: RunContext, tasks: Sequence[Task], bench: TestBench, train
     systems: list[System | None] = []
     new = [name for name in control.material.new_directions if name in bench.segments]
     if new:
-        if not bench.has("pivot"):
-            bench.add_outputs("pivot", {name: control.pivot_translations(bench.segments[name]) for name in new})
+        for each in filter(None, (bench, bench.beam)):
+            if not each.has("pivot"):
+
+                def translate(segments: Sequence[Segment], bench: TestBench = each) -> list[str]:
+                    return bench.translate(run.start, segments)
+
+                asked = {name: control.pivot_translations(each.segments[name], translate) for name in new}
+                each.add_outputs("pivot", asked)
         pivot = run.languages[0]
         systems.append(
             System(

@@ -109,21 +109,21 @@ def progress(values: Mapping[str, float], best: float) -> str:
 
 def _rollout_metrics(rollouts: Rollouts, rewards: StepRewards) -> dict[str, float]:
     samples = rollouts.finished.numel()
-    # Without drawn tokens (whole references were given) there is no entropy to see.
-    drawn = rollouts.actions.sum().clamp(min=1)
     values = {
-        "entropy": float(-(rollouts.logprobs * rollouts.actions).sum() / drawn),
         "length": float(rollouts.mask.sum() / samples),
         "unfinished": float((~rollouts.finished).float().mean()),
         "empty": sum(not text for group in rollouts.texts for text in group) / samples,
         "distinct": sum(len(set(group)) for group in rollouts.texts) / samples,
         "unjudged": float(rewards.values.isnan().float().mean()),
     }
+    drawn = rollouts.actions.sum()
+    if drawn:  # where whole references were given, there is no entropy to see
+        values["entropy"] = float(-(rollouts.logprobs * rollouts.actions).sum() / drawn)
     # Asked of the rewards and not of the advantages, which a baseline of other sources keeps from being 0.
     compared = rewards.values[judged(rewards.values).sum(dim=1) > 1]
     if len(compared):
         values["equal_rewards"] = float((~has_signal(compared)).float().mean())
-    if rollouts.floor is not None:
+    if drawn and rollouts.floor is not None:
         # The part of a token's probability that exploration gave it is the chance that it was explored.
         values["explored"] = float((rollouts.floor / rollouts.logprobs.exp() * rollouts.actions).sum() / drawn)
     if rewards.tokens is not None:

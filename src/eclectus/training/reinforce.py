@@ -15,6 +15,7 @@ from eclectus.algorithms.advantages import judged
 from eclectus.algorithms.base import AdvantageInputs, Algorithm, Signals
 from eclectus.algorithms.importance import weighted
 from eclectus.config import ReinforceConfig
+from eclectus.evaluation.results import STOPPED_EARLY
 from eclectus.policies.base import Policy
 from eclectus.policies.source import Source
 from eclectus.rollouts.base import Among, Rollouts, Sampling, joined
@@ -31,7 +32,7 @@ from eclectus.training.prompts import Prompts, PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
 from eclectus.training.rewarding import Judge, as_rollouts, demonstrations, in_parts
 from eclectus.training.sampling import Sampled, Sampler, sampling_of
-from eclectus.training.supervised import Trained
+from eclectus.training.supervised import TIME_USED_UP, Trained
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
 from eclectus.training.update import Demonstration, Update, step_size
@@ -144,14 +145,14 @@ class Reinforcer:
                 self.renewed.renew(self.step, self.updater.weights["optimizer"].whole_mean)
                 done = self.step == self.last
                 if limit is not None and not done and self.seconds + parallel.now() - started >= limit:
-                    self.ended = "time used up"
+                    self.ended = TIME_USED_UP
                 last = done or self.ended is not None
                 self._watch(counts, last)
                 if self.step % self.config.evaluate_every == 0 or last:
                     gamed = self._evaluate(started)
                     if gamed is not None:
-                        self.ended = gamed
-                        self.tracker.warn(f"stopped early: {gamed}")
+                        self.ended = f"{STOPPED_EARLY}: {gamed}"
+                        self.tracker.warn(self.ended)
                 self.seconds += parallel.now() - started
                 stopped = any(parallel.gather(self.tracker.stop_requested))
                 if self.step % self.config.checkpoint_every == 0 or last or self.ended is not None or stopped:
@@ -213,8 +214,9 @@ class Reinforcer:
 
     def _collect(self) -> Collected:
         """Take the step's prompts, draw samples of them, and have these judged."""
-        batch, further = (self.back_translator(prompts, self.step) for prompts in self.prompts.next(self.step))
+        prompts = self.prompts.next(self.step)
         began = time.monotonic()
+        batch, further = (self.back_translator(part, self.step) for part in prompts)
         owners, segments = [task for task, _ in batch], [segment for _, segment in batch]
         sampling = sampling_of(self.config, self.step)
         # Rewards that translate ask all processes, which would then talk of two things at once.
@@ -275,7 +277,7 @@ class Reinforcer:
     def _demonstrations(self, prompts: Prompts, sources: Sequence[Source]) -> list[Demonstration]:
         """The translations that tasks show for their prompts, of which the first are the step's own `sources`.
 
-        None that there are no positions for: without its end it would teach the policy to stop in the middle.
+        None that there are no positions for.
         """
         owners, segments = [owner for owner, _ in prompts], [segment for _, segment in prompts]
         texts = demonstrations(self.tasks, owners, segments, self.step)
@@ -291,7 +293,7 @@ class Reinforcer:
                 row if row < own else None,
             )
             for row, target in zip(rows, targets, strict=True)
-            if len(target) <= self.policy.target_room and not every[row].cut
+            if self.policy.holds(every[row], target)
         ]
 
     def _watch(self, counts: Mapping[Part, PartCounts], last: bool) -> None:
@@ -314,9 +316,10 @@ class Reinforcer:
         if others is not None and shown is None:
             beside["greedy_rewards"] = others.scaled[:, 0]
         elif others is not None and shown is not None:
-            references = zip(shown.tokens[:, 0], shown.mask[:, 0], strict=True)
-            beside["references"] = [tokens[mask].tolist() for tokens, mask in references]
-            beside["reference_rewards"] = others.scaled[:, 0]
+            references = self._references(made.segments, sources)
+            whole = torch.tensor([reference is not None for reference in references])
+            beside["references"] = [reference or [] for reference in references]
+            beside["reference_rewards"] = others.scaled[:, 0].where(whole, float("nan"))
             beside["reference_token_rewards"] = None if others.tokens is None else others.tokens[:, 0]
         return own_algorithm.signals(
             algorithm,
@@ -338,13 +341,22 @@ class Reinforcer:
             ),
         )
 
+    def _references(self, segments: Sequence[Segment], sources: Sequence[Source]) -> list[list[int] | None]:
+        """Token ids of each reference, end-of-sequence included; None where there are no positions for all of it."""
+        targets = self.policy.encode_targets([segment.reference or "" for segment in segments])
+        return [
+            [*target, self.policy.end_id] if self.policy.holds(source, target) else None
+            for source, target in zip(sources, targets, strict=True)
+        ]
+
     def _sample(
         self, segments: Sequence[Segment], sampling: Sampling, parts: Sequence[Sequence[int]], judge: Judge
     ) -> Sampled:
         """Draw the samples of each part, the same as of all at once, and have them judged."""
         prefixes = None
         if self.algorithm.needs_references:
-            references = self.policy.tokenize_targets([segment.reference or "" for segment in segments])
+            sources = self.policy.tokenize_sources(segments)
+            references = [reference or [] for reference in self._references(segments, sources)]
             forced = self.algorithm.forced(self.step, [len(tokens) for tokens in references])
             prefixes = [tokens[:count] for tokens, count in zip(references, forced, strict=True)]
         drawn = []

@@ -112,6 +112,8 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         algorithm = stages.build_algorithm(config.reinforce)
         tasks = _tasks(run, config.reinforce)
     check_engines(config, policy, algorithm)
+    if algorithm is not None:
+        algorithm.check_policy(policy)
     prompts, texts = stages.prompts_to_translate_back(run), stages.texts_of_tasks(run, tasks)
     # Written once everything is checked: after a mistake the folder is still empty and can be used again.
     atomic.write(folder / "config.yaml", cfg.dump(config))

@@ -138,6 +138,11 @@ def check_engines(config: RunConfig, policy: Policy, algorithm: Algorithm | None
         RunError: it is not installed.
     """
     engine_of(config.evaluation.engine, policy, "evaluation.engine")
+    if isinstance(algorithm, ValueBased) and config.evaluation.engine.type != "native":
+        raise ConfigError(
+            f"config: 'evaluation.engine': the model of the algorithm '{algorithm.name}' follows values, which"
+            f" '{config.evaluation.engine.type}' does not know; set it to {{type: native}}"
+        )
     if config.reinforce is None:
         return
     engine = engine_of(config.reinforce.engine, policy, _PLACE)

@@ -28,7 +28,11 @@ def supervised(
     stage: str = "supervised",
     more: Callable[[], Mapping[str, Sequence[Segment]]] = dict,
 ) -> Trained:
-    """Train on the real pairs, and on `more` of them that are made when the training begins."""
+    """Train on the real pairs, and on `more` of them that are made when the training begins.
+
+    What has been trained before is kept where nothing is better on dev; random weights cannot be.
+    """
+    untrained = stage == "supervised" and run.config.policy.new is not None
     pairs = run.pairs(config.directions)
     dev = run.dev(expand_directions(config.dev_directions or config.directions, run.languages))
 
@@ -44,7 +48,7 @@ def supervised(
             stage=stage,
             max_length=run.config.evaluation.max_length,
             texts=run.texts,
-            judge_start=run.config.policy.new is None,
+            judge_start=not untrained,
             resume=run.resume,
         )
 

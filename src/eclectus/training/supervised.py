@@ -39,6 +39,10 @@ def by_references(dev: DevSet) -> Judge:
     return judge
 
 
+TIME_USED_UP = "time used up"
+"""The reason why a training of given time ended."""
+
+
 @dataclass
 class Trained:
     """How a training ended.
@@ -218,7 +222,7 @@ class _Training:
                     self._window = parallel.now()
                 self.spent += parallel.now() - started
                 if last and self.step < self.config.steps:
-                    self.ended = "time used up"
+                    self.ended = TIME_USED_UP
                 elif not last and self.stale >= self.config.patience:
                     self.ended = f"no better dev score in {self.stale} evaluations"
                 stopped = any(parallel.gather(self.tracker.stop_requested))
@@ -326,6 +330,8 @@ def train_supervised(
     found = ckpt.latest(folder) if resume else None
     if found is not None:
         training.load(found)
-    elif judge_start:
-        training.judge_start()
+    else:
+        tracker.forget_after(stage, -1)
+        if judge_start:
+            training.judge_start()
     return training.run(_Looks(config.evaluate_every, seconds, evaluations, training.spent))

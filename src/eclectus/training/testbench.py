@@ -71,17 +71,24 @@ class TestBench:
             self._translate(system, policy)
 
     def _translate(self, system: str, policy: Policy) -> None:
-        flat = [segment for rows in self.segments.values() for segment in rows]
-        engine = engine_of(self.config.engine, policy, "evaluation.engine")
-        if self.config.beams > 1 or engine is not None:
-            texts, entropies = (engine or policy).beam_search(flat, self.config.beams, self.config.max_length), None
-        else:
-            texts, entropies = policy.translate_with_entropy(flat, self.config.max_length)
+        texts, entropies = self._decode(policy, [segment for rows in self.segments.values() for segment in rows])
         asked = {
             name: asdict(reference_tokens(policy, rows))
             for name, rows in (self.segments.items() if self.config.reference_tokens else ())
         }
         self._keep(system, _split(self.segments, texts), _split(self.segments, entropies) if entropies else {}, asked)
+
+    def translate(self, policy: Policy, segments: Sequence[Segment]) -> list[str]:
+        """Translate as the systems of this bench do, greedily or with its beams, and with its engine."""
+        with policy.whole():
+            return self._decode(policy, segments)[0]
+
+    def _decode(self, policy: Policy, segments: Sequence[Segment]) -> tuple[list[str], list[float] | None]:
+        """Texts, and where they are the policy's own greedy ones its entropies."""
+        engine = engine_of(self.config.engine, policy, "evaluation.engine")
+        if self.config.beams > 1 or engine is not None:
+            return (engine or policy).beam_search(segments, self.config.beams, self.config.max_length), None
+        return policy.translate_with_entropy(segments, self.config.max_length)
 
     def add_outputs(self, system: str, outputs: Outputs) -> None:
         """Take translations of some directions, made elsewhere."""
