@@ -69,6 +69,9 @@ def test_plurals_take_the_form_of_one_and_of_many(package: Path) -> None:
         (message("Hello %(name)s", "Hola %(nombre)s"), "placeholders differ"),
         (message("Hello {name}", "Hola"), "placeholders differ"),
         (message("%s of %s", "de %s"), "placeholders differ"),
+        (message("%s in %d files", "%1$s en %1$d"), "placeholders differ"),
+        (message("%s in %d files", "%d en %s"), "placeholders differ"),
+        (message("%lu bytes", "bytes"), "placeholders differ"),
         (message("Press <b>Save</b>", "Pulse <b>Guardar</b>"), "html"),
         (message("Tom &amp; Bob", "Tom y Bob"), "html"),
         (message("label_foo", "Etiqueta"), "symbolic"),
@@ -84,6 +87,21 @@ def test_what_is_no_translation_is_left_out_and_counted(package: Path, entry: po
     texts, dropped = read(["en", "es"])
     assert texts == [{"en": "Keep this", "es": "Conserve esto"}]
     assert dropped == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    ("msgid", "msgstr"),
+    [
+        ("Icon '%s' not present in theme %s", "El tema %2$s no tiene el icono '%1$s'"),
+        ("%s and %.2f of %%", "%2$.2f y %1$s de %%"),
+        ("%1$s and %2$s", "%s y %s"),
+        ("%(a)s has %5lu and %s", "%2$s y %1$5lu tiene %(a)s"),
+        ("a %zu bit hash", "un %zubitový hash"),
+    ],
+)
+def test_placeholders_may_change_their_order(package: Path, msgid: str, msgstr: str) -> None:
+    write(package, "es", message(msgid, msgstr))
+    assert read(["en", "es"]) == ([{"en": msgid, "es": msgstr}], {})
 
 
 @pytest.mark.parametrize(

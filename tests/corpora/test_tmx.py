@@ -68,6 +68,12 @@ def test_several_variants_are_several_translations(tmp_path):
         ("<it pos='begin'>[u]</it>half", "half", "[u]half"),
         ("<ut>\\f1 </ut>old", " old", "\\f1 old"),
         ("a <hi>marked <ph/>word</hi> here", "a marked  word here", "a marked word here"),
+        ("Open the file<ph>%s</ph>.", "Open the file.", "Open the file%s."),
+        ("Save <ph>%s</ph> <ph>%s</ph>, now<ut>x</ut>…", "Save, now…", "Save %s %s, nowx…"),
+        ("Save (<hi>all<ph/></hi>)<ph/>!", "Save (all)!", "Save (all)!"),
+        ("打开<ph>%s</ph>，请", "打开，请", "打开%s，请"),
+        ("Attention <ph/>! Prix<ph/> : 3", "Attention ! Prix  : 3", "Attention ! Prix : 3"),  # spaces of its own
+        ("for <ph>x</ph>.NET", "for  .NET", "for x.NET"),
         ("x<ph>&lt;img alt='<sub>a picture</sub>'&gt;</ph>y", "x y", "x<img alt='a picture'>y"),
     ],
 )

@@ -91,11 +91,38 @@ def test_suggestions_and_what_is_not_to_be_translated_are_left_out(tmp_path):
     assert found.dropped == {"not to be translated": 1}
 
 
+def test_what_is_not_to_be_translated_is_inherited(tmp_path):
+    unless = unit("c", "d", attributes='translate="yes"')
+    inside = f'<group><group translate="no"><group>{unit("b", "b")}</group>{unless}</group></group>'
+    found = corpus(tmp_path, old(unit("a", "b"), inside, unit("e", "f")))
+    assert [dict(entry.texts) for entry in found.entries()] == [
+        {"en": "a", "de": "b"},
+        {"en": "c", "de": "d"},
+        {"en": "e", "de": "f"},
+    ]
+    assert found.dropped == {"not to be translated": 1}
+
+
+@pytest.mark.parametrize("name", ["file", "group", "unit"])
+def test_what_is_not_to_be_translated_is_inherited_in_the_second_version(tmp_path, name):
+    def file(source: str, target: str) -> str:
+        return f'<file id="f"><group id="g"><unit id="u">{segment(source, target)}</unit></group></file>'
+
+    marked = file("One", "One").replace(f"<{name} ", f'<{name} translate="no" ')
+    root = new().partition("<file")[0]
+    found = corpus(tmp_path, f"{root}{marked}{file('Two', 'Zwei')}</xliff>")
+    assert [dict(entry.texts) for entry in found.entries()] == [{"en": "Two", "de": "Zwei"}]
+    assert found.dropped == {"not to be translated": 1}
+
+
 @pytest.mark.parametrize(
     ("version", "text", "dropped", "kept"),
     [
         (old, 'a <g id="1">bold</g> <mrk mtype="seg">one</mrk>', "a bold one", "a bold one"),
-        (old, 'Hello<x id="1" equiv-text="{{name}}"/>!', "Hello !", "Hello{{name}}!"),
+        (old, 'Hello<x id="1" equiv-text="{{name}}"/>!', "Hello!", "Hello{{name}}!"),
+        (old, 'Hi <g id="1">there</g><x id="2"/>.', "Hi there.", "Hi there."),
+        (old, 'Hi <g id="1">there<x id="2"/></g>.', "Hi there.", "Hi there."),
+        (new, 'You have <ph id="1" equiv="%d"/>, no <ph id="2" equiv="%d"/>', "You have, no  ", "You have %d, no %d"),
         (old, 'un<bpt id="1">&lt;b&gt;</bpt>do<ept id="1">&lt;/b&gt;</ept>', "undo", "un<b>do</b>"),
         (new, 'a <pc id="1" dataRefStart="d">bold</pc> word', "a bold word", "a bold word"),
         (new, 'You have <ph id="1" equiv="%d" disp="number"/>', "You have  ", "You have %d"),

@@ -44,6 +44,10 @@ def approx(value):
         ("%i", "%d", 1.0),
         ("%dMB", "%d MB", 1.0),
         ("%lu %@ %-5d", "%lu %@ %-5d", 1.0),
+        ("%lu-byte and %zu bit", "%lubajtová a %zubitový", 1.0),
+        ("a %u bit hash", "%u-bitový hash", 1.0),
+        ("%llu bytes", "%llubajtový", 1.0),
+        ("100 %lustig, 50%zufrieden und % lustig", "100, 50", 1.0),
         ("100%sure, 5 %de, 20% off", "100, 5, 20", 1.0),
         # braces
         ("%{name} #{x} ${y} {0:.2f} {user.name}", "{user.name} ${y} #{x} %{name} {0:.2f}", 1.0),
@@ -78,10 +82,19 @@ def approx(value):
         ("<a href='x' title='Hi'>y</a>", '<A title="Hola" lang="es" href="x">z</A>', 1.0),
         ('<a href="x">y</a>', '<a href="z">y</a>', 2 / 4),
         ('<x id="1"/><x id="2"/>', '<x id="2"/><x id="1"/>', 1.0),
-        ("a &amp; b &lt; c&nbsp;d &rsquo;", "a &#38; b &#x3c; c", 1.0),
-        ("a &amp; b", "a & b", 0.0),
+        ("a&amp; b &lt; c&nbsp;d &rsquo;", "a&#38; b &#x3c; c", 1.0),
+        ("a&amp;b", "a&b", 0.0),
+        ("Save &amp;", "Speichern und", None),
+        ("&amp; more&amp;", "und mehr", 0.0),
+        *[("Terms &amp; Conditions", text, None) for text in ("Conditions générales", "A & B", "A &#38; B")],
+        ("Salt &amp; <b>pepper</b>", "<b>Pfeffer</b> und Salz", 1.0),
+        ("a &lt; b", "a < b", 0.0),
         ("&copy; caf&eacute;", "&copy; &laquo;caf&eacute;&raquo;", 1.0),
         ("a < b > c", "a > b < c", None),
+        ("if x <y and z> 3", "wenn x <y und z> 3", 1.0),
+        ("Read <standard input>", "Lies <Standardeingabe lesen>", None),
+        ("<input disabled> <option selected hidden>", "<input> <option selected hidden>", 2 / 4),
+        ("<button Disabled />", "<button disabled/>", 1.0),
     ],
 )
 def test_placeholders(source, hypothesis, expected):
@@ -118,22 +131,43 @@ def test_deep_icu_messages_end():
     [
         ("no number", "ninguno", None),
         *[("1,234.56", text, 1.0) for text in ("1.234,56", "1 234,56", "1\u202f234,56", "1\u00a0234.56", "1'234.56")],
-        *[("1,234.56", text, 1.0) for text in ("1234,56", "1234.560", "١٬٢٣٤٫٥٦", "۱٬۲۳۴٫۵۶", "१,२३४.५६")],
+        *[
+            ("1,234.56", text, 1.0)
+            for text in ("1234,56", "１，２３４．５６", "١٬٢٣٤٫٥٦", "١،٢٣٤٫٥٦", "۱٬۲۳۴٫۵۶", "१,२३४.५६")
+        ],
         *[("1,234.56", text, 0.0) for text in ("1.234.56", "123,456", "1234.5", "1,235.56")],
         ("1,234,567", "12,34,567", 1.0),
         ("1,234,567", "1 234 567", 1.0),
         ("0.125", "0,125", 1.0),
         ("0.125", "125", 0.0),
-        ("1.50", "1,5", 1.0),
+        ("1.50", "1,50", 1.0),
+        ("1.50", "1,5", 0.0),
+        ("Python 3.10", "Python 3.1", 0.0),  # versions
         ("1.05", "1.5", 0.0),
         ("Take .75 mg", "0,75 mg", 1.0),
         ("Take .75 mg", "75 mg", 0.0),
         ("a .7z file", "eine 7z-Datei", 1.0),
         ("5.0", "5", 1.0),
+        ("25.00", "25", 1.0),
+        *[("12,345", text, 1.0) for text in ("１２，３４５", "12，345", "١٢،٣٤٥")],
+        ("12,345", "１２，３４６", 0.0),
+        ("in 2023, 500 people", "在2023，500人", 1.0),  # these commas may also stand between two numbers
+        ("in 2023, 500 of 15,000", "在2023，500，而15，000", 1.0),
+        ("1.5", "۱/۵", 1.0),
+        ("1/5", "۱/۵", 1.0),
+        ("1.5", "1/5", 0.0),
         ("1.250", "1,250", 1.0),
         *[("at 12:30", text, 1.0) for text in ("12.30 Uhr", "à 12 h 30", "12h30", "12時30分")],
         ("12:30", "12:35", 0.5),
         ("12:05", "12h05", 1.0),
+        ("１２：３０", "12.30", 1.0),
+        ("Scale 1:100", "1:10", 0.5),
+        ("Scale 1:100", "１：１００", 1.0),
+        ("It was 3:1", "3:10", 0.5),
+        ("27 June", "27.6.", 1.0),
+        ("27 June", "27.06", 1.0),
+        ("27 June", "28.6.", 0.0),
+        ("27.6 kg", "It weighs 27,6.", 1.0),
         ("3/4/2024", "04.03.2024", 1.0),
         ("2024-03-04", "4. 3. 2024", 1.0),
         ("rooms 5 100 and 200", "100, 200 und 5", 1.0),  # the space may also stand between two numbers
@@ -154,6 +188,42 @@ def test_numbers(source, hypothesis, expected):
     assert judge(Numbers(), source, hypothesis) == approx(expected)
     if source and expected in (0.0, 0.5, 1.0) and "and" not in source:
         assert judge(Numbers(), hypothesis, source) == approx(expected)
+
+
+SCALES = [
+    ("15,000", "1.5万", None),
+    ("15,000", "1万5000人", None),
+    ("15,000", "1만 5000명", None),
+    ("15,000", "1만5천 명", None),
+    ("3.5 million people", "350万人", None),
+    ("half a million", "50万", None),
+    ("934 billion", "9340億", None),
+    ("113 million", "11 करोड़", None),
+    ("934 billion", "93400 কোটি", None),
+    ("934 billion", "9 แสนล้าน", None),
+    ("1.5 billion", "1500 millones", None),
+    ("15,000 in 27 houses", "27戸に1.5万人", 1.0),
+    ("15,000 in 27 houses", "28戸に1.5万人", 0.0),
+    ("3.5 million in 27 houses", "28戸に350万人", 0.0),
+    ("15,000 in 2024", "2024年に1.5万人", 1.0),
+    ("15,000 and 16,000", "1.5万", 0.0),  # one of them is lost
+    ("100,025,000 and 16,000", "1億2万5千", 0.0),
+    ("27 houses", "28万戸", 0.0),  # no number of thousands
+    ("3.5万人", "3.6万人", 0.0),  # the same scale
+    ("3.5 million", "4.5 Millionen", 0.0),
+    ("68,015 milligrams", "68,115 miligram", 0.0),
+]
+
+
+@pytest.mark.parametrize(("source", "hypothesis", "expected"), SCALES)
+def test_numbers_of_another_scale_are_left_out(source, hypothesis, expected):
+    assert judge(Numbers(), source, hypothesis) == expected
+    assert judge(Numbers(), hypothesis, source) == expected
+
+
+def test_placeholders_beside_numbers_of_another_scale_count():
+    assert judge(Placeholders(), "{a} of 15,000", "1.5万中{a}") == 1.0
+    assert judge(Placeholders(), "{a} of 15,000", "1.5万中{b}") == 0.0
 
 
 def test_numbers_with_other_options():
@@ -178,10 +248,41 @@ def test_numbers_with_other_options():
         ("https://u@a.org/x", "https://u@a.org/x", 1.0),  # one link, no address inside
         ("https://de.wikipedia.org/wiki/Bär", "https://de.wikipedia.org/wiki/Bar", 0.0),
         ("see a.org", "vea b.org", None),
+        ("(i.e. file://)", "（file://）。", 1.0),
+        ("See https://a.org/x", "https://a.org/x-en/y", 0.0),
+        ("See https://a.org/x", "https://a.org/x-abcdefghi", 0.0),
+        ("See https://a.org/x", "https://a.org/xy", 0.0),
+        ("See https://a.org/x", "https://a.org/y'e", 0.0),
+        ("https://a.org/x and https://a.org/x-y", "https://a.org/x https://a.org/x-y", 1.0),
+        ("https://a.org/x https://a.org/x", "https://a.org/x'e https://a.org/x", 1.0),
+        ("https://a.org/x and https://a.org/x-y", "https://a.org/x https://a.org/x", 0.5),
+        ("It begins with 'http://'.", "Ол 'http://'-мен басталады", 1.0),
+        ("ask info@a.org", "info@a.org-b.com", 0.0),
+        ("ask info@a.org", "info@a.org-b.c", 0.0),
     ],
 )
 def test_links(source, hypothesis, expected):
     assert judge(Links(), source, hypothesis) == approx(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}를", "{}'e", "{}’e.", "{}-et", "{}:ssä", "{}֊ով", "{}።", "{}։", "《{}》", "［{}］", "〈{}〉", "〔{}〕",
+        "{}…", "{}—it", "{}\u200e", "\u2067{}\u2069.", "\u202b{}\u202c", "{}\u061c،", "{}\u200cها", "`{}`",
+    ],
+)  # fmt: skip
+def test_links_are_kept_with_what_languages_put_behind_them(text):
+    for link in ("https://a.org/x", "info@a.org"):
+        assert judge(Links(), f"See {link}.", text.format(link)) == 1.0
+        assert judge(Links(), f"See {link}.", text.format(link.replace("a.org", "b.org"))) == 0.0
+
+
+def test_endings_in_a_reference_are_none_of_its_link():
+    for text in ("https://a.org/x-hez", "https://a.org/x", "https://a.org/x-et"):
+        assert judge(Links(), "See https://a.org/x", text, "en-hu", reference="https://a.org/x-et") == 1.0
+    # Without the link in the source, one side's own form is all there is to tell.
+    assert judge(Links(), "See there", "https://a.org/x'e", "en-tr", reference="https://a.org/x") == 1.0
 
 
 @pytest.mark.parametrize(
@@ -200,6 +301,9 @@ def test_links(source, hypothesis, expected):
         ("Save All The Changes", "Guardar Todos Los Cambios", "en-es", 1.0),
         ("Save all the changes", "Guardar Todos Los Cambios", "en-es", 0.5),
         ("Save all the big changes", "Alle Großen Änderungen Speichern", "en-de", 1.0),  # nouns cannot be told
+        ("Pakistan and Bouvet Island", "Pakistan i Otok Bouvet", "en-hr", 1.0),
+        ("Peter and Maria Garcia", "Pedro y María García", "en-es", 1.0),
+        ("Peter and Maria Garcia", "Pedro Y María García", "en-es", 0.5),
         ("house", "Haus", "en-de", None),
         ("Haus", "house", "de-en", None),
         ("the house is red", "Das Haus ist rot", "en-de", 0.0),
@@ -268,6 +372,40 @@ def test_casing_follows_the_reference():
         ("", "Hola.", "en-es", None),
         ("Hello.", " ", "en-es", None),
         ("Save.", "Guardar.\u200f\u202c", "en-es", 1.0),
+        # the point of an ordinal or an abbreviation, on one side alone
+        ("12 January 2024", "12. siječnja 2024.", "en-hr", None),
+        ("January 10, 1948", "1948. január 10.", "en-hu", None),
+        ("am 12.", "on the 12th", "de-en", None),
+        ("January 10, 1948", "10 января 1948 г.", "en-ru", None),
+        ("3 hours", "3 Std.", "en-de", None),
+        ("500 AD", "500 n. Chr.", "en-de", None),
+        ("January 12", "12 janvier 12.", "en-fr", 0.0),
+        ("It was in 1948.", "C’était en 1948", "en-fr", 0.0),
+        ("It was in 1948.", "Es war 1948.", "en-de", 1.0),
+        ("He slept 5 days.", "Er schlief 5 Tage", "en-de", 0.0),
+        ("Search", "सार्च.", "en-hi", 0.0),  # a vowel sign does not begin a word
+        ("Hello %(name)s.", "Hola %(name)s", "en-es", 0.0),  # and a placeholder is no word of one letter
+        # marks of other scripts
+        ("Files:", "ឯកសារ៖", "en-km", 1.0),
+        ("Done.", "រួចរាល់ហើយ៕", "en-km", 1.0),
+        ("Done.", "हो गया |", "en-hi", 1.0),
+        ("Done", "Fertig |", "en-de", 1.0),
+        ("Files;", "Αρχεία·", "en-el", 1.0),
+        ("Files:", "ፋይሎች፡", "en-am", 1.0),
+        ("Done.", "ተፈጸመ::", "en-am", 1.0),
+        ("Done.", "ተፈጸመ፡፡", "en-am", 1.0),
+        ("Done.", "Fertig::", "en-de", 0.0),
+        ("Done,", "ပြီး၊", "en-my", 1.0),
+        ("Done.", "ཚར་སོང༎", "en-bo", 1.0),
+        ("a, b,", "ａ､", "en-ja", 1.0),
+        # two marks
+        ("What?!", "なに！？", "en-ja", 1.0),
+        ("What?!", "なに？！", "en-ja", 1.0),
+        ("What?!", "Was⁉", "en-de", 1.0),
+        ("What?!", "Τι;!", "en-el", 1.0),
+        ("What?!", "¿Qué?!", "en-es", 1.0),
+        ("What?!", "Was!", "en-de", 0.0),
+        ("What!", "Was!!!", "en-de", 1.0),
     ],
 )
 def test_punctuation(source, hypothesis, direction, expected):
@@ -279,10 +417,10 @@ def test_punctuation_follows_the_reference():
     assert judge(Punctuation(), "Where;", "Πού;", "en-el", reference="Πού;") == 1.0
 
 
-def glossary(tmp_path, text, name="terms.tsv", **options):
+def glossary(tmp_path, text, name="terms.tsv", direction="en-de", **options):
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
-    return Glossary(parse_options("reward.terms.0", Glossary.Options, {"files": {"en-de": path}, **options}))
+    return Glossary(parse_options("reward.terms.0", Glossary.Options, {"files": {direction: path}, **options}))
 
 
 TERMS = (
@@ -315,6 +453,47 @@ TERMS = (
 )
 def test_glossary(tmp_path, source, hypothesis, expected):
     assert judge(glossary(tmp_path, TERMS), source, hypothesis, "en-de") == approx(expected)
+
+
+# direction, term and translation, source, hypothesis, value
+JOINED = [
+    ("en-fr", "computer\tordinateur", "the computer", "Redémarrez l'ordinateur", 1.0),
+    ("en-it", "application\tapplicazione", "the application", "Esci dall’applicazione", 1.0),
+    ("fr-en", "ordinateur\tcomputer", "Redémarrez l’ordinateur", "the computer", 1.0),
+    ("fr-en", "ordinateur\tcomputer", "Redémarrez l’ordinateur", "the machine", 0.0),
+    ("en-tr", "Django\tDjango", "Django", "Django'nun", 1.0),
+    ("en-uk", "object\tоб'єкт", "the object", "Видалити обʼєкт", 1.0),
+    ("uk-en", "об'єкт\tobject", "Видалити об’єкти", "objects", 1.0),
+    ("uk-en", "єкт\tject", "Видалити об’єкт", "object", None),  # the apostrophe is a letter
+    ("en-de", "file\tDatei\nfolder\tOrdner", "file/folder", "Datei/Verzeichnis", 0.5),
+    ("en-de", "file\tDatei", "a.org/file https://a/file", "Datei", None),
+    ("en-de", "TCP/IP\tTCP/IP", "over TCP/IP", "über TCP/IP", 1.0),
+    ("en-de", "e-mail\tE-Mail", "e-mail address", "E-Mail-Adresse", 1.0),
+    ("en-de", "read\tlesen", "read-only", "schreibgeschützt", None),
+    ("en-ro", "link\tlink-ul", "the link", "link-uri", 1.0),
+    ("en-ko", "file\t파일", "the file", "파일을 삭제", 1.0),
+    ("en-ko", "file\t파일", "the file", "파일에서는", 1.0),
+    ("en-ko", "file\t파일", "the file", "파일럿", 0.0),  # a pilot
+    ("en-ko", "window\t창", "the window", "창에서", 1.0),
+    ("en-ko", "PC\tPC", "the PC", "PC를 켜세요", 1.0),
+    ("ko-en", "파일\tfile", "파일을 삭제", "the file", 1.0),
+    ("ko-en", "사용\tuse", "사용자", "user", None),
+    ("en-tr", "statistic\tistatistik", "statistic", "İstatistik", 1.0),
+    ("en-tr", "statistic\tistatistik", "statistic", "İSTATİSTİK", 1.0),
+    ("en-tr", "printer\tyazıcı", "printer", "YAZICI", 1.0),
+    ("en-tr", "id\tid", "id", "ID", 1.0),
+]
+
+
+@pytest.mark.parametrize(("direction", "terms", "source", "hypothesis", "expected"), JOINED)
+def test_terms_are_found_beside_what_joins_their_words(tmp_path, direction, terms, source, hypothesis, expected):
+    reward = glossary(tmp_path, terms + "\n", direction=direction)
+    assert judge(reward, source, hypothesis, direction) == expected
+
+
+def test_without_inflection_a_korean_particle_is_one(tmp_path):
+    reward = glossary(tmp_path, "file\t파일\n", direction="en-ko", inflection=0)
+    assert judge(reward, "file", "파일을", "en-ko") == 0.0
 
 
 def test_glossary_options(tmp_path):

@@ -1,5 +1,7 @@
 """exact, length, repetition, copy, nonempty, placeholders, constant: golden tables, abstention and cheats."""
 
+import unicodedata
+
 import pytest
 
 from eclectus.errors import ConfigError, DataError
@@ -102,6 +104,10 @@ def test_length_refuses_a_limit_inside_the_band():
     [
         ("", 0), ("el gato duerme", 0), ("no no", 0), ("bye bye bye", 2 / 3),
         ("Schifffahrt", 0), ("www.example.org", 0),
+        ("加载中......", 0), ("。。。。。。", 0), ("Wird geladen……", 0), ("1000000", 0), ("0.000000001", 0),
+        ("1 000 000 000", 0), ("10\u202f000\u202f000 Dateien", 0), ("0" * 20, 0.95), ("." * 40, 0.975),
+        ("no...no...no...no...", 0.75),
+        ("100 " * 9 + "x", 32 / 37), ("5 5 5 5 5", 0.8), ("12" + " 000" * 6, 20 / 26),
         ("hahahaha", 0.75), ("aaaaaaaaaa", 0.9), ("哈哈哈哈哈哈哈哈", 0.875),
         ("the cat sat the cat sat", 0.25),  # 4 trigrams, 3 of them distinct
         ("the cat the cat the cat", 2 / 3), ("مرحبا مرحبا مرحبا مرحبا", 0.75), ("ok " * 1000, 0.999),
@@ -109,6 +115,20 @@ def test_length_refuses_a_limit_inside_the_band():
 )  # fmt: skip
 def test_repeated_share(text, expected):
     assert repeated_share(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ลบหน้านี้และหน้าย่อยของหน้านี้",  # delete this page and this page's subpages
+        "ພາສາລາວແລະພາສາໄທ",
+        "លុបទំព័រនេះ និងទំព័រកូន",
+        "ဤစာမျက်နှာနှင့် စာမျက်နှာခွဲများ",
+    ],
+)
+def test_a_word_said_twice_is_no_repetition_where_words_have_many_characters(text):
+    assert repeated_share(text) == 0.0
+    assert repeated_share(text + text) > 0.2
 
 
 def test_repetition_of_the_source_is_excused():
@@ -155,11 +175,60 @@ def test_repetition_catches_the_doubled_reference_that_chrf_does_not():
         ("la vida es una nave", "a vida es una nave", "vida es una nave", 1.0),  # the reference shares all
         ("我喜欢你的红色房子", "我喜欢你的红色房子", None, 0.0),
         ("我喜欢", "我喜欢", None, None),
+        ("así están aquí también", "así están aquí también", None, 0.0),
+        ("așa că țara noastră", "AȘA CĂ ȚARA NOASTRĂ", None, 0.0),
+        ("iyi bir kılıç alın", "İYİ BİR KILIÇ ALIN", None, 0.0),
+        ("kılıcı alın ve gidin", "kilici alin ve gidin", None, 0.0),
     ],
 )
 def test_copy(source, hypothesis, reference, expected):
     value = judge(Copy(), hypothesis, source=source, reference=reference)
     assert value == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_copy_in_another_normal_form_is_a_copy(form):
+    source = unicodedata.normalize(form, "así están aquí también")
+    for other in ("NFC", "NFD"):
+        assert judge(Copy(), unicodedata.normalize(other, source), source=source) == 0.0
+
+
+SPANISH = ["la casa de la playa es bonita", "el perro está en la calle"] * 10
+GALICIAN = ["a casa da praia é bonita", "o can está na rúa de casa"] * 10
+KNOWN = RewardContext(target_texts={"es": SPANISH, "gl": GALICIAN})
+
+
+def from_spanish(hypothesis, source, context=KNOWN, reference=None, target_lang="gl"):
+    (value,) = Copy(context=context)([Segment(source, "es", target_lang, reference)], [hypothesis])
+    return value
+
+
+def test_words_of_both_languages_are_no_copy():
+    source, right, half = "la casa está bonita", "a casa está bonita", "la casa está guapa"
+    assert from_spanish(right, source, RewardContext()) == pytest.approx(0.5)
+    assert from_spanish(right, source) == 1.0
+    assert from_spanish(source, source) == 0.0
+    assert from_spanish(half, source) == 1.0  # one of two: half is tolerated
+    assert from_spanish("la casa está", source) == 0.0
+    assert from_spanish("casa está bonita", "casa está bonita") is None  # nothing that a translation changes
+    assert from_spanish(right, source, target_lang="pt") == pytest.approx(0.5)  # without text in Portuguese
+    reference = "a casa la bonita"  # shares one of two: less than what is tolerated
+    assert from_spanish(right, source, reference=reference) == 1.0
+    assert from_spanish("la casa", source, reference="la casa está") == 1.0  # the reference shares all
+
+
+def test_words_are_of_both_languages_only_where_they_are_usual_in_both():
+    source = "la casa está bonita"
+    untranslated = {"es": SPANISH, "gl": GALICIAN * 4 + SPANISH}  # every fifth text
+    assert from_spanish(source, source, RewardContext(target_texts=untranslated)) == 0.0
+    assert from_spanish(source, source, RewardContext(target_texts={"es": SPANISH, "gl": SPANISH})) is None
+    few = {"es": SPANISH, "gl": GALICIAN[:19]}
+    assert from_spanish("a casa está bonita", source, RewardContext(target_texts=few)) == pytest.approx(0.5)
+
+
+def test_of_much_text_a_part_is_read_evenly():
+    many = {"es": SPANISH * 2001, "gl": ["nada"] * 20_000 + GALICIAN * 2000}
+    assert from_spanish("a casa está bonita", "la casa está bonita", RewardContext(target_texts=many)) == 1.0
 
 
 def test_copy_is_cheated_as_its_docstring_says():

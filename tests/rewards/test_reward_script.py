@@ -65,6 +65,39 @@ def test_names_of_the_source_placeholders_and_links_do_not_count():
     assert judge("Кошка %(name)s https://example.org <strong>", "ru") == 1.0
 
 
+@pytest.mark.parametrize(
+    ("language", "text", "source"),
+    [
+        ("ru", "Используйте HTML", "Use HTML."),
+        ("ru", "HTML-код на основе PostgreSQL", "The code is HTML, PostgreSQL-based"),
+        ("uk", "Відкрийте window.URL (PDF)", "PDF, window.URL"),
+        ("zh", "使用HTML（PDF）或XML。", "Use HTML (PDF) or XML."),
+        ("zh", "登录Wagtail", "Sign in to Wagtail"),
+        ("ja", "PDFファイルを開く", "Open PDF files"),
+        ("ja", "IPv4またはIPv6", "IPv4 or IPv6"),
+        ("th", "เปิดWagtailแล้ว", "Open Wagtail now"),
+        ("ko", "Wagtail에 로그인", "登录Wagtail"),
+    ],
+)
+def test_names_of_the_source_are_let_pass_wherever_they_stand(language, text, source):
+    assert judge(text, language, source) == 1.0
+    assert judge(text, language, source.lower()) < 1.0  # without capitals they are no names
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "source"),
+    [
+        ("ru", "Откройте Wagtails", "Open Wagtail"),
+        ("ru", "Откройте window.sql", "Open window.SQL"),
+        ("ru", "based на SQL", "SQL-based"),
+        ("zh", "打开Opening文件", "Open files"),
+        ("zh", "打开files", "Open files"),
+    ],
+)
+def test_no_part_of_a_word_is_a_name(language, text, source):
+    assert judge(text, language, source) < 1.0
+
+
 @pytest.mark.parametrize("text", ["", "123 !?", "%s", "😀", "я", "\u0301\u0301", "\ud800"])
 def test_abstains_without_letters(text):
     assert judge(text, "es") is None

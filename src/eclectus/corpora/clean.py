@@ -20,6 +20,14 @@ SHORT = 20
 """Pairs whose longer side has at most this many characters pass every ratio: `OK` - `Aceptar` is well aligned."""
 
 
+GAP = "\0"
+"""Stands where a code was taken out of a text between two words; `close_gaps` makes a space of it or nothing."""
+
+_STOP = "[。、，！？：；）」』】]|{}++(?!\\w)"
+"""What has no space before it: full-width, or not followed by a word as in `.NET`."""
+_GAP_BEFORE_STOP = re.compile(f" ?{GAP}(?: ?{GAP})*(?={_STOP.format('[.,)…]')})|{GAP}+(?={_STOP.format('[.,;:!?)…]')})")
+
+
 class _Stripper(dict[int, int | None]):
     """Table for `str.translate` that drops punctuation, spaces and controls; filled as characters are met."""
 
@@ -29,6 +37,9 @@ class _Stripper(dict[int, int | None]):
 
 
 _STRIPPER = _Stripper()
+_DOTTED = re.compile("i\u0307|ı")
+_GREEK = re.compile("[\u0370-\u03ff\u1f00-\u1fff]")
+_GREEK_MARKS = re.compile("(?<=[\u0370-\u03ff])[\u0300-\u036f]+")
 
 
 def normalise(text: str) -> str:
@@ -36,12 +47,26 @@ def normalise(text: str) -> str:
     return " ".join(INVISIBLE.sub("", unicodedata.normalize("NFC", text)).split())
 
 
+def close_gaps(text: str) -> str:
+    """Return `text` with a space for each `GAP`, but none before punctuation: `the file` + GAP + `.` is `the file.`
+
+    Spaces of the text's own before `;:!?` stay, as French has them.
+    """
+    return _GAP_BEFORE_STOP.sub("", text).replace(GAP, " ")
+
+
 def normalise_key(text: str) -> str:
     """Return the key under which two texts count as the same: casefolded, without punctuation and spaces.
 
-    `"Log in!"` and `"log  in"` share a key, `"$3"` and `"€3"` do not. Punctuation alone is its own key.
+    `"Log in!"` and `"log  in"` share a key, `"$3"` and `"€3"` do not. Punctuation alone is its own key. Where case
+    folding depends on the language it errs on the side of the same: the Turkish i with and without a dot are one, and
+    Greek letters have no accents, as capitals have none.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
+    if not folded.isascii():
+        folded = _DOTTED.sub("i", folded)
+        if _GREEK.search(folded):
+            folded = unicodedata.normalize("NFC", _GREEK_MARKS.sub("", unicodedata.normalize("NFD", folded)))
     return folded.translate(_STRIPPER) or folded
 
 

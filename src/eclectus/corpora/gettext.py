@@ -31,9 +31,11 @@ MANY = 5
 
 PLACEHOLDER = re.compile(
     r"%\([^)]*\)[#0\- +]?[\d.]*[a-zA-Z]"  # %(name)s
-    r"|%(?:\d+\$)?[#0\-+]?[\d.]*[sdifgxXrc](?![a-zA-Z])|%%"  # %s, %1$s, %.2f
+    r"|%(?:\d+\$)?[#0\-+]?[\d.]*(?:(?:ll?|z)[du]|(?:hh?|ll?|[jzt])?[sdiufgxXrc](?![a-zA-Z]))|%%"  # %s, %1$s, %.2f, %lu
     r"|\{\{.*?\}\}|\{[^{}]*\}|\$\{?\w+\}?"  # {{ name }}, {name}, ${name}
 )
+PLAIN = re.compile(r"%(?!\(|%|\d+\$).+")
+"""Of these, one of printf that does not say which argument it takes."""
 HTML = re.compile(r"</?[a-zA-Z][^>]*>|&(?:[a-zA-Z]{2,8}|#\d+);")
 SYMBOLIC = re.compile(r"[A-Z0-9]+(?:_[A-Z0-9]+)+|[a-z0-9]+(?:[._:/-][a-zA-Z0-9]+)+|\w+(?:_\w+)+|[a-z]+[A-Z]\w*")
 WORD = re.compile(r"[^\W\d_]{2,}")
@@ -263,7 +265,15 @@ def _refusal(msgid: str) -> str | None:
 
 
 def _placeholders(text: str) -> Counter[str]:
-    return Counter(PLACEHOLDER.findall(text))
+    """Count placeholders; plain ones of printf are numbered, as a translation may say their order: `%2$s %1$s`."""
+    found: Counter[str] = Counter()
+    place = 0
+    for placeholder in PLACEHOLDER.findall(text):
+        if PLAIN.fullmatch(placeholder):
+            place += 1
+            placeholder = f"%{place}${placeholder[1:]}"
+        found[placeholder] += 1
+    return found
 
 
 def _without_accelerator(text: str) -> str:

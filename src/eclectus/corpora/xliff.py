@@ -13,9 +13,11 @@ from xml.etree import ElementTree
 
 from pydantic import Field
 
+from eclectus.corpora.clean import GAP, close_gaps
 from eclectus.corpora.memory import XML_LANG, Events, Memory, Unit, local
 from eclectus.errors import DataError
 
+_TRANSLATABLE = ("file", "group", "unit", "trans-unit")
 _UNTRANSLATED = ("new", "needs-translation", "initial")
 
 
@@ -34,34 +36,37 @@ class Xliff(Memory):
     outermost = "xliff"
     # `g`, `pc` and `mrk` hold text. Only a pair of codes, or its half, may be inside a word.
     codes: ClassVar = {
-        "x": " ", "ph": " ", "bx": "", "ex": "", "bpt": "", "ept": "", "it": "", "sc": "", "ec": "", "cp": "",
+        "x": GAP, "ph": GAP, "bx": "", "ex": "", "bpt": "", "ept": "", "it": "", "sc": "", "ec": "", "cp": "",
         "sm": "", "em": "",
     }  # fmt: skip
 
     def units(self, events: Events) -> Iterator[Unit]:
         """Yield what each `trans-unit` or `segment` says."""
         source = target = ""
-        translate = True
+        translate = [True]  # of the elements that are open, the innermost last; what does not say it inherits it
         for event, element in events:
             kind = local(element)
             if event == "start" and kind == "xliff":  # of 2.x; before that each `file` has its own
                 source, target = element.get("srcLang", ""), element.get("trgLang", "")
             elif event == "start" and kind == "file" and "source-language" in element.attrib:
                 source, target = element.get("source-language", ""), element.get("target-language", "")
-            elif event == "start" and kind in ("unit", "trans-unit"):
-                translate = element.get("translate") != "no"
-            elif event == "end" and kind in ("segment", "trans-unit"):
-                if translate:
+            if event == "start" and kind in _TRANSLATABLE:
+                translate.append(element.get("translate", "yes" if translate[-1] else "no") != "no")
+            if event == "end" and kind in ("segment", "trans-unit"):
+                if translate[-1]:
                     yield self._unit(element, source, target)
                 else:
                     self.dropped["not to be translated"] += 1
                 element.clear()
+            if event == "end" and kind in _TRANSLATABLE:
+                translate.pop()
 
     def text(self, element: ElementTree.Element) -> str:
-        """Return what a segment says; a code that is kept is what its attributes say it stands for."""
+        """Return what an element says; a code that is kept is what its attributes say it stands for."""
         if self.options.codes == "keep" and local(element) in self.codes and not element.text:
             return element.get("equiv-text") or element.get("equiv") or element.get("disp") or ""
-        return super().text(element)
+        text = super().text(element)
+        return close_gaps(text) if local(element) in ("source", "target") else text
 
     def code(self, element: ElementTree.Element) -> str:
         """Return all that the file says of a code, which may be in its attributes."""

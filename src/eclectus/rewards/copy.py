@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from pydantic import Field
 
-from eclectus.rewards.base import Reward, Score
+from eclectus.rewards.base import Reward, RewardContext, Score
 from eclectus.rewards.text import best_of_references, squeeze, units, words_only
 from eclectus.segment import Segment
 
+_MIN_TEXTS, _MOST_TEXTS = 20, 20_000  # training texts of a language: fewer tell nothing, more cost time
+_AS_USUAL = 0.5  # how often a word stands in the target language to be its own, as a share of that in the source's
+# Equal in capitals and small letters: I is the capital of ı in Turkish, and İ is i and a dot of its own casefolded.
+_ALIKE = str.maketrans({"ı": "i", "\u0307": None})
 _EDGES = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«»„“”‘’‚…–—¿¡。、，！？：；（）「」『』・।؟،؛\u200e\u200f"
 
 
@@ -20,12 +25,26 @@ class Copy(Reward):
     $$o = \frac{|W(y) \cap W(x)|}{|W(y)|}, \qquad r = \min\Big(1, \frac{1 - o}{1 - \text{tolerated}}\Big)$$
 
     with W the multiset of words (characters in scripts without spaces), case folded, without what is copied by right:
-    numbers, placeholders, links, and words with a capital letter that are not the text's first and stand so in the
-    source or the reference (names). The tolerated share is the option, or the reference's own share where that is
-    higher. Range [0, 1].
+    numbers, placeholders, links, words with a capital letter that are not the text's first and stand so in the source
+    or the reference (names), and words of the source that are the target language's too: those that stand in its
+    training text at least half as often as in that of the source language. The tolerated share is the option, or the
+    reference's own share where that is higher. Range [0, 1].
 
     Abstains where copying can be right: the source has fewer than `min_words` such words (`min_characters` characters),
-    or the reference equals the source. An empty hypothesis copies nothing: 1.
+    those of both languages included, or none but these, or the reference equals the source. An empty hypothesis copies
+    nothing: 1.
+
+    Without 20 training texts or more in each of the two languages no word is known to be of both, and right
+    translations between close languages score below 1 unless there is a reference. Share of the judged translations of
+    Django and wagtail below 1, without references and without training text; then with one half of the catalogues as
+    training text, judging the other:
+
+    | | es-gl | nb-nn | zh-Hans-zh-Hant | gl-pt-BR | nb-da | es-pt-BR | es-ca | cs-sk | en-de |
+    |---|---|---|---|---|---|---|---|---|---|
+    | without | 30 % | 46 % | 41 % | 17 % | 18 % | 10 % | 7 % | 5 % | 0.3 % |
+    | with | 1.2 % | 5.1 % | 1.4 % | 0.6 % | 0 % | 0.2 % | 0.3 % | 0.7 % | 0.1 % |
+
+    All copies that are judged score 0 either way, and at most 3 % fewer are.
 
     Source: the copy rate as a failure of translation models: Currey et al. 2017, https://aclanthology.org/W17-4715;
     Ott et al. 2018, https://arxiv.org/abs/1803.00047 (section 5.1, overlap of unigrams with the source above one half).
@@ -50,6 +69,11 @@ class Copy(Reward):
 
     options: Options
 
+    def __init__(self, options: Options | None = None, context: RewardContext | None = None) -> None:
+        super().__init__(options, context)
+        self._shares: dict[str, dict[str, float]] = {}
+        self._common: dict[tuple[str, str], Set[str]] = {}
+
     @property
     def signature(self) -> str:
         """The tolerated share."""
@@ -71,11 +95,33 @@ class Copy(Reward):
         spaced = sum(map(len, source.elements())) > 1.5 * source.total()
         if source.total() < (self.options.min_words if spaced else self.options.min_characters):
             return None
+        common = source.keys() & self._words_of_both(segment.source_lang, segment.target_lang)
+        source = _less(source, common)
+        if not source:
+            return None
         tolerated = self.options.tolerated
         if segment.reference is not None:
-            tolerated = max(tolerated, _overlap(_counted(known, names), source))
-        overlap = _overlap(_counted(_words(hypothesis), names), source)
+            tolerated = max(tolerated, _overlap(_less(_counted(known, names), common), source))
+        overlap = _overlap(_less(_counted(_words(hypothesis), names), common), source)
         return 1.0 if overlap <= tolerated else (1 - overlap) / (1 - tolerated)
+
+    def _words_of_both(self, source_lang: str, target_lang: str) -> Set[str]:
+        """Return the words of the source language that the target language uses as well, by the training text."""
+        pair = (source_lang, target_lang)
+        if pair not in self._common:
+            source, target = map(self._shares_of, pair)
+            self._common[pair] = {word for word, share in source.items() if target.get(word, 0) >= _AS_USUAL * share}
+        return self._common[pair]
+
+    def _shares_of(self, language: str) -> Mapping[str, float]:
+        """Return the share of each word in the training text of a language; none where that is too little."""
+        if language not in self._shares:
+            texts = self.context.target_texts.get(language, ())
+            step = -(-len(texts) // _MOST_TEXTS) or 1
+            counts = Counter(word for text in texts[::step] for word in map(_fold, _words(text)))
+            total = counts.total() if len(texts) >= _MIN_TEXTS else 0
+            self._shares[language] = {word: n / total for word, n in counts.items()} if total else {}
+        return self._shares[language]
 
 
 def _overlap(words: Counter[str], source: Counter[str]) -> float:
@@ -83,14 +129,24 @@ def _overlap(words: Counter[str], source: Counter[str]) -> float:
     return (words & source).total() / total if total else 0.0
 
 
+def _less(words: Counter[str], common: Set[str]) -> Counter[str]:
+    return Counter({word: n for word, n in words.items() if word not in common}) if common else words
+
+
 def _words(text: str) -> list[str]:
-    return [stripped for word in units(words_only(text)) if (stripped := word.strip(_EDGES))]
+    normal = unicodedata.normalize("NFC", words_only(text))
+    return [stripped for word in units(normal) if (stripped := word.strip(_EDGES))]
+
+
+def _fold(word: str) -> str:
+    folded = word.casefold()
+    return folded if folded.isascii() else folded.translate(_ALIKE)
 
 
 def _counted(words: Sequence[str], names: Set[str]) -> Counter[str]:
     """Count the words that a translation changes, which are neither numbers nor names; the first word always counts."""
     return Counter(
-        word.casefold()
+        _fold(word)
         for i, word in enumerate(words)
         if (i == 0 or word not in names) and not any(c.isnumeric() for c in word)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,12 +17,26 @@ from pydantic import Field, field_validator
 from eclectus.errors import ConfigError
 from eclectus.languages import expand_directions
 from eclectus.rewards.base import Reward, RewardContext, Score
-from eclectus.rewards.text import units
+from eclectus.rewards.text import subtag, units
 from eclectus.segment import Segment
 
 _SHORTEST_STEM = 3
 _EDGES = "!\"#$%&'()*+,./:;<=>?@[\\]^_`{|}~«»„“”‘’‚…–—¿¡。、，！？：；（）「」『』・।؟،؛\u200e\u200f"
 _CACHED_TEXTS = 2**14
+_APOSTROPHES = "’‘ʼʻ＇"
+# Languages whose articles and prepositions lean on the next word with an apostrophe (l'ordinateur), and those that put
+# endings behind one (Django'nun). In others it may be a letter, as in Ukrainian об'єкт.
+_ELIDING = {
+    *("ast", "az", "ca", "co", "cy", "fr", "fur", "ga", "gd", "it", "lb", "lij", "lmo", "mt", "nap", "oc", "pms", "rm"),
+    *("sc", "scn", "tr", "vec", "wa"),
+}
+_JOINED = re.compile("['/-]")
+_JOINED_IN_KOREAN = re.compile(r"['/-]|(?<=[^\W_가-힣])(?=[가-힣])")  # also PC를
+# Korean particles and the copula, which follow a noun of any length without a space.
+_PARTICLES = re.compile(
+    "들?(?:[을를이가은는의도인]|(?:에서|에게|에|으로|로|까지|부터|와|과|하고|처럼|보다|만|이나|나)(?:서|써|부터|는|도|의|만)?"
+    "|입니다|이다|이며|이고|이란|란|이라는|라는|이라고|라고)?"
+)
 
 
 class Glossary(Reward):
@@ -36,11 +51,14 @@ class Glossary(Reward):
     A file holds the terms of one direction: TSV (`source term`, tab, `translation`, more translations after further
     tabs; lines that begin with `#` are comments) or JSON (`{"term": "translation"}` or a list of translations).
 
-    Terms are found word by word; in scripts without spaces, character by character. A word may be inflected: it fits a
-    term's word if both agree up to at most `inflection` letters at the end of either; the common stem has three letters
-    or more, four where more than two letters differ in all. With 2, *Katze* finds *Katzen* and not *Kater*, *kawa*
-    finds *kawę*, but *form* also finds *for*, *Haus* does not find *Häuser*, and *ev* does not find *evlerinizden*.
-    List such forms, or raise it for languages with long endings.
+    Terms are found word by word; in scripts without spaces, character by character. Words joined by `/` count apart,
+    and so do *l'ordinateur* and *Django'nun*. The parts of *E-Mail-Adresse* are found in a hypothesis, and not in a
+    source, where *read-only* is no *read*. A word may be inflected: it fits a term's word if both agree up to at most
+    `inflection` letters at the end of either; the common stem has three letters or more, four where more than two
+    letters differ in all. With 2, *Katze* finds *Katzen* and not *Kater*, *kawa* finds *kawę*, but *form* also finds
+    *for*, *Haus* does not find *Häuser*, and *ev* does not find *evlerinizden*. List such forms, or raise it for
+    languages with long endings. With 1 or more, Korean particles may follow a word of any length. What stands before
+    a word without a mark is not told from it: the article of Arabic and Hebrew, the mutations of Irish.
 
     Source: terminology constraints as term use rate, Dinu et al. 2019, https://aclanthology.org/P19-1294; exact-match
     term accuracy, Alam et al. 2021, https://aclanthology.org/2021.wmt-1.69.
@@ -87,7 +105,7 @@ class Glossary(Reward):
                 told = str(error).removeprefix("directions: ")
                 raise ConfigError(f"reward 'glossary': files: {told}; correct it, or leave it out") from error
         self._terms = {
-            direction: _Terms(_read(direction, path), self.options.casefold, self.options.inflection)
+            direction: _Terms(direction, _read(direction, path), self.options.casefold, self.options.inflection)
             for direction, path in self.options.files.items()
         }
 
@@ -122,15 +140,18 @@ class _Term:
 class _Terms:
     """The terms of one direction, found by the beginning of their first word."""
 
-    def __init__(self, entries: Mapping[str, Sequence[str]], casefold: bool, inflection: int) -> None:
+    def __init__(self, direction: str, entries: Mapping[str, Sequence[str]], casefold: bool, inflection: int) -> None:
         self._casefold, self._inflection = casefold, inflection
+        source_lang, target_lang = _cut(direction) or ("", "")
+        self._elides = subtag(source_lang) in _ELIDING
+        self._joined = _JOINED_IN_KOREAN if subtag(target_lang) == "ko" else _JOINED
         self._by_start: dict[str, list[_Term]] = defaultdict(list)
         allowed: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
         for source, translations in entries.items():  # "Folder" and "folder" are one term where case does not count
-            if words := self._words(source):
-                allowed[words] += [found for text in translations if (found := self._words(text))]
+            if words := self._source_words(source):
+                allowed[words] += [found for text in translations for found in self._readings(text) if found]
         for words, texts in allowed.items():
-            self._by_start[words[0][:_SHORTEST_STEM]].append(_Term(words, tuple(texts)))
+            self._by_start[_start(words[0])].append(_Term(words, tuple(texts)))
         for terms in self._by_start.values():
             terms.sort(key=lambda term: -len(term.words))
         self._in_source = lru_cache(maxsize=_CACHED_TEXTS)(self._find)
@@ -143,24 +164,25 @@ class _Terms:
         terms = self._in_source(source)
         if not terms:
             return None
-        words = self._words(hypothesis)
+        whole, *parted = self._readings(hypothesis)
+        words = (*whole, "", *parted[0]) if parted else whole  # no term has an empty word
         starts: dict[str, list[int]] = defaultdict(list)
         for place, word in enumerate(words):
-            starts[word[:_SHORTEST_STEM]].append(place)
+            starts[_start(word)].append(place)
         kept = sum(
             any(
                 self._fits(words, place, translation)
                 for translation in term.translations
-                for place in starts.get(translation[0][:_SHORTEST_STEM], ())
+                for place in starts.get(_start(translation[0]), ())
             )
             for term in terms
         )
         return kept / len(terms)
 
     def _find(self, source: str) -> tuple[_Term, ...]:
-        words, found, place = self._words(source), {}, 0
+        words, found, place = self._source_words(source), {}, 0
         while place < len(words):
-            candidates = self._by_start.get(words[place][:_SHORTEST_STEM], ())
+            candidates = self._by_start.get(_start(words[place]), ())
             # An exact fit is better than an inflected one: "port" and "ports" may both be terms.
             fitting = [term for term in candidates if self._fits(words, place, term.words)]
             best = max(
@@ -171,9 +193,34 @@ class _Terms:
             place += len(best.words) if best else 1
         return tuple(found.values())
 
-    def _words(self, text: str) -> tuple[str, ...]:
-        text = unicodedata.normalize("NFC", text.casefold() if self._casefold else text)
-        return tuple(_split(text))
+    def _folded(self, text: str) -> str:
+        if self._casefold:
+            text = text.casefold()
+        text = unicodedata.normalize("NFC", text)
+        if not text.isascii():
+            if self._casefold:  # İ is i with a dot above; I is ı in Turkish, but i in an ID or API in Turkish text
+                text = text.replace("i\u0307", "i").replace("ı", "i")
+            for mark in _APOSTROPHES:
+                text = text.replace(mark, "'")
+        return text
+
+    def _source_words(self, text: str) -> tuple[str, ...]:
+        """Return the words in which terms are looked for: "read-only" is one, "file/folder" are two."""
+        text = self._folded(text)
+        words = _split(text)
+        if "/" in text:
+            words = (part for word in words for part in _alternatives(word))
+        if self._elides and "'" in text:
+            words = (part for word in words for part in word.split("'") if part)
+        return tuple(words)
+
+    def _readings(self, text: str) -> list[tuple[str, ...]]:
+        """Return the words of a translation, and once more with all that is joined in them apart, if anything is."""
+        text = self._folded(text)
+        words = tuple(_split(text))
+        if not self._joined.search(text):
+            return [words]
+        return [words, tuple(part for word in words for part in self._joined.split(word) if part)]
 
     def _fits(self, words: Sequence[str], place: int, term: tuple[str, ...]) -> bool:
         found = words[place : place + len(term)]
@@ -182,6 +229,10 @@ class _Terms:
         )
 
     def _inflected(self, word: str, wanted: str) -> bool:
+        if not self._inflection:
+            return False
+        if word.startswith(wanted) and _PARTICLES.fullmatch(word, len(wanted)):
+            return True
         differs = (i for i, (a, b) in enumerate(zip(word, wanted, strict=False)) if a != b)
         stem = next(differs, min(len(word), len(wanted)))
         ends = len(word) - stem, len(wanted) - stem
@@ -197,6 +248,16 @@ def _cut(direction: str) -> tuple[str, str] | None:
 
 def _is_tag(tag: str) -> bool:
     return langcodes.tag_is_valid(tag) and langcodes.standardize_tag(tag) == tag
+
+
+def _start(word: str) -> str:
+    """Return the letters under which a word is found: all that it may be inflected to has the same."""
+    return word[:_SHORTEST_STEM] if word < "가" or word[:1] > "힣" else word[:1]
+
+
+def _alternatives(word: str) -> list[str]:
+    """Split "file/folder", but not a path or a link."""
+    return [word] if "." in word or ":" in word else [part for part in word.split("/") if part]
 
 
 def _split(text: str) -> Iterator[str]:

@@ -37,8 +37,9 @@ class Placeholders(Reward):
       all its cases share where the number must be seen (not zero, one, two, =1), as each language has its own cases.
     - ICU `{g, select, ...}`: name, cases, and the tokens of each case.
     - tags: name, parent, attributes in any order but those that are translated (`title`, `alt`, `lang` ...), and that
-      elements are closed in the order of opening.
-    - entities: the symbol (`&amp;`, `&lt;`, `&copy;`). Those for letters, spaces, quotes and dashes do not count.
+      elements are closed in the order of opening. `<file name>` is text.
+    - entities: the symbol (`&amp;`, `&lt;`, `&copy;`). Those for letters, spaces, quotes and dashes do not count, nor
+      does `&amp;` between spaces, which may become "and".
     - numbers: the value, see `numbers`. Not with `numbers: false`.
 
     Source: printf: https://pubs.opengroup.org/onlinepubs/9799919799/functions/printf.html; ICU:

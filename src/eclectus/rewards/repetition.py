@@ -13,6 +13,11 @@ from eclectus.segment import Segment
 
 # A unit of 1 character four times or more in a row, or of 2 to 16 characters three times or more.
 _LOOP = re.compile(r"(\S)\1{3,}|(.{2,16}?)\2{2,}", re.DOTALL)
+# What loops by nature: 1000000 and the dots of "Loading......"; longer ones are no number and no ellipsis.
+_NO_LOOP = re.compile(r"[\d\s.…。・·]{1,15}")
+_GROUPED = re.compile(r"(?<!\d)(?<!\d[ \u00a0\u202f])(\d{1,3})((?:[ \u00a0\u202f]\d{3}){1,4})(?![ \u00a0\u202f]?\d)")
+# Thai, Lao, Khmer, Myanmar: words of four or five characters, each vowel and tone a character of its own.
+_LONG_WORDS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 _LONG_LOOP_WORDS = 16
 
 
@@ -22,10 +27,11 @@ class Repetition(Reward):
     $$r = 1 - \frac{\max(0, \rho(y) - \rho_0)}{1 - \rho_0}, \qquad
       \rho(y) = \max\Big(1 - \frac{|\text{distinct n-grams}|}{|\text{n-grams}|}, \text{loops}, \text{run}\Big)$$
 
-    with n-grams of words (of twice as many characters in scripts without spaces); *loops* the share of characters in
-    character loops such as "hahaha"; *run* the share of words in the longest run of one word or phrase said three times
-    or more, the first time not counted in either; and rho_0 the larger rho of source and reference. Range [0, 1]. Never
-    abstains; an empty text repeats nothing: 1.
+    with n-grams of words (in scripts without spaces of twice as many characters, in Thai, Lao, Khmer and Myanmar of
+    four times as many); *loops* the share of characters in character loops such as "hahaha", but not up to 15 digits or
+    dots ("1000000", "......"); *run* the share of words in the longest run of one word or phrase said three times or
+    more, the first time not counted in either; and rho_0 the larger rho of source and reference. "1 000 000" is one
+    word. Range [0, 1]. Never abstains; an empty text repeats nothing: 1.
 
     Source: seq-rep-n of Welleck et al. 2020, https://arxiv.org/abs/1908.04319 (equation 9).
 
@@ -65,11 +71,12 @@ class Repetition(Reward):
 
 def repeated_share(text: str, order: int = 3) -> float:
     """Return the share of a text that repeats, in [0, 1): the larger of n-grams, loops and run (see `Repetition`)."""
+    text = _GROUPED.sub(_joined, text)
     words = units(text)
     if not words:
         return 0.0
-    if sum(map(len, words)) < 1.5 * len(words):  # characters of a script without spaces, about two to a word
-        order *= 2
+    if sum(map(len, words)) < 1.5 * len(words):  # characters of a script without spaces, about two or four to a word
+        order *= 4 if 2 * len(_LONG_WORDS.findall(text)) > len(words) else 2
     grams = list(zip(*[words[i:] for i in range(order)], strict=False))
     repeated = 1 - len(set(grams)) / len(grams) if grams else 0.0
     return max(repeated, _loops(text), _run(words))
@@ -77,8 +84,16 @@ def repeated_share(text: str, order: int = 3) -> float:
 
 def _loops(text: str) -> float:
     text = " ".join(text.split())
-    looped = sum(len(m.group()) - len(m.group(1) or m.group(2)) for m in _LOOP.finditer(text))
+    looped = sum(
+        len(m.group()) - len(m.group(1) or m.group(2))
+        for m in _LOOP.finditer(text)
+        if not _NO_LOOP.fullmatch(m.group())
+    )
     return looped / len(text)
+
+
+def _joined(number: re.Match[str]) -> str:
+    return "".join(number.group().split())
 
 
 def _run(words: list[str]) -> float:

@@ -34,6 +34,9 @@ _SEVERAL = {
 # Letters and marks of one script; those that many share (Common, Inherited) tell nothing.
 _LETTERS = r"[[\p{L}\p{M}]--[\p{Script=Common}\p{Script=Inherited}]]"
 _JUDGED = regex.compile(_LETTERS, regex.V1)
+# Words of scripts with capitals, digits among them, also where a script without spaces or capitals is glued to them.
+_WORDS = regex.compile(r"[\p{LC}\d][\p{LC}\p{M}\d]*(?:[-_.][\p{LC}\d][\p{LC}\p{M}\d]*)*")
+_JOINTS = regex.compile("[-_.]")
 
 
 class Script(Reward):
@@ -43,7 +46,8 @@ class Script(Reward):
       s = \frac{|\{c : c \text{ in a script of the language}\}|}{|\{c\}|}$$
 
     over the letters and marks c with a script of their own, without placeholders, links, and words with a capital
-    letter that stand in the source as well (names, acronyms, code). The scripts are the tag's own (`sr-Latn`), else the
+    letter that stand in the source as well (names, acronyms, code), also within brackets, in joined words (`HTML-код`)
+    and between the letters of scripts without spaces (`使用HTML`). The scripts are the tag's own (`sr-Latn`), else the
     likeliest one of the language by CLDR, else both for languages written in two (sr, uz, kk, ks, sd), else those that
     the option `scripts` gives. Range [0, 1]. Abstains under `min_letters` letters and where the script is not known.
 
@@ -98,12 +102,30 @@ class Script(Reward):
         pattern = _pattern(scripts(tag) if own is None else tuple(own))
         if pattern is None:
             return None
-        named = {word for word in segment.source.split() if word != word.lower()}
-        words = " ".join(word for word in words_only(hypothesis).split() if word not in named)
+        words = _without(_names(segment.source), words_only(hypothesis))
         letters = len(_JUDGED.findall(words))
         if letters < self.options.min_letters:
             return None
         return min(1.0, len(pattern.findall(words)) / letters / (1 - self.options.tolerated))
+
+
+@lru_cache(maxsize=4096)
+def _names(source: str) -> frozenset[str]:
+    """The words with a capital letter, and such parts of joined ones: PostgreSQL-based, PostgreSQL."""
+    words = _WORDS.findall(source)
+    return frozenset(part for word in words for part in (word, *_JOINTS.split(word)) if part != part.lower())
+
+
+def _without(names: frozenset[str], text: str) -> str:
+    """Leave the names out, alone or as parts of joined words: HTML-код."""
+    if not any(name in text for name in names):
+        return text  # the usual case
+
+    def left(match: regex.Match[str]) -> str:
+        word = match.group()
+        return "" if word in names else " ".join(part for part in _JOINTS.split(word) if part not in names)
+
+    return _WORDS.sub(left, text)
 
 
 @lru_cache(maxsize=4096)

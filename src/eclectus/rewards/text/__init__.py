@@ -22,11 +22,12 @@ UNSPACED = (
 UNITS = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 # All repetitions are bounded: a text of 100,000 characters is read in linear time.
-_SPEC = r"%(?:\d{1,2}\$)?[-+0#,]{0,3}\d{0,4}(?:\.(?:\d{1,3}|\*))?(?:hh?|ll?|[jztLq])?"
-# %(name)s %% %dMB and %s %1$s %-5.2f %lu %@, but not the percent signs of "100%sure", "5 %de" and "50%off".
+_WIDTH = r"%(?:\d{1,2}\$)?[-+0#,]{0,3}\d{0,4}(?:\.(?:\d{1,3}|\*))?"
+_SPEC = rf"{_WIDTH}(?:hh?|ll?|[jztLq])?"
+# %(name)s %% %dMB %lubajt and %s %1$s %-5.2f %lu %@, but not the percent signs of "100%sure", "5 %de" and "50%off".
 PRINTF = (
     r"%\([^()\s]{1,80}\)[#0\- +]?\d{0,4}(?:\.\d{1,3})?[a-zA-Z]|%%"
-    rf"|(?<!\d)(?<!\d[ \u00a0\u202f]){_SPEC}[sd]|{_SPEC}[sdiufFeEgGxXorcp@](?![A-Za-z])"
+    rf"|(?<!\d)(?<!\d[ \u00a0\u202f])(?:{_SPEC}[sd]|{_WIDTH}(?:ll?|z)u)|{_SPEC}[sdiufFeEgGxXorcp@](?![A-Za-z])"
 )
 BRACES = (
     r"[$%#]?\{\{?\s{0,3}[\w.\[\]!:,%|+#-]{0,80}\s{0,3}\}?\}"  # {name} {0} {} {0:.2f} {{ name }} ${name} %{name}
@@ -37,10 +38,15 @@ ENTITIES = r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});"
 PLACEHOLDERS = re.compile(rf"{BRACES}|{PRINTF}|{TAGS}")
 _MARKUP = re.compile(rf"{BRACES}|{PRINTF}|{TAGS}|{ENTITIES}")
 # What ends a link, also in scripts that put no space behind it (RFC 3986, appendix C, leaves that to the reader).
-_STOPS = f'\\s<>"“”„«»「」（）【】、。，！？；：؟،۔।{UNSPACED}'
-URLS = re.compile(rf"(?<![A-Za-z0-9])(?:[A-Za-z][A-Za-z0-9+.-]{{1,10}}://|www\.)[^{_STOPS}]{{1,2000}}")
+# Hangul, which attaches its particles, and marks that are not seen (bidirectional controls, joiners) among them.
+_STOPS = (
+    f'\\s<>"`“”„«»「」（）【】《》〈〉［］〔〕、。，！？；：؟،۔।።፣፤፥፦։…—{UNSPACED}'
+    "\u1100-\u11ff\u3130-\u318f\uac00-\ud7af\u061c\u200b-\u200f\u202a-\u202e\u2066-\u2069"
+)
+URLS = re.compile(rf"(?<![A-Za-z0-9])(?:[A-Za-z][A-Za-z0-9+.-]{{1,10}}://|www\.)[^{_STOPS}]{{0,2000}}")
 ADDRESSES = re.compile(
-    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])"
+    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}"
+    r"(?![A-Za-z0-9]|-[A-Za-z0-9-]{0,62}\.[A-Za-z0-9])"  # a hyphen may attach an ending: info@a.org-ra
 )
 LINKS = re.compile(rf"{URLS.pattern}|{ADDRESSES.pattern}")
 
