@@ -347,4 +347,4 @@ def test_what_has_ended_early_stays_ended(tmp_path, monkeypatch):
             first = run.train()
         assert (first.steps, first.complete) == (4, not stopped)
         again = made(part).train(resume=True)
-        assert (again.steps, again.reason, again.complete) == (4, "gamed", True)
+        assert (again.steps, again.reason, again.complete) == (4, "stopped early: gamed", True)

@@ -19,7 +19,6 @@ words."""
 SHORT = 20
 """Pairs whose longer side has at most this many characters pass every ratio: `OK` - `Aceptar` is well aligned."""
 
-
 GAP = "\0"
 """Stands where a code was taken out of a text between two words; `close_gaps` makes a space of it or nothing."""
 

@@ -19,6 +19,7 @@ from pydantic import Field
 from eclectus import languages, registry
 from eclectus.corpora import files
 from eclectus.corpora.base import Corpus, Entry, Split, entries_of
+from eclectus.corpora.clean import close_gaps
 from eclectus.errors import ConfigError, DataError
 
 Unit = dict[str, list[str]]
@@ -131,8 +132,8 @@ class Memory(Corpus):
             )
 
     def segment(self, element: ElementTree.Element) -> str:
-        """Return what a segment says, and remember what it lost."""
-        text = self.text(element)
+        """Return what a segment says, without the gaps that its codes left, and remember what it lost."""
+        text = close_gaps(self.text(element))
         if self.options.codes == "drop" and len(element):
             lost = sum(bool(PLACEHOLDER.search(self.code(part))) for part in self._dropped_from(element))
             if lost:

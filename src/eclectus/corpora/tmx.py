@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import ClassVar
-from xml.etree import ElementTree
 
-from eclectus.corpora.clean import GAP, close_gaps
+from eclectus.corpora.clean import GAP
 from eclectus.corpora.memory import XML_LANG, Events, Memory, Unit, local
 
 
@@ -33,8 +32,3 @@ class Tmx(Memory):
                         unit[tag] += [self.segment(child) for child in variant if local(child) == "seg"]
                 yield dict(unit)
                 element.clear()  # a memory of millions of units need not be held as elements
-
-    def text(self, element: ElementTree.Element) -> str:
-        """Return what an element says, a segment's own without the gaps that its codes left."""
-        text = super().text(element)
-        return close_gaps(text) if local(element) == "seg" else text

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from pydantic import Field
 
-from eclectus.corpora.clean import GAP, close_gaps
+from eclectus.corpora.clean import GAP
 from eclectus.corpora.memory import XML_LANG, Events, Memory, Unit, local
 from eclectus.errors import DataError
 
@@ -65,8 +65,7 @@ class Xliff(Memory):
         """Return what an element says; a code that is kept is what its attributes say it stands for."""
         if self.options.codes == "keep" and local(element) in self.codes and not element.text:
             return element.get("equiv-text") or element.get("equiv") or element.get("disp") or ""
-        text = super().text(element)
-        return close_gaps(text) if local(element) in ("source", "target") else text
+        return super().text(element)
 
     def code(self, element: ElementTree.Element) -> str:
         """Return all that the file says of a code, which may be in its attributes."""
