@@ -77,12 +77,20 @@ def test_controls_are_judged_as_often_as_reinforcement_learning_was_at_its_last_
     assert controls._Control(config, None, (), None, trained).evaluations == looks
 
 
-def test_the_time_of_a_control_contains_making_its_pairs(beside):
-    systems = {system.name: system for system in Results.load(beside[0]).systems}
-    trained = json.loads((beside[0] / "stages" / "distillation.json").read_text(encoding="utf-8"))
-    made = json.loads((beside[0] / "synthetic" / "distillation.json").read_text(encoding="utf-8"))
-    assert made["seconds"] > 0
-    assert systems["distillation"].seconds == pytest.approx(trained["seconds"] + made["seconds"], abs=0.051)
+def test_the_time_of_a_control_contains_making_its_pairs(monkeypatch):
+    config = SimpleNamespace(config=SimpleNamespace(reinforce=SimpleNamespace(evaluate_every=50)))
+    base, bench = SimpleNamespace(copy=lambda **_: None), SimpleNamespace(add=lambda *_: None)
+    asked = []
+
+    def continued(self, policy, stage, pairs, seconds, evaluations):
+        asked.append(seconds)
+        return Trained(7, 7, 1.0, seconds + 0.5, complete=True, reason=TIME_USED_UP)
+
+    monkeypatch.setattr(controls._Control, "_continue", continued)
+    control = controls._Control(config, base, (), bench, Trained(100, 0, 0.0, 10.0, complete=True, reason=""))
+    made = control._train("distillation", "distillation", "", {}, making=2.0)
+    assert (made.seconds, made.steps, asked) == (10.5, 7, [8.0])
+    assert control._train("supervised_continued", "supervised, continued", "", {}).seconds == 10.5
 
 
 def test_a_system_whose_reward_was_gamed_says_so_first(beside):

@@ -322,6 +322,7 @@ def test_a_reference_without_its_end_is_not_learnt_from(tmp_path, monkeypatch, l
     else:
         shown = [list(episode.tokens) for episode in trainer.algorithm.demonstrations._episodes]
         assert 0 < len(shown) < 16 and all(tokens in whole.values() for tokens in shown)
+        assert trainer.algorithm.refused == 16 - len(shown)
 
 
 def test_what_has_ended_early_stays_ended(tmp_path, monkeypatch):
