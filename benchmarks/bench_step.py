@@ -10,7 +10,6 @@ where many samples begin alike. TRL (`pip install trl`) and we take turns inside
 from __future__ import annotations
 
 import copy
-import tempfile
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -160,7 +159,7 @@ def against_trl(count: int = 16, *, ours: str = "float32", theirs: str = "float3
         ]
 
     settings = GRPOConfig(
-        output_dir=tempfile.mkdtemp(prefix="eclectus-bench-"), use_cpu=True, bf16=theirs == "bfloat16",
+        output_dir=str(models.scratch()), use_cpu=True, bf16=theirs == "bfloat16",
         max_steps=RUNS + 1,
         per_device_train_batch_size=count * SAMPLES, num_generations=SAMPLES, max_completion_length=TOKENS,
         generation_kwargs={"min_new_tokens": TOKENS}, temperature=1.0, top_k=0, beta=0.0, loss_type="grpo",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import random
-import tempfile
 import time
 from importlib.util import find_spec
 from typing import Any
@@ -97,7 +96,7 @@ def against_trainer(rows: list[Segment], *, grouped: bool) -> None:
     # As many target tokens in an update as ours have, padding left out on both sides.
     mean = sum(map(len, targets)) / len(targets)
     settings = Seq2SeqTrainingArguments(
-        output_dir=tempfile.mkdtemp(prefix="eclectus-bench-"), use_cpu=True, max_steps=RUNS + 1,
+        output_dir=str(models.scratch()), use_cpu=True, max_steps=RUNS + 1,
         per_device_train_batch_size=round(0.95 * BATCH_TOKENS / mean), label_smoothing_factor=SMOOTHING,
         learning_rate=models.STILL, logging_strategy="no", save_strategy="no", report_to=[], disable_tqdm=True,
         remove_unused_columns=False, train_sampling_strategy="group_by_length" if grouped else "random",

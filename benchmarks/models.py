@@ -33,6 +33,8 @@ _TARGET = "Introduzca una fecha válida y el número de días entre dos páginas
 STILL = 1e-9
 """A learning rate at which the whole update is made, but the models of both sides stay what they are."""
 
+_SCRATCH: list[tempfile.TemporaryDirectory[str]] = []
+
 
 def segments(count: int) -> list[Segment]:
     """English sources of 6 to 15 words, each another, with Spanish references."""
@@ -92,6 +94,12 @@ def parameters(policy: PretrainedPolicy) -> int:
     return sum(p.numel() for p in policy.model.parameters())
 
 
+def scratch() -> Path:
+    """An empty folder for what a trainer writes, gone when the process ends."""
+    _SCRATCH.append(tempfile.TemporaryDirectory(prefix="eclectus-bench-"))
+    return Path(_SCRATCH[-1].name)
+
+
 def reinforcer(
     policy: PretrainedPolicy,
     rows: list[Segment],
@@ -106,7 +114,7 @@ def reinforcer(
     overlap: int = 1,
 ) -> Reinforcer:
     """The training loop as a run has it; None: its own sampler, chrF++ against the references as its reward."""
-    folder = Path(tempfile.mkdtemp(prefix="eclectus-bench-"))
+    folder = scratch()
     languages = [rows[0].source_lang, rows[0].target_lang]
     direction = "-".join(languages)
     task = TaskConfig.model_validate(
