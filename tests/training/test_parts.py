@@ -51,6 +51,13 @@ def test_guard_stops_only_when_reward_rises_while_the_metric_falls():
     assert message is not None and "'a'" in message and "0.600 to 0.900" in message and "52.0 to 48.9" in message
 
 
+def test_guard_cannot_judge_a_task_whose_reward_has_no_dev_value():
+    guard = Guard(fall=3.0)
+    assert guard.check({"a": 50.0, "b": 50.0}, {"b": 0.5}) is None
+    message = guard.check({"a": 10.0, "b": 10.0}, {"b": 0.9})
+    assert message is not None and "'b'" in message
+
+
 def test_guard_watches_each_task_and_survives_a_checkpoint():
     guard = Guard(fall=1.0)
     guard.check({"a": 50.0, "b": 10.0}, {"a": 0.5, "b": 0.5})

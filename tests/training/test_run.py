@@ -222,6 +222,24 @@ def test_without_pairs_and_translations_controls_have_nothing_to_do(corpus, tmp_
     assert said.export_text().count("every translation is empty") == 2 + controls._ROUNDS
 
 
+def test_a_reward_that_only_compares_samples_chooses_no_checkpoint_and_has_no_dev_value(corpus, tmp_path):
+    task = {
+        "name": "new",
+        "directions": ["es-fr"],
+        "reward": {"terms": [{"type": "consensus"}], "gates": [{"type": "nonempty"}]},
+    }
+    chosen = settings(corpus, reinforce__tasks=[task | {"select_by": "reward"}])
+    with pytest.raises(ConfigError, match=r"tasks.0.select_by': the reward only compares .* set select_by: reference"):
+        run.start(chosen, tmp_path / "chosen")
+    assert not (tmp_path / "chosen" / "config.yaml").exists()
+    run.start(settings(corpus, reinforce__tasks=[task], controls=[]), tmp_path / "run")
+    dev = [record for record in lines(tmp_path / "run") if record["kind"] == "dev" and record["stage"] == "reinforce"]
+    assert dev and not any("reward/new" in record for record in dev)
+    alone = {"terms": [{"type": "consensus"}, {"type": "fluency"}]}
+    both = task | {"select_by": "reward", "reward": alone}
+    run.start(settings(corpus, reinforce__tasks=[both], controls=[]), tmp_path / "both")
+
+
 def test_training_without_any_pair_is_refused_in_a_sentence(corpus, tmp_path):
     config = settings(corpus, supervised__directions=["en-es"], data__max_pairs={"es": 0}, reinforce=None)
     with pytest.raises(DataError, match="no sentence pairs to train on in en-es"):

@@ -31,9 +31,11 @@ class Guard:
         """Return why the run should stop, or None.
 
         Args:
-            chrf, reward: dev values by task.
+            chrf, reward: dev values by task; a task without a reward is not watched.
         """
         for task, value in chrf.items():
+            if task not in reward:
+                continue
             best = self._best.get(task)
             if best is None or value > best.chrf:
                 self._best[task] = _Best(value, reward[task])

@@ -93,6 +93,12 @@ def build_tasks(
     for number, config in enumerate(configs):
         reward = CompositeReward(config.reward, context, where=f"reinforce.tasks.{number}.reward")
         reward.check(has_reference=config.references, has_siblings=config.joint, in_parts=in_parts)
+        if config.select_by == "reward" and not reward.judges_alone:
+            raise ConfigError(
+                f"config: 'reinforce.tasks.{number}.select_by': the reward only compares the samples of a source with"
+                " each other, and the dev set has one translation of each, so it could choose no checkpoint; set"
+                " select_by: reference, or add a term that judges a translation by itself, such as round_trip"
+            )
         if config.mle and config.mle_of != "references":
             try:
                 reward.demonstrations(config.mle_of, [])

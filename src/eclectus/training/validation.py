@@ -66,7 +66,8 @@ class Judged:
     Args:
         score: chooses the checkpoint: each task's chrF++, or 100 times its reward, as its `select_by` says; a mean in
             which every direction weighs the same.
-        chrf, reward: by task.
+        chrf: by task.
+        reward: by task; without those whose reward judged nothing, as one that compares the samples of a source.
         values: for the metrics file.
     """
 
@@ -84,22 +85,24 @@ def judge(dev: DevSet, tasks: Sequence[Task], outputs: Mapping[str, Sequence[str
     total = 0.0
     for task in tasks:
         name, scores = task.name, dev.score(outputs, task.directions)
-        chrf[name], reward[name] = scores.chrf, _reward(dev, task, outputs)
-        values |= scores.named(name) | {f"reward/{name}": reward[name]}
-        chosen = chrf[name] if task.config.select_by == "reference" else 100 * reward[name]
+        chrf[name], mean = scores.chrf, _reward(dev, task, outputs)
+        values |= scores.named(name)
+        if mean is not None:
+            reward[name] = values[f"reward/{name}"] = mean
+        chosen = chrf[name] if task.config.select_by == "reference" else 100 * (mean or 0.0)
         total += chosen * len(task.directions)
     return Judged(total / sum(len(task.directions) for task in tasks), chrf, reward, values)
 
 
-def _reward(dev: DevSet, task: Task, outputs: Mapping[str, Sequence[str]]) -> float:
-    """Mean over the segments that the task's reward judges; 0 where it judges none."""
+def _reward(dev: DevSet, task: Task, outputs: Mapping[str, Sequence[str]]) -> float | None:
+    """Mean over the segments that the task's reward judges; None where it judges none."""
     segments, groups = [], []
     for direction in task.directions:
         for segment, text in zip(dev.segments[direction], outputs[direction], strict=True):
             segments.append(segment if task.config.references else replace(segment, reference=None))
             groups.append([text])
     totals = [row[0] for row in task.measure.score_groups(segments, groups).total if row[0] is not None]
-    return sum(totals) / len(totals) if totals else 0.0
+    return sum(totals) / len(totals) if totals else None
 
 
 def _mean(scores: Sequence[DirectionScores], name: str) -> float:

@@ -147,6 +147,11 @@ class CompositeReward:
         """Whether a part judges a hypothesis by the others of its source."""
         return any(reward.comparative for reward in self._rewards.values())
 
+    @property
+    def judges_alone(self) -> bool:
+        """Whether a term can judge a hypothesis that is the only one of its source, as the dev set has them."""
+        return any(not self._rewards[name].comparative for name in self._terms)
+
     def check(self, has_reference: bool, has_siblings: bool = False, in_parts: bool = False) -> None:
         """Refuse at the door a reward that could never judge.
 
