@@ -658,7 +658,7 @@ SURVIVORS: dict[str, dict[str, str]] = {
     },
     "training/update.py": {
         "Update._shown_with: `apart + 1` with -": "they are shared out as evenly, in another order",
-        "Update.anchored: `any(map(self.asks_anchor, range(len(self.sources))))` with all": "split layers alone ask it",
+        "Update.anchored: `any(map(self.asks_anchor, range(len(self.sources))))` with all": "split layers alone use it",
     },
     "training/backward.py": {
         "accumulate: False becomes True": "torch turns this scaler off where there is no CUDA device, as in the tests",

@@ -214,7 +214,7 @@ class Algorithm(ABC):
                 raise ConfigError(
                     f"config: 'reinforce.algorithm': '{self.name}' weighs whole translations and cannot use the dense"
                     f" terms of the task '{task.name}'; leave dense out there, or take 'rloo', 'grpo', 'reinforce',"
-                    " 'a2c' or 'ppo'"
+                    " 'a2c', 'ppo' or one that learns values"
                 )
             if self.needs_references and not task.references:
                 raise ConfigError(

@@ -16,8 +16,9 @@ class Mixer(Algorithm):
     """MIXER: the first tokens are the reference's and learnt by likelihood, the rest is sampled and learnt by reward.
 
     Loss: 1/N sum_i [-log pi(prefix_i) - A_i * log pi(rest_i | prefix_i)], A the leave-one-out advantage among
-    continuations of one prefix. The prefix begins as the whole reference and is shortened by `release` tokens every
-    `every` steps, from its end, until everything is sampled; from then on this is RLOO.
+    continuations of one prefix. After `likelihood_steps` steps of whole references `release` tokens are
+    missing from the end of the prefix, and as many more after every `every` steps, until everything is sampled; from
+    then on this is RLOO.
     """
 
     reference = "Ranzato et al. 2016, Sequence Level Training with Recurrent Neural Networks (arXiv:1511.06732)"
@@ -26,7 +27,7 @@ class Mixer(Algorithm):
 
     class Options(SequenceOptions):
         """The paper releases two or three tokens at a time; `every` must fit the run: a reference of L tokens is free
-        after likelihood_steps + every * L / release steps."""
+        after likelihood_steps + every * (ceil(L / release) - 1) steps."""
 
         likelihood_steps: int = Field(0, ge=0, description="steps in which whole references are learnt")
         release: int = Field(2, ge=1, description="tokens that the prefix gives up at a time")

@@ -22,9 +22,9 @@ class Ppo(ActorCritic):
     reference = "Schulman et al. 2017, Proximal Policy Optimization Algorithms (arXiv:1707.06347)"
 
     class Options(CriticOptions):
-        """gae_lambda 0.95, clip 0.2 and normalised advantages as in the paper and in Stable-Baselines3; the clip of
-        values is off as there, because comparisons found no gain in it (Andrychowicz et al. 2021, arXiv:2006.05990,
-        section 3.2). Tokens are summed and not averaged, so that `kl`, `mle` and `entropy` weigh as beside `a2c`."""
+        """gae_lambda 0.95 and clip 0.2 as in the paper, advantages normalised as in Stable-Baselines3; the clip of
+        values is off as there, because a comparison found no gain in it (Andrychowicz et al. 2021, arXiv:2006.05990).
+        Tokens are summed and not averaged, so that `kl`, `mle` and `entropy` weigh as beside `a2c`."""
 
         gae_lambda: float = Field(
             0.95, ge=0, le=1, description="1: the return as it came, unbiased; less: trust the critic, less noise"

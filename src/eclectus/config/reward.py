@@ -20,7 +20,7 @@ def _two_ends(clip: list[float] | None) -> list[float] | None:
 class RewardTermConfig(Component):
     """One reward with its weight."""
 
-    weight: Scheduled = Field(1.0, description="at least 0; a number, or a schedule over steps")
+    weight: Scheduled = Field(1.0, description="above 0; a number, or a schedule over steps, which may touch 0")
     clip: list[float] | None = Field(None, description="[low, high]: values outside are clipped to it")
     dense: Literal["increments", "tokens"] | None = Field(
         None,

@@ -34,7 +34,7 @@ class Guide(torch.nn.Module):
 
         f = GELU(W_1 LayerNorm(s) + b_1),   Q(s, a) = V(s) + A(s, a),   V = w f + b_v,   A = E_a (W_2 f + b_2) + c_a
 
-    with E of low rank, so that a vocabulary of 256,000 tokens costs 16 million parameters at rank 64 and not 600. The
+    with E of low rank, so that a vocabulary of 256,000 tokens costs 17 million parameters at rank 64 and not 600. The
     split into V and A is that of Wang et al. 2016 (arXiv:1511.06581), the policy that of Snell et al. 2023 (ILQL,
     arXiv:2206.11871, section 4.3). A is not centred on its mean over the vocabulary: that would be the mean over tokens
     that were never tried. It begins as 0, so that a token never tried is worth what its state is worth on average, no

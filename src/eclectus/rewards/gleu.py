@@ -21,7 +21,7 @@ class Gleu(SpeltOverlap):
     matches among them. Made for rewards: symmetric, unsmoothed, above 0 as soon as one token matches. Range [0, 1]; 0
     where both texts are empty. Equal to NLTK's `sentence_gleu` on the same tokens to 1e-9.
 
-    Source: Wu et al. 2016, https://arxiv.org/abs/1609.08144, section 4.3.
+    Source: Wu et al. 2016, https://arxiv.org/abs/1609.08144, section 5.
 
     Example:
         >>> from eclectus.segment import Segment

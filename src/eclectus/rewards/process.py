@@ -45,8 +45,8 @@ class Process(Reward):
     an answer (a library's progress bar) are ignored too. Output must be flushed.
 
     If the program ends or does not answer in time, it is killed and restarted, and unanswered requests are sent again.
-    `on_failure` decides about requests that still have no answer. After `restarts` failures in a row, without an answer
-    in between, the run stops in any case, because a dead reward would change what the run optimises.
+    `on_failure` decides about requests that still have no answer. After more than `restarts` failures in a row, without
+    an answer in between, the run stops in any case, because a dead reward would change what the run optimises.
 
     Source: the protocol is this project's own. COMET: Rei et al. 2022, https://aclanthology.org/2022.wmt-1.52;
     CometKiwi: https://aclanthology.org/2022.wmt-1.60; MetricX: Juraska et al. 2024,

@@ -58,7 +58,7 @@ def truncated(probabilities: torch.Tensor, top_k: int, top_p: float) -> tuple[to
     """The likeliest tokens of each row.
 
     They are the `top_k` likeliest, and of these no more than it takes to reach `top_p` of the probability (Fan et al.
-    2018, section 5.1; Holtzman et al. 2020, equations 2 and 3); the likeliest one is always left.
+    2018; Holtzman et al. 2020, equations 2 and 3); the likeliest one is always left.
 
     Args:
         probabilities: [N, V].
