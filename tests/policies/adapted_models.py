@@ -12,10 +12,10 @@ pytest.importorskip("peft")  # also skips the test modules that import this one
 ROWS = [*segments("en", "es"), *segments("en", "fr")]
 
 
-def adapted(tmp_path, **options):
+def adapted(tmp_path, languages=("en", "es", "fr"), **options):
     """The model in the folder `start`, with new adapters."""
     policy, _ = load_policy(str(tmp_path / "start"))
-    policy.adapt(LoraConfig(rank=4, **options), str(tmp_path / "start"), ["en", "es", "fr"], seed=3)
+    policy.adapt(LoraConfig(rank=4, **options), str(tmp_path / "start"), list(languages), seed=3)
     return policy
 
 

@@ -1,6 +1,7 @@
 """LoRA through peft: what is trained, shared, saved and routed; for an encoder-decoder and a decoder-only model."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from eclectus import inference
 from eclectus.config import LoraConfig, PolicyConfig, SupervisedConfig
+from eclectus.corpora.dataset import prepare
 from eclectus.errors import ModelError, RunError
 from eclectus.policies.adapters import Adapters, linear_layers
 from eclectus.policies.causal import CausalPolicy
@@ -18,6 +20,8 @@ from eclectus.training import checkpoint as ckpt
 from eclectus.training import optimizer as optimizers
 from eclectus.training import run
 from eclectus.training.backward import accumulate
+from eclectus.training.context import RunContext
+from eclectus.training.first_policy import first_policy
 from eclectus.training.optimizer import build_optimizer, update
 from eclectus.training.tracking import Tracker
 from tests.algorithms.enumerated import algorithm
@@ -302,6 +306,98 @@ def test_a_language_without_adapter_is_translated_by_the_model_as_it_is(plain, t
     again, _ = load_policy(str(tmp_path / "adapters"))
     assert again.translate(segments("en", "fr"), 8) == plain.translate(segments("en", "fr"), 8)
     assert again.translate(segments("en", "es"), 8) != plain.translate(segments("en", "es"), 8)
+
+
+def test_an_adapter_serves_its_language_by_whatever_tag_the_model_takes_for_it(tmp_path):
+    model, tokenizer = build("nllb", tmp_path)
+    Seq2SeqPolicy(model, tokenizer).save(tmp_path / "start")
+    texts = {
+        tag: [replace(row, target_lang=tag) for row in segments("en", "es")] for tag in ("zh", "zh-Hans", "zh-Hant")
+    }
+    policy = trained(adapted(tmp_path, per_language=True, languages=["en", "zh"]), texts["zh"], rate=0.1)
+    policy.save(tmp_path / "adapters")
+    start, again = (load_policy(str(tmp_path / folder))[0] for folder in ("start", "adapters"))
+    said = {}
+    for tag, rows in texts.items():
+        rollouts = again.sample(rows, 2, Sampling(1.0, 8), torch.Generator().manual_seed(1))
+        assert torch.allclose(scores(again, rollouts, rows), rollouts.logprobs, atol=1e-5)
+        said[tag] = again.translate(rows, 8), again.beam_search(rows, 2, 8)
+        assert (said[tag][0] == start.translate(rows, 8)) == (tag == "zh-Hant"), tag  # of another script
+    assert said["zh"] == said["zh-Hans"]
+    again.check_trained(["zh-Hans", "en"])
+    with pytest.raises(ModelError, match=r"has adapters for en, zh, and none for zh-Hant, fr, which the run trains"):
+        again.check_trained(["zh-Hant", "zh-Hans", "fr"])
+
+
+BACK_FROM_FRENCH = {"directions": ["en-es"], "synthetic": ["es-fr"], "texts": 4}
+TASK_IN_FRENCH = {"name": "f", "directions": ["en-*"], "reward": {"terms": [{"type": "chrf"}]}, "references": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"supervised__directions": ["en-fr"]}, "fr"),
+        ({"supervised__directions": ["en-es", "en-fr"]}, "fr"),
+        ({"supervised__directions": ["*-*"]}, "fr, en"),
+        ({"supervised__denoising": {"languages": ["es", "fr"]}}, "fr"),
+        ({"back_translation": BACK_FROM_FRENCH}, "fr"),
+        ({"reinforce": {"tasks": [TASK_IN_FRENCH]}}, "fr"),
+        ({"supervised__directions": ["*-es"], "evaluation__directions": ["*-*"]}, None),
+    ],
+)
+def test_training_a_language_that_has_no_adapter_is_refused_and_translating_it_is_not(
+    plain, changes, missing, corpus, tmp_path
+):
+    adapted(tmp_path, per_language=True, languages=["es"]).save(tmp_path / "adapters")
+    changes = {"supervised__directions": ["en-es"], "reinforce": None, **changes}
+    config = settings(corpus, policy={"path": str(tmp_path / "adapters")}, **changes)
+    if missing is None:
+        assert at_the_door(config, tmp_path).has_routed_adapters
+        return
+    with pytest.raises(ModelError, match=rf"has adapters for es, and none for {missing}, which the run") as caught:
+        at_the_door(config, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_direction_without_pairs_needs_no_adapter(plain, corpus, tmp_path):
+    adapted(tmp_path, per_language=True, languages=["en", "es"]).save(tmp_path / "adapters")
+    rows = [line.split("\t") for line in corpus.read_text(encoding="utf-8").splitlines()]
+    parts = {"pairs": slice(2), "french": slice(2, 3)}
+    for name, part in parts.items():
+        (tmp_path / name).write_text("".join("\t".join(row[part]) + "\n" for row in rows), encoding="utf-8")
+    corpora = [{"type": "tsv", "path": str(tmp_path / name), "header": True} for name in parts]
+    config = settings(
+        corpus,
+        data__corpora=corpora,
+        policy={"path": str(tmp_path / "adapters")},
+        supervised__directions=["*-*"],
+        reinforce=None,
+    )
+    at_the_door(config, tmp_path)
+
+
+def at_the_door(config, folder):
+    """The policy that a run would begin with."""
+    dataset = prepare(config.data, config.data.split_seed)
+    context = RunContext(config, folder, dataset, Tracker(folder, None), False)
+    return first_policy(context, torch.device("cpu"))[0]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"base_model_name_or_path": "other/name"},
+        {"base_model_name_or_path": None},
+        {"revision": "v3"},
+        {"revision": 3},
+    ],
+)
+def test_adapters_that_name_no_one_model_are_refused(values, plain, tmp_path):
+    adapted(tmp_path, per_language=True).save(tmp_path / "adapters")
+    path = tmp_path / "adapters" / "to-es" / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values))
+    with pytest.raises(ModelError, match=r"do not name one base_model_name_or_path and one revision of it; write"):
+        load_policy(str(tmp_path / "adapters"))
 
 
 @pytest.mark.parametrize("per_language", [False, True])

@@ -255,6 +255,16 @@ def test_long_sources_and_length_limits_are_cut_to_what_the_model_holds(policy):
         assert policy.sample(ROWS[:1], 2, Sampling(1.0, 1000), torch.Generator().manual_seed(1)).tokens.shape[2] <= 64
 
 
+def test_beam_search_goes_as_far_as_the_model_does(policy):
+    if policy.max_length > 100:
+        policy.max_length = 20  # 512 of T5 would take long
+    limit = policy.max_length
+    greedy = policy.translate(ROWS, 1000)
+    assert greedy == policy.translate(ROWS, limit) != policy.translate(ROWS, limit - 1)
+    assert policy.beam_search(ROWS, 1, 1000) == greedy
+    assert len(policy.beam_search(ROWS, 3, 1000)) == len(ROWS)
+
+
 def test_a_translation_never_holds_special_tokens(policy):
     rollouts = sampled(policy, temperature=4.0, samples=16)
     drawn = rollouts.tokens[rollouts.mask]
@@ -315,6 +325,19 @@ def test_a_tokenizer_of_another_model_is_refused(original, name):
     other.config.eos_token_id = 7
     with pytest.raises(ModelError, match=r"token eos is number \d of the tokenizer but 7 of the model"):
         Seq2SeqPolicy(other, tokenizer)
+
+
+def test_a_configuration_without_the_decoders_first_token_is_refused_where_it_is_needed(original, name, tmp_path):
+    model, tokenizer = copy.deepcopy(original[0]), original[1]
+    vars(model.config).pop("decoder_start_token_id", None)
+    if getattr(model.config, "decoder_start_token_id", None) is not None:  # a default of the class
+        vars(model.config)["decoder_start_token_id"] = None
+    if name.startswith("mbart"):
+        Seq2SeqPolicy(model, tokenizer).save(tmp_path)  # starts from tokens of the tokenizer
+        return
+    with pytest.raises(ModelError, match=r"config\.json has no decoder_start_token_id, .*; write it there") as caught:
+        Seq2SeqPolicy(model, tokenizer)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("group", ["ROMANCE", "CELTIC", "NORTH_EU", "en_el_es_fi", "mul"])

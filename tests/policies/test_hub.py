@@ -1,5 +1,6 @@
 """Hub ids: taken from the library's cache, at the revision that is asked for; without a network one sentence."""
 
+import json
 import os
 import subprocess
 import sys
@@ -22,6 +23,26 @@ except ModelError as error:
     print(error)
 """
 
+ADAPT = """
+import json, sys
+from pathlib import Path
+from eclectus.policies.load import load_policy
+from eclectus.training import run
+from tests.tiny_run import settings
+folder = Path(sys.argv[2])
+policy = {"path": sys.argv[1], "revision": "v2", "lora": {"rank": 2, "merge": False}}
+few = {"supervised__steps": 1, "supervised__evaluate_every": 1, "reinforce": None}
+run.start(settings(folder / "numbers.tsv", policy=policy, **few), folder / "run")
+again, _ = load_policy(str(folder / "run"))
+again.save(folder / "twice")
+found = []
+for path in (folder / "run" / "model", folder / "twice"):
+    policy, _ = load_policy(str(path))
+    found.append(policy.model.get_input_embeddings().weight[5, 0].item())
+    found.append(json.loads((path / "adapter_config.json").read_text())["revision"])
+print(json.dumps(found))
+"""
+
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
@@ -39,10 +60,10 @@ def hub(tmp_path_factory):
     return root
 
 
-def ask(hub, name, revision=""):
+def ask(hub, name, further="", script=ASK):
     environment = os.environ | {"HF_HUB_CACHE": str(hub), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", ASK, name, revision], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, name, further], env=environment, capture_output=True, text=True, check=True
     )
     assert done.stderr == ""
     return done.stdout.strip()
@@ -52,6 +73,12 @@ def test_a_hub_id_is_loaded_at_its_revision(hub):
     value = tiny_policy().model.get_input_embeddings().weight[5, 0].item()
     assert float(ask(hub, "owner/name")) == value
     assert float(ask(hub, "owner/name", "v2")) == 2 * value
+
+
+def test_adapters_bring_the_revision_that_they_were_trained_on(hub, corpus):
+    pytest.importorskip("peft")
+    value = tiny_policy().model.get_input_embeddings().weight[5, 0].item()
+    assert json.loads(ask(hub, "owner/name", str(corpus.parent), ADAPT)) == [2 * value, "v2", 2 * value, "v2"]
 
 
 def test_a_hub_id_without_a_network_is_one_sentence(hub):

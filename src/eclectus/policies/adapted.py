@@ -40,12 +40,15 @@ class AdaptedPolicy(Policy):
         """Keep in mind what is trained now, for copies to be trained."""
         self._trainable = [parameter.requires_grad for parameter in self.model.parameters()]
 
-    def adapt(self, config: LoraConfig, base: str, languages: Sequence[str], seed: int) -> None:
+    def adapt(
+        self, config: LoraConfig, base: str, languages: Sequence[str], seed: int, revision: str | None = None
+    ) -> None:
         """Freeze the model and train adapters instead.
 
         Args:
             base: where the model comes from.
             languages: that the model is to translate into.
+            revision: of the base, where it comes from a hub.
 
         Raises:
             ModelError: see `Adapters.new`; or it has adapters already.
@@ -54,7 +57,7 @@ class AdaptedPolicy(Policy):
             raise ModelError(
                 f"policy.lora: '{base}' holds adapters, which are trained on as they are; drop policy.lora"
             )
-        self._take(Adapters.new(self.model, config, base, languages, seed))
+        self._take(Adapters.new(self.model, config, base, languages, seed, revision))
 
     def load_adapters(self, folder: Path, base: str) -> None:
         """Take adapters that were saved apart from their model; raises as `Adapters.load`."""
@@ -78,15 +81,43 @@ class AdaptedPolicy(Policy):
     def _routing(self) -> Routing | None:
         return None if self.adapters is None else self.adapters.routing
 
+    def _by_adapter(self, routing: Routing, languages: Sequence[str]) -> list[str]:
+        """Each language as its adapter calls it: by the same tag, else by one that is the same language to the model.
+
+        One without an adapter stays as it is.
+        """
+        marks: dict[str | None, str] = {self.language_mark(known): known for known in reversed(routing.languages)}
+        marks.pop(None, None)  # told in words, each tag is a language of its own
+        return [tag if tag in routing.languages else marks.get(self.language_mark(tag), tag) for tag in languages]
+
+    def check_trained(self, languages: Sequence[str]) -> None:
+        """Refuse at the door to train translations into a language that has no adapter: nothing would learn it.
+
+        Raises:
+            ModelError: each language has an adapter of its own, and one of these has none.
+        """
+        routing = self._routing
+        if routing is None:
+            return
+        called = self._by_adapter(routing, languages)
+        missing = [tag for tag, name in zip(languages, called, strict=True) if name not in routing.languages]
+        if missing:
+            raise ModelError(
+                f"model: it has adapters for {', '.join(routing.languages)}, and none for {', '.join(missing)}, which"
+                " the run trains translations into; take those directions out of training, or start from the model"
+                " without adapters, with policy.lora"
+            )
+
     def routed(self, languages: Sequence[str], owners: torch.Tensor | None = None) -> AbstractContextManager[None]:
         """Within it, the model runs on sources with these target languages, in this order.
 
         Args:
             owners: the source of each of the decoder's rows; None: each source has as many.
         """
-        if self._routing is None:
+        routing = self._routing
+        if routing is None:
             return nullcontext()
-        return self._routing(languages, None if owners is None else owners.tolist())
+        return routing(self._by_adapter(routing, languages), None if owners is None else owners.tolist())
 
     def routed_again(self) -> AbstractContextManager[None]:
         """What `routed` says now, for a layer that runs again later."""
@@ -95,7 +126,10 @@ class AdaptedPolicy(Policy):
 
     def routed_stepper(self, stepper: Stepper, languages: Sequence[str], samples: int) -> Stepper:
         """A decoder whose rows, `samples` for each source, go through the adapters of the sources' target languages."""
-        return stepper if self._routing is None else RoutedStepper(stepper, self._routing, languages, samples)
+        routing = self._routing
+        if routing is None:
+            return stepper
+        return RoutedStepper(stepper, routing, self._by_adapter(routing, languages), samples)
 
     def shard(self) -> None:
         """Split the layers over the processes that train together; see `Shards`. Collective.

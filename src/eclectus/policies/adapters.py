@@ -42,6 +42,7 @@ class Routing:
     """Which adapter each row of a batch goes through; hangs on every adapted layer as a hook."""
 
     def __init__(self, known: Sequence[str]) -> None:
+        self.languages = [name.removeprefix(_LANGUAGE) for name in known]
         self._known = frozenset(known)
         self._rows: list[str] | None = None
         self._owners: list[int] | None = None
@@ -100,8 +101,19 @@ class Adapters:
                 layer.register_forward_pre_hook(routing.hook, with_kwargs=True)
 
     @classmethod
-    def new(cls, model: Any, config: LoraConfig, base: str, languages: Sequence[str], seed: int) -> Adapters:
+    def new(
+        cls,
+        model: Any,
+        config: LoraConfig,
+        base: str,
+        languages: Sequence[str],
+        seed: int,
+        revision: str | None = None,
+    ) -> Adapters:
         """Adapters that change nothing yet (B = 0), their A drawn from `seed`.
+
+        Args:
+            revision: of the base, where it comes from a hub; saved with them.
 
         Raises:
             ModelError: peft is missing, or a target that the model does not have.
@@ -123,6 +135,7 @@ class Adapters:
                 lora_dropout=config.dropout,
                 target_modules=sorted(config.targets or linear),
                 task_type=kind,
+                revision=revision,
             )
             _inject(model, settings, name)
         merge = not config.per_language if config.merge is None else config.merge
@@ -228,25 +241,29 @@ def adapter_folders(folder: Path) -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(folder.glob(f"{_LANGUAGE}*/{CONFIG_FILE}"))}
 
 
-def adapted_base(folder: Path) -> str | None:
-    """The model that the adapters in `folder` belong to; None where it is not a folder of adapters.
+def adapted_base(folder: Path) -> tuple[str, str | None] | None:
+    """The model that the adapters in `folder` belong to, and its revision; None where it is not a folder of adapters.
 
     Raises:
-        ModelError: the adapters do not name one model.
+        ModelError: the adapters do not name one model and one revision of it.
     """
     if (folder / "config.json").exists():
         return None
     files = [path / CONFIG_FILE for path in adapter_folders(folder).values()]
     try:
-        bases = {json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"] for file in files}
+        settings = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        bases = {(values["base_model_name_or_path"], values.get("revision") or None) for values in settings}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"model: the {CONFIG_FILE} in '{folder}' is damaged; copy the folder again") from error
     if not bases:
         return None
-    base = bases.pop()
-    if bases or not isinstance(base, str) or not base:
-        raise ModelError(f"model: the adapters in '{folder}' do not name one base_model_name_or_path; write it there")
-    return base
+    base, revision = bases.pop()
+    if bases or not isinstance(base, str) or not base or not isinstance(revision, str | None):
+        raise ModelError(
+            f"model: the adapters in '{folder}' do not name one base_model_name_or_path and one revision of it; write"
+            f" them into each {CONFIG_FILE}"
+        )
+    return base, revision
 
 
 class RoutedStepper:

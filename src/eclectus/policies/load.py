@@ -63,10 +63,11 @@ def load_policy(
     path = model_of_run(path)
     if revision is not None and (path == BASE or Path(path).exists()):
         raise ModelError(f"model: '{path}' is not of a hub and has no revision '{revision}'; leave policy.revision out")
-    base = adapted_base(Path(path))
-    if base is None:
+    adapted = adapted_base(Path(path))
+    if adapted is None:
         name = str(base_folder()) if path == BASE else path
         return _load(path, name, prompt, name, revision), _seen(name, revision)
+    base, revision = adapted
     # What belongs to the adapters lies beside them: how the model was asked, and the text it has met.
     name = str(base_folder()) if base == BASE else model_of_run(base)
     policy = _load(base, name, prompt, path, revision)

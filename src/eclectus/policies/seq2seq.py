@@ -61,7 +61,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
                     " the folder mixes files of two models"
                 )
         end = int(tokenizer.eos_token_id)
-        never = {int(config.decoder_start_token_id or 0), *self._family.never()}
+        never = {self._family.decoder_start or 0, *self._family.never()}
         self.hidden_scale = self._family.hidden_scale
         super().__init__(model, tokenizer, int(tokenizer.pad_token_id), end, [end], never)
         self._check_tokens(self._family.tokens.values())
@@ -163,7 +163,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
                         do_sample=False,
                         suppress_tokens=self._never,
                         # The library counts the start tokens.
-                        max_length=min(max_length, self.max_length - 1) + self._start_length,
+                        max_length=min(max_length, self.max_length) + self._start_length,
                         # The library's own cache has as many layers as the encoder, fewer than some decoders.
                         **{CACHE: EncoderDecoderCache(DynamicCache(), DynamicCache())},
                     )
@@ -233,7 +233,7 @@ class Seq2SeqPolicy(PretrainedPolicy):
             do_sample=False,
             pad_token_id=self.pad_id,
             eos_token_id=self.end_id,
-            decoder_start_token_id=self.model.config.decoder_start_token_id,
+            decoder_start_token_id=self._family.decoder_start,
             forced_bos_token_id=min(forced) if forced and not languages else None,
             suppress_tokens=[i for i in self._never if i not in languages | forced],
         )

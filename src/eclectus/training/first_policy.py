@@ -46,6 +46,8 @@ def first_policy(run: RunContext, device: torch.device) -> tuple[PretrainedPolic
     if config.supervised is not None or config.back_translation is not None:
         policy.check_supervised()
     policy.check_directions(_directions(config))
+    if policy.has_routed_adapters:
+        policy.check_trained(_trained_languages(run))
     if split:
         policy.shard()
         run.tracker.say(f"the layers are split over {parallel.size()} processes")
@@ -111,7 +113,7 @@ def _loaded(run: RunContext) -> tuple[PretrainedPolicy, SeenText | None]:
         if lora is not None:
             path = config.policy.path
             base = str(Path(model_of_run(path)).resolve()) if path != BASE and Path(path).exists() else path
-            policy.adapt(lora, base, run.languages, derive(config.seed, "adapters"))
+            policy.adapt(lora, base, run.languages, derive(config.seed, "adapters"), config.policy.revision)
         return policy, seen
     texts = [text for language in run.languages for text in run.dataset.monolingual("train", language)]
     return new_policy(config.policy.new, texts, run.languages, derive(config.seed, "weights")), None
@@ -151,3 +153,17 @@ def _directions(config: RunConfig) -> list[Direction]:
         if task.back_translated:
             patterns += [direction(t, s) for s, t in expand_directions(task.directions, config.data.languages)]
     return expand_directions(list(dict.fromkeys(patterns)), config.data.languages)
+
+
+def _trained_languages(run: RunContext) -> list[str]:
+    """Every language that the run trains translations into; supervised training passes directions without pairs by."""
+    config, found = run.config, list[str]()
+    patterns = [] if config.back_translation is None else list(config.back_translation.synthetic)
+    for part in (config.supervised, config.back_translation):
+        if part is not None:
+            found += [rows[0].target_lang for rows in run.pairs(part.directions).values() if rows]
+            found += part.denoising.languages if part.denoising is not None else []
+    for task in config.reinforce.tasks if config.reinforce is not None else ():
+        patterns += task.directions
+    found += [target for _, target in expand_directions(list(dict.fromkeys(patterns)), run.languages)]
+    return list(dict.fromkeys(found))

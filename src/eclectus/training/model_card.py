@@ -22,7 +22,7 @@ def write_card(folder: Path, config: RunConfig, dataset: Dataset, results: Resul
     """Write `README.md` into a model folder."""
     described: dict[str, Any] = dataset.describe()
     adapted = adapted_base(folder)
-    base = adapted or _hub_id(config)
+    base = adapted[0] if adapted else _hub_id(config)
     front = {
         "library_name": "peft" if adapted else "transformers",
         "pipeline_tag": "text-generation" if _decoder_only(folder) else "translation",

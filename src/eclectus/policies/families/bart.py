@@ -39,7 +39,7 @@ class Bart(Seq2SeqFamily):
         return [self._begin], [self.end]
 
     def start(self, segment: Segment) -> tuple[int, ...]:
-        return int(self.config.decoder_start_token_id), self._begin
+        return self.needed_start, self._begin
 
     @property
     def _begin(self) -> int:

@@ -82,6 +82,26 @@ class Seq2SeqFamily(ABC):
         return
 
     @property
+    def decoder_start(self) -> int | None:
+        """The token that the decoder starts from, as the configuration names it; mBART's may name none."""
+        number = getattr(self.config, "decoder_start_token_id", None)
+        return None if number is None else int(number)
+
+    @property
+    def needed_start(self) -> int:
+        """`decoder_start`, for families that cannot do without.
+
+        Raises:
+            ModelError: the configuration names none.
+        """
+        if self.decoder_start is None:
+            raise ModelError(
+                "model: its config.json has no decoder_start_token_id, the token that translations start from; write"
+                " it there, or copy the original config.json again"
+            )
+        return self.decoder_start
+
+    @property
     def decoder_layers(self) -> int:
         """Layers of the decoder."""
         return int(self.config.decoder_layers)

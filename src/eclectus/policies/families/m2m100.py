@@ -51,4 +51,4 @@ class M2M100(Seq2SeqFamily):
         return [language], [self.end]
 
     def start(self, segment: Segment) -> tuple[int, ...]:
-        return int(self.config.decoder_start_token_id), self.token(segment.target_lang)
+        return self.needed_start, self.token(segment.target_lang)

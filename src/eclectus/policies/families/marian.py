@@ -81,7 +81,7 @@ class Marian(Seq2SeqFamily):
         return ([self.token(segment.target_lang)] if self.tokens else []), [self.end]
 
     def start(self, segment: Segment) -> tuple[int, ...]:
-        return (int(self.config.decoder_start_token_id),)
+        return (self.needed_start,)
 
 
 def _is_group(code: str) -> bool:

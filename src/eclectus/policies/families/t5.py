@@ -65,7 +65,7 @@ class T5(Seq2SeqFamily):
         return [], [self.end]
 
     def start(self, segment: Segment) -> tuple[int, ...]:
-        return (int(self.config.decoder_start_token_id),)
+        return (self.needed_start,)
 
     @property
     def decoder_layers(self) -> int:
