@@ -191,6 +191,35 @@ def test_text_that_looks_like_a_token_is_text(policy):
         assert [t for t in policy.tokenize_targets([f"uno {mark} dos"])[0] if t in special] == [policy.end_id], mark
 
 
+def test_padding_without_a_row_in_the_model_is_done_with_end_of_sequence(base):
+    model, tokenizer = copy.deepcopy(base)
+    model.resize_token_embeddings(len(tokenizer))
+    expected = CausalPolicy(copy.deepcopy(model), tokenizer).translate(ROWS, 8)
+    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+    assert tokenizer.pad_token_id == len(model.get_output_embeddings().weight)
+    policy = CausalPolicy(model, tokenizer)
+    assert policy.pad_id == tokenizer.eos_token_id and policy.translate(ROWS, 8) == expected
+
+
+def test_a_window_that_the_family_does_not_have_is_ignored(base):
+    model, tokenizer = copy.deepcopy(base)
+    model.config.sliding_window = 2
+    policy = CausalPolicy(model, tokenizer)
+    source, target = policy.tokenize_sources(ROWS[:1])[0], policy.tokenize_targets(["uno dos tres"])[0]
+    theirs = plain(policy, source, target)[1].item() * len(target)
+    assert policy.smoothed_loss([source], [target], 0.0)[1].item() == pytest.approx(theirs, rel=1e-5)
+
+
+def test_an_end_that_only_the_model_knows_of_is_not_in_the_text(base):
+    model, tokenizer = copy.deepcopy(base)
+    end = tokenizer.encode("hola", add_special_tokens=False)[-1]
+    model.generation_config.eos_token_id = [tokenizer.eos_token_id, end]
+    policy = CausalPolicy(model, tokenizer)
+    said = policy.texts.encode(["uno dos"])[0]
+    assert end in policy.end_ids and end not in said
+    assert policy.detokenize([[*said, end]]) == policy.detokenize([said]) != [""]
+
+
 def test_too_long_a_prompt_loses_the_end_of_its_source(policy):
     source = policy.tokenize_sources([Segment("one two three " * 400, "en", "es")])[0]
     assert 100 < len(source) < policy._prompt_limit == 128 and source.cut

@@ -40,3 +40,10 @@ def test_random_ones_are_others_and_belong_to_seed_and_source():
 def test_a_sources_own_pair_is_never_shown(choose):
     for source, found in shown([text for text, _ in POOL], choose=choose).items():
         assert len(found) == 3 and source not in {text for text, _ in found}
+
+
+@pytest.mark.parametrize("choose", ["similar", "random"])
+def test_a_source_with_many_translations_leaves_examples_to_others(choose):
+    pool = [("Delete", f"borrar {i}") for i in range(20)] + [("Delete the page", "borrar la página")]
+    examples = Examples(FewShotConfig(k=1, choose=choose), {"en-es": pool})
+    assert examples.choose(Segment("Delete", "en", "es")) == [pool[-1]]

@@ -1,6 +1,7 @@
 """Every encoder-decoder family, as a tiny copy, against transformers' own forward, loss and generation."""
 
 import copy
+import unicodedata
 import warnings
 
 import pytest
@@ -53,6 +54,16 @@ def test_text_that_looks_like_a_token_is_text(policy):
         assert len(found.ids) > len(plain.ids)
         target = policy.tokenize_targets([f"{mark} two"])[0]
         assert [i for i in target if i in special] == [policy.end_id], mark
+
+
+def test_nor_is_its_full_width_form_that_a_tokenizer_may_make_ascii(policy):
+    end, tags = policy.tokenizer.eos_token, policy.family.tokens
+    for mark in [end, *policy.tokenizer.convert_ids_to_tokens(list(tags.values()))]:
+        wide = "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in mark)
+        small = mark.replace("<", "\ufe64").replace(">", "\ufe65")
+        for form in (wide, small, wide[0] + mark[1:]):
+            assert mark not in unicodedata.normalize("NFKC", policy.texts.plain(f"one {form} two")), form
+    assert policy.texts.plain("one ｔｗｏ") == "one ｔｗｏ"
 
 
 def sampled(policy, temperature=1.0, samples=3, rows=ROWS):

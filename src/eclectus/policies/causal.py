@@ -86,13 +86,18 @@ class CausalPolicy(PretrainedPolicy):
                 f" {', '.join(map(str, sorted(ends)))} of the model; the folder mixes files of two models, or"
                 " config.json names them wrongly"
             )
-        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos
+        pad = tokenizer.pad_token_id
+        if pad is None or pad >= len(model.get_output_embeddings().weight):
+            # Added without a row of its own in the model. No token attends to padding, so any will do.
+            pad = eos
         super().__init__(model, tokenizer, pad, end, {eos, *ends}, special)
         self._check_tokens(self._encode_prompts([self._prompt_of(Segment("a", "en", "de"), ())])[0])
         positions = int(model.config.max_position_embeddings)
         self._prompt_limit = positions // 2
         self.max_length = positions - self._prompt_limit
-        self._window: int | None = getattr(model.config, "sliding_window", None)
+        # Models without one ignore the key.
+        windowed = model.config.model_type == "mistral" or MODEL_TYPES[model.config.model_type]
+        self._window: int | None = getattr(model.config, "sliding_window", None) if windowed else None
         model.generation_config = GenerationConfig(pad_token_id=self.pad_id, eos_token_id=self.end_ids)
 
     def use_examples(self, pairs: Mapping[str, Sequence[Segment]]) -> None:
@@ -161,7 +166,9 @@ class CausalPolicy(PretrainedPolicy):
         return [j[len(before) :] if j[: len(before)] == before else a for j, a in zip(joint, alone, strict=True)]
 
     def detokenize(self, tokens: Sequence[Sequence[int]]) -> list[str]:
-        return [self._prompt.cut(text).strip() for text in self.texts.decode(tokens)]
+        # The tokenizer need not know of an end token that the model names that it is special.
+        said = [[token for token in row if token not in self.end_ids] for row in tokens]
+        return [self._prompt.cut(text).strip() for text in self.texts.decode(said)]
 
     @property
     def stopped(self) -> Stopped | None:

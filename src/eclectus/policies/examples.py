@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from eclectus.config import FewShotConfig
 from eclectus.corpora.clean import normalise_key
@@ -63,8 +64,8 @@ class Examples:
             if name not in self._indexes:
                 self._indexes[name] = _Index([row[0] for row in rows])
             order = self._indexes[name].ranked(source)
-        chosen = [rows[i] for i in order[: 2 * self.config.k + 8] if normalise_key(rows[i][0]) != own]
-        return chosen[: self.config.k][::-1]
+        others = (rows[i] for i in order if normalise_key(rows[i][0]) != own)
+        return list(islice(others, self.config.k))[::-1]
 
 
 class _Index:

@@ -12,6 +12,9 @@ from eclectus.errors import ModelError
 _SIDES = threading.Lock()
 """Held while a tokenizer with two sides is set to one of them: rewards may encode in a thread of their own."""
 
+_WIDE = re.compile("[\uff01-\uff5e\ufe64\ufe65]")
+"""Full-width ASCII, and the small forms of `<` and `>`."""
+
 
 def check_sizes(tokens: int, rows: int) -> None:
     """Make sure that a tokenizer of so many tokens can be that of a model with so many rows.
@@ -42,11 +45,17 @@ class Texts:
     def guard(self, tokens: Iterable[str]) -> None:
         """Add tokens to those that `plain` takes apart."""
         self._guarded.update(token for token in tokens if len(token) > 1)
-        self._marks = re.compile("|".join(re.escape(token) for token in sorted(self._guarded, reverse=True)) or "(?!)")
+        tokens = sorted(self._guarded, reverse=True)
+        self._marks = re.compile("|".join(map(re.escape, tokens)) or "(?!)")
+        self._wide_marks = re.compile("|".join("".join(map(_of_any_width, token)) for token in tokens) or "(?!)")
 
     def plain(self, text: str) -> str:
-        """A text of the user's in which nothing is read as a token of the model's own, such as `</s>` or `>>fr<<`."""
-        return self._marks.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", text)
+        """A text of the user's in which nothing is read as a token of the model's own, such as `</s>` or `>>fr<<`.
+
+        Nor are full-width forms, which many a tokenizer turns into ASCII (NFKC) before it looks for its tokens.
+        """
+        marks = self._wide_marks if _WIDE.search(text) else self._marks
+        return marks.sub(lambda mark: f"{mark[0][0]} {mark[0][1:]}", text)
 
     def encode(self, texts: Sequence[str], *, target: bool = False) -> list[list[int]]:
         """Token ids of texts without any special token; `target` for tokenizers that cut targets differently."""
@@ -81,3 +90,11 @@ class Texts:
         check_sizes(max(known) + 1, rows)
         named = {self._tokenizer.unk_token_id, *self._tokenizer.all_special_ids, *special}
         return {i for i in named if i is not None and i < rows} | (set(range(rows)) - known)
+
+
+def _of_any_width(character: str) -> str:
+    """A pattern of a character and of those that NFKC makes it of."""
+    forms = [character, {"<": "\ufe64", ">": "\ufe65"}.get(character, "")]
+    if "!" <= character <= "~":
+        forms.append(chr(ord(character) + 0xFEE0))
+    return f"[{''.join(map(re.escape, forms))}]"
