@@ -3,6 +3,7 @@
 import json
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,20 +18,36 @@ from tests.policies.tiny_models import CAUSAL, SEQ2SEQ, build
 from tests.tiny import segments
 
 ROWS = segments("en", "es")[:3]
+LONG = replace(ROWS[0], source="one two three " * 40)
+"""Much longer than the others: on a processor a whole encoder would run them apart."""
 
 
 def drawn(policy, rows):
     return policy.sample(rows, 2, Sampling(1.0, 6), torch.Generator().manual_seed(3))
 
 
+def uneven(policy, rollouts):
+    """Gradients of a pass over sources of one length in one process, of very different lengths in the other."""
+    policy.model.zero_grad()
+    sources = policy.tokenize_sources([ROWS[0], LONG if parallel.leads() else ROWS[0]])
+    tokens, mask = rollouts.tokens[[0, 0]], rollouts.mask[[0, 0]]
+    policy.token_logprobs(sources, tokens, mask).sum().backward()
+    return added(policy)
+
+
 def gradients(policy, rollouts):
-    """Of the sum of the log-probabilities of each process's own sources, added up; then none is left."""
+    """Of the sum of the log-probabilities of each process's own sources."""
     rows = list(parallel.share(range(len(ROWS))))
     policy.model.zero_grad()
     for row in [*rows, *rows[:1]][:2]:  # of three sources two and one, and as many passes
         weight = 0.5 if len(rows) == 1 else 1.0
         sources, tokens, mask = policy.tokenize_sources([ROWS[row]]), rollouts.tokens[[row]], rollouts.mask[[row]]
         (weight * policy.token_logprobs(sources, tokens, mask).sum()).backward()
+    return added(policy)
+
+
+def added(policy):
+    """The gradients of all processes together, whole; then none is left."""
     parallel.add_gradients(policy.model.parameters())
     found = {n: parallel.whole(p.grad) for n, p in policy.model.named_parameters() if p.grad is not None}
     policy.model.zero_grad()
@@ -61,6 +78,7 @@ def examine(policy):
     rollouts = drawn(whole, ROWS)
     found = {"same": same, "outside": outside, "split": policy.sharded and not policy.is_whole}
     found["gradient"] = apart(gradients(whole, rollouts), gradients(policy, rollouts))
+    found["uneven"] = apart(uneven(whole, rollouts), uneven(policy, rollouts))
     policy.gradient_checkpointing = True
     found["recomputed"] = apart(gradients(whole, rollouts), gradients(policy, rollouts))
     policy.gradient_checkpointing = False

@@ -182,7 +182,9 @@ class Seq2SeqPolicy(PretrainedPolicy):
         ids, mask = pad_rows([source.ids for source in sources], self.pad_id, self.device, self.source_grid)
         ids, mask = ids.squeeze(1), mask[:, :, None, :]
         lengths = [len(source) for source in sources]
-        batches = like_lengths(lengths, _ENCODER_PADDING) if self.device.type == "cpu" else []
+        # Layers that are split run equally often in every process.
+        apart = self.device.type == "cpu" and self.is_whole
+        batches = like_lengths(lengths, _ENCODER_PADDING) if apart else []
         encoder = stack(self.model.get_encoder())
         if len(batches) <= 1:
             return encoder(input_ids=ids, attention_mask=mask).last_hidden_state, mask
