@@ -132,3 +132,13 @@ def test_what_is_no_number(tmp_path, cell):
         found.numbers("score")
     with pytest.raises(EclectusError, match="no column 'scores', it has source, score;"):
         found.numbers("scores")
+
+
+def test_the_systems_of_a_runs_translations_are_columns(tmp_path):
+    line = {"source": "a cat", "source_lang": "en", "target_lang": "es", "reference": "un gato"}
+    line |= {"systems": {"base": "gato", "rl": "un gato", "source": "not this"}}
+    path = tmp_path / "translations.jsonl"
+    path.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    found = HypothesisFile("score", path)
+    assert found.texts("rl") == ["un gato"] and found.texts("base") == ["gato"]
+    assert found.rows[0].source == "a cat" and found.rows[0].references == ("un gato",)

@@ -63,7 +63,8 @@ class HypothesisFile:
     The columns that mean something are `source`, `reference` (and `reference2`, `reference_3`, … where there are
     several; a list in JSONL), `source_lang` and `target_lang`. A column named as the source language is the source
     where there is no `source`, and so for the target language and the reference. Texts are never made of numbers, nor
-    of null: as a reference null says that there is none, as anything else it is refused where a text is needed.
+    of null: as a reference null says that there is none, as anything else it is refused where a text is needed. What a
+    JSONL line has under `systems`, as in a run's `translations.jsonl`, are columns too.
 
     Args:
         command: named in errors.
@@ -211,6 +212,8 @@ class HypothesisFile:
 
     def _cells(self, number: int, values: Mapping[str, object], named: re.Pattern[str]) -> dict[str, Cell]:
         place = f"{self.command}: '{self.path}' line {number}"
+        if isinstance(systems := values.get("systems"), Mapping):
+            values = {**systems, **{key: value for key, value in values.items() if key != "systems"}}
         cells: dict[str, Cell] = {}
         for key, value in values.items():
             several = isinstance(value, list) and (REFERENCE_COLUMN.fullmatch(key) or named.fullmatch(key))
