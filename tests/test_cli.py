@@ -156,7 +156,8 @@ def test_recipe_copy_refuses_to_overwrite(tmp_path, monkeypatch):
 def test_train_says_what_came_out(finished):
     results = json.loads((finished / "evaluation.json").read_text(encoding="utf-8"))
     assert set(results["scores"]) == {"en-es", "es-en"}
-    assert (finished / "model" / "model.safetensors").stat().st_size > 0
+    weights, config = ((finished / "model" / name).stat() for name in ("model.safetensors", "config.json"))
+    assert weights.st_size > 0 and weights.st_mode == config.st_mode  # whoever may read one may read the other
 
 
 def test_evaluate_prints_scores_with_signatures(finished, tmp_path):

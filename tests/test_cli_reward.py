@@ -85,7 +85,11 @@ def test_describe_knows_rewards_of_the_users_own(here):
         "reward", "describe", "own_classes.py:Bare"
     )
     assert "did you mean 'bleu'" in refused("reward", "describe", "blue")
-    assert "cannot load 'own_rewards:rude'" in refused("reward", "describe", "own_rewards:rude")
+    assert "'own_rewards:rude' (module 'own_rewards' has no attribute 'rude'); known: " in refused(
+        "reward", "describe", "own_rewards:rude"
+    )
+    assert "did you mean 'polite'?" in refused("reward", "describe", "own_rewards:polit")
+    assert f"with the module in {os.getcwd()} or installed" in refused("reward", "describe", "no_such:polite")
     assert "cannot load ':polite' (it names no module)" in refused("reward", "describe", ":polite")
 
 

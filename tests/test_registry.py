@@ -129,6 +129,11 @@ def test_a_class_of_a_file_is_written_as_python_imports_it():
         registry.find("rewards", "./parts/own.py:Loose", Reward)
 
 
+def test_a_missing_key_under_another_name_is_told_by_that_name():
+    with pytest.raises(ConfigError, match=r"unknown key 'reward\.terms\.0\.path'; known: .*files"):
+        CompositeReward(RewardConfig(terms=[{"type": "glossary", "path": "terms.tsv"}]), RewardContext())
+
+
 def test_a_component_without_options_says_so():
     with pytest.raises(ConfigError, match=r"unknown key 'reward\.terms\.0\.mark'; 'reward\.terms\.0' has no options$"):
         CompositeReward(RewardConfig(terms=[{"type": "nonempty", "mark": 1}]), RewardContext())

@@ -57,15 +57,21 @@ def load_own(where: str, kind: str, form: str = "package.module:Class") -> objec
     try:
         if not module_name:
             raise ImportError("it names no module")
-        return getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{where}: cannot load '{kind}' ({error}); write it as {form}") from error
+        loaded = importlib.import_module(module_name)
+    except ImportError as error:
+        looked = f", with the module in {os.getcwd()} or installed" if isinstance(error, ModuleNotFoundError) else ""
+        raise ConfigError(f"{where}: cannot load '{kind}' ({error}); write it as {form}{looked}") from error
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         file, line = (error.filename, error.lineno) if isinstance(error, SyntaxError) else (last.filename, last.lineno)
         raise ConfigError(
             f"{where}: '{file}' line {line} fails when '{kind}' is loaded ({type(error).__name__}: {error}); repair it"
         ) from error
+    try:
+        return getattr(loaded, name)
+    except AttributeError as error:
+        own = [key for key, value in vars(loaded).items() if getattr(value, "__module__", None) == module_name]
+        raise ConfigError(f"{where}: cannot load '{kind}' ({error}){nearest(name, own)}") from error
 
 
 def find(room: str, kind: str, base: Callable[..., T]) -> type[T]:
@@ -159,8 +165,8 @@ def parse_options(where: str, options: type[Options], values: Mapping[str, Any])
 
 
 def describe(error: ValidationError, where: str, model: type[BaseModel]) -> str:
-    """Turn pydantic's first complaint into one sentence."""
-    first = error.errors()[0]
+    """Turn pydantic's first complaint into one sentence; a key that is missing is often there under another name."""
+    first = next((one for one in error.errors() if one["type"] == "extra_forbidden"), error.errors()[0])
     path = [str(part) for part in first["loc"]]
     place = ".".join([p for p in [where, *path] if p])
     if first["type"] == "extra_forbidden":

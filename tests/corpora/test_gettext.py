@@ -229,6 +229,10 @@ def test_packages_and_folders_together(package: Path, tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_or_holds_nothing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gettext: no folder 'translations' .*looked in"):
         list(own(tmp_path, ["en", "es"]).entries())
+    (tmp_path / "translations").write_text("")
+    with pytest.raises(DataError, match="gettext: 'translations' is a file; name the folder that holds it"):
+        list(own(tmp_path, ["en", "es"]).entries())
+    (tmp_path / "translations").unlink()
     save(tmp_path / "translations" / "template.po", message("Open it", "Abrir"))
     with pytest.raises(DataError, match=r"folder 'translations' holds no catalogues; .*de/LC_MESSAGES/app.po"):
         list(own(tmp_path, ["en", "es"]).entries())

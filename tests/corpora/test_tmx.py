@@ -101,6 +101,19 @@ def test_tags_of_a_file_are_found_by_variety(tmp_path, run, file, expected):
     assert read(tmp_path, memory(unit(*((tag, tag) for tag in file))), run) == [expected]
 
 
+def test_varieties_beside_the_runs_own_are_told(tmp_path):
+    data = memory(unit(("en", "Save"), ("es-ES", "Guardar")) + unit(("en", "Car"), ("es-MX", "Carro")))
+    found = corpus(tmp_path, data, ["en", "es"])
+    assert [dict(entry.texts) for entry in found.entries()] == [{"en": "Save", "es": "Guardar"}, {"en": "Car"}]
+    assert list(found.warnings()) == [
+        "a.tmx: text in es-MX is not read as es, of which the file has es-ES; set tags: {es: [es-ES, es-MX]} to read"
+        " all of it"
+    ]
+    named = corpus(tmp_path, data, ["en", "es"], tags={"es": ["es-ES", "es-MX"]})
+    assert [entry.texts.get("es") for entry in named.entries()] == ["Guardar", "Carro"]
+    assert not list(named.warnings())
+
+
 def test_another_variety_than_the_runs_is_told_and_may_be_named(tmp_path):
     data = memory(unit(("en", "Save"), ("pt-PT", "Guardar")))
     found = corpus(tmp_path, data, ["en", "pt-BR"])

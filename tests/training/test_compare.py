@@ -173,6 +173,7 @@ def test_a_variant_has_no_sizes_where_the_comparison_has_them(text, tmp_path, ch
         ("a/b: x=1", "variant 'a/b' names a folder"),
         ("../up: x=1", "variant '../up' names a folder"),
         ("a: x", "'a: x' is not of the form"),
+        ("reinforce.temperature=2", "'reinforce.temperature=2' is not of the form NAME: KEY=VALUE"),
         ("", "'' is not of the form"),
     ],
 )

@@ -108,6 +108,8 @@ class Gettext(Corpus):
         found = []
         for path in self.options.folders:
             root = self.locate(path).expanduser()
+            if root.is_file():
+                raise DataError(f"gettext: '{path}' is a file; name the folder that holds it")
             if not root.is_dir():
                 raise DataError(f"gettext: no folder '{path}' (looked in {Path.cwd()}); check its path")
             groups = _catalogues(root, by_name=True)

@@ -84,6 +84,7 @@ class Memory(Corpus):
         """Text -> placeholders that it lost with its codes."""
         self._robbed = 0
         self._not_read: dict[str, list[str]] = {}
+        self._beside: dict[str, tuple[list[str], list[str]]] = {}
         """Language of the run that the file lacks -> its varieties there, which are not the run's."""
 
     @property
@@ -118,11 +119,16 @@ class Memory(Corpus):
             yield from entries_of(own, self.label, f"{self.label}:{number}", self.options.split)
 
     def warnings(self) -> Iterator[str]:
-        """Say what was not read as another variety, and how many placeholders were dropped with their codes."""
+        """Say which varieties of a language were not read, and how many placeholders were dropped with their codes."""
         for language, tags in self._not_read.items():
             yield (
                 f"{self.label}: no text is read as {language}, of which the file has another variety; set tags:"
                 f" {{{language}: [{', '.join(tags)}]}} if it is meant"
+            )
+        for language, (own, left) in self._beside.items():
+            yield (
+                f"{self.label}: text in {', '.join(left)} is not read as {language}, of which the file has"
+                f" {', '.join(own)}; set tags: {{{language}: [{', '.join([*own, *left])}]}} to read all of it"
             )
         if lost := self.dropped[LOST]:
             texts = f"{self._robbed:,} text{'' if self._robbed == 1 else 's'}"
@@ -237,6 +243,8 @@ class Memory(Corpus):
                     f" meant with tags: {{{language}: [{tags[0]}]}}"
                 )
             read_as |= dict.fromkeys(own or tags, language)
+            if own and len(own) < len(tags):
+                self._beside[language] = own, [tag for tag in tags if tag not in own]
         self._not_read = {language: tags for language, tags in others.items() if language not in varieties}
         if not read_as:
             raise DataError(

@@ -51,7 +51,7 @@ class Variant:
         name, _, rest = text.partition(":")
         name = name.strip()
         overrides = tuple(part.strip() for part in rest.split(";") if part.strip())
-        if not name or any("=" not in part for part in overrides):
+        if not name or "=" in name or any("=" not in part for part in overrides):
             raise ConfigError(
                 f"compare: '{text}' is not of the form NAME: KEY=VALUE; KEY=VALUE,"
                 " as in 'warm: reinforce.temperature=1.2'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ def write_model(run: RunContext, policy: PretrainedPolicy, algorithm: Algorithm 
     folder = run.folder / "model"
     try:
         policy.save(folder)
+        _share(folder)
         if algorithm is not None:
             store.save(algorithm, folder)
         _remember_text(run, seen, folder)
@@ -48,6 +50,14 @@ def write_model(run: RunContext, policy: PretrainedPolicy, algorithm: Algorithm 
             f"output: cannot write the model to '{folder}' ({error}); free some space and continue with"
             f" {resuming(run.folder)}"
         ) from error
+
+
+def _share(folder: Path) -> None:
+    """Let whoever may read the files beside the weights read these: safetensors writes them for their owner alone."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in folder.rglob("*.safetensors"):
+        path.chmod(0o666 & ~mask)
 
 
 def _remember_text(run: RunContext, seen: SeenText | None, folder: Path) -> None:
