@@ -84,8 +84,9 @@ class Memory(Corpus):
         """Text -> placeholders that it lost with its codes."""
         self._robbed = 0
         self._not_read: dict[str, list[str]] = {}
-        self._beside: dict[str, tuple[list[str], list[str]]] = {}
         """Language of the run that the file lacks -> its varieties there, which are not the run's."""
+        self._beside: dict[str, tuple[list[str], list[str]]] = {}
+        """Language of the run -> the tags that are read as it, and those of its other varieties, which are not."""
 
     @property
     def label(self) -> str:

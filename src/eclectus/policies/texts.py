@@ -47,7 +47,10 @@ class Texts:
         self._guarded.update(token for token in tokens if len(token) > 1)
         tokens = sorted(self._guarded, reverse=True)
         self._marks = re.compile("|".join(map(re.escape, tokens)) or "(?!)")
-        self._wide_marks = re.compile("|".join("".join(map(_of_any_width, token)) for token in tokens) or "(?!)")
+        # Looks for the first character before it tries hundreds of tags at each place.
+        first = "|".join(sorted({_of_any_width(token[0]) for token in tokens}))
+        wide = "|".join("".join(map(_of_any_width, token)) for token in tokens)
+        self._wide_marks = re.compile(f"(?={first})(?:{wide})" if tokens else "(?!)")
 
     def plain(self, text: str) -> str:
         """A text of the user's in which nothing is read as a token of the model's own, such as `</s>` or `>>fr<<`.
