@@ -403,6 +403,19 @@ def test_a_mistake_corrected_can_be_run_into_the_same_folder(tmp_path, config):
     assert "'de', which is not among" in message
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("reinforce.algorithm.type=rlooo", "did you mean 'rloo'"),
+        ("reinforce.tasks.0.reward.terms.0.type=blue", "did you mean 'bleu'"),
+        ("reinforce.direction_sampling.type=ucb", "did you mean 'ucb1'"),
+    ],
+)
+def test_what_is_misspelt_is_told_before_the_text_is_read(tmp_path, config, change, message):
+    corpus = f"data.corpora=[{{type: tsv, path: {tmp_path / 'none.tsv'}, columns: [en, es]}}]"
+    assert message in refused("train", config, "--output", tmp_path / "run", "--set", corpus, "--set", change)
+
+
 def test_no_space_for_the_checkpoint_loses_nothing(tmp_path, config, finished, monkeypatch):
     folder = tmp_path / "run"
     save, calls = checkpoint.save_file, []
@@ -456,6 +469,13 @@ def test_resume_and_report_of_what_is_no_run(tmp_path):
     assert str(tmp_path / "none") in refused("report", tmp_path / "none")
 
 
+VARIETIES = (
+    b"<tmx><body>"
+    b'<tu><tuv xml:lang="en-US"><seg>one</seg></tuv><tuv xml:lang="es-MX"><seg>uno</seg></tuv></tu>'
+    b'<tu><tuv xml:lang="es-ES"><seg>dos</seg></tuv></tu></body></tmx>'
+)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "options", "message"),
     [
@@ -469,7 +489,12 @@ def test_resume_and_report_of_what_is_no_run(tmp_path):
         ("a.tsv", b"en\tes\none\tuno\n", ["--columns", "en,es"], "names the columns .* or leave --columns out"),
         ("a.jsonl", b'{"x": "one", "y": "uno"}\n', ["--columns", "x,y"], "gives no key of en and es; write en=source,"),
         ("a.jsonl", b'{"x": "one", "y": "uno"}\n', ["--columns", "en=x"], "gives no key of en and es"),
-        ("a.tmx", b"<tmx/>", ["--columns", "en,es"], "names its languages itself; leave --columns out"),
+        ("a.tmx", b"<tmx/>", ["--columns", "en,es"], "names no tag of en or es; .* leave it out, or write es=TAG"),
+        ("a.tmx", VARIETIES, ["--columns", "en=en-US,es=es-AR"], "has no 'es-AR' for es; it has 'en-US', 'es-MX'"),
+        ("a.tmx", VARIETIES, [], "no pair of en and es; .* es-MX is not read as es, .* --columns es=es-ES,es=es-MX to"),
+        ("a.tmx", VARIETIES.replace(b"<tmx>", b"<tmx>\xed"), [], r"not UTF-8 \(byte 5, line 1\); convert it"),
+        ("a.tsv", b"one,uno\n", ["--columns", "en,es"], "look separated by commas; save it with tabs instead"),
+        ("a.txt", b"source\ttarget\none\tuno\n", ["--columns", "en,es"], "line 1 .* names the columns .* take it out"),
         ("a.tsv", b"one\tuno\n", ["--columns", "en,es,fr"], "line 1 has 2 columns instead of 3"),
         ("a.tsv", b"en\tes\none\t\n", [], "holds no pair of en and es"),
         ("a.jsonl", b"{}\n", [], "under any of the keys en, es; name them by --columns en=source,es=target$"),
@@ -497,7 +522,7 @@ def test_evaluate_on_a_broken_file(tmp_path, finished, name, data, options, mess
         (["--from", "en", "--to", "es", "--input", "none.txt"], "cannot read 'none.txt'"),
         (["--from", "en", "--to", "es", "--input", "."], "cannot read '.'"),
         (["--from", "en", "--to", "es", "--input", "empty.txt"], "'empty.txt' is empty"),
-        (["--from", "en", "--to", "es", "--input", "latin.txt"], "'latin.txt' is not UTF-8 at byte 2"),
+        (["--from", "en", "--to", "es", "--input", "latin.txt"], "'latin.txt' is not UTF-8 .byte 2, line 1.;"),
         (["--from", "en", "--to", "es"], "'standard input' is empty"),
         (["--from", "en", "--to", "es", "--output", "latin.txt", "one"], "'latin.txt' exists"),
         (["--from", "en", "--to", "es", "--output", "none/out.txt", "one"], "no folder 'none'"),

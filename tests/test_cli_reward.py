@@ -306,14 +306,35 @@ def test_a_reward_of_the_users_own(here):
         (["hyp.tsv", "--hypothesis", "output"], "no column 'output', it has source, reference, hypothesis"),
         (["none.tsv"], "score: no file 'none.tsv'"),
         (["hyp.tsv", "--columns", "source,hypothesis"], "line 1 has 3 columns instead of 2"),
+        (["hyp.tsv", "--save", "scores.csv"], "'scores.csv' would hold tabs, or JSON; name it .tsv or .jsonl"),
+        (["hyp.tmx"], "'hyp.tmx' is tmx by its name, which is not read here; give TSV or JSONL"),
     ],
 )
 def test_score_with_a_mistake(here, options, message):
+    (here / "hyp.tmx").write_text("<tmx/>")
     (here / "broken.yaml").write_text("terms: [1\nb: }")
     (here / "typo.yaml").write_text("terms: [{type: bleu}]\ngatez: []")
     (here / "number.yaml").write_text("terms: [{type: bleu}]\n5: x")
     (here / "option.yaml").write_text("terms: [{type: chrf, word: 2}]")
     assert re.search(message, refused("reward", "score", *options, *DIRECTION))
+
+
+@pytest.mark.parametrize("command", ["score", "audit"])
+def test_languages_that_are_swapped_are_noticed(here, command):
+    (here / "long.tsv").write_text(
+        "source\treference\thypothesis\n"
+        "The house on the hill is very old.\tDas Haus auf dem Hügel ist sehr alt.\tDas Haus ist alt.\n"
+        "We are going to the station now.\tWir gehen jetzt zum Bahnhof.\tWir gehen.\n",
+        encoding="utf-8",
+    )
+    said = "most sources look like en and most references like de: are the two languages swapped?"
+    options = ("long.tsv", "--config", "chrf")
+    right, wrong = (
+        eclectus("reward", command, *options, "--from", source, "--to", target)
+        for source, target in (("en", "de"), ("de", "en"))
+    )
+    assert said in wrong.out + wrong.err
+    assert "swapped" not in right.out + right.err
 
 
 # audit

@@ -92,6 +92,7 @@ def audit_file(
         yardsticks=yardsticks,
     )
     audit_report.show(result, console)
+    scoring.warn_of_swapped(read.rows, console)
     if html is not None:
         audit_report.write(result, html)
     return result

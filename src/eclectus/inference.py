@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,11 +20,6 @@ from eclectus.evaluation.metrics import Scorer
 from eclectus.policies.base import Policy
 from eclectus.policies.load import load_policy, resolve_device
 from eclectus.segment import Segment
-
-_NAMES_ITS_LANGUAGES = {".jsonl": "jsonl", ".tmx": "tmx", ".xlf": "xliff", ".xliff": "xliff"}
-"""Corpus type of a file by its suffix; all others are tab-separated."""
-
-_CATALOGUES = {".po", ".pot", ".mo"}
 
 
 def load(model: str) -> tuple[Policy, SeenText | None]:
@@ -113,7 +109,8 @@ def evaluate(
             found.setdefault(text, Segment(text, source, target, reference, entry.id, {"corpus": entry.corpus}))
     segments = list(found.values())
     if not segments:
-        raise DataError(f"evaluate: '{file}' holds no pair of {source} and {target}; check --from, --to and --columns")
+        why = "; ".join(_as_options(told) for told in corpus.warnings()) or "check --from, --to and --columns"
+        raise DataError(f"evaluate: '{file}' holds no pair of {source} and {target}; {why}")
     policy, seen = load(model)
     policy.check_languages(tags)
     policy.check_directions([(source, target)])
@@ -126,7 +123,7 @@ def evaluate(
     for told in _cut(policy, segments, texts, max_length):
         console.print(told, style="yellow", markup=False)
     for told in corpus.warnings():
-        console.print(told.replace("codes: keep", "--codes keep"), style="yellow", markup=False)
+        console.print(_as_options(told), style="yellow", markup=False)
     known = sum(s.source in seen or (s.reference or "") in seen for s in segments) if seen is not None else 0
     if known:
         console.print(
@@ -180,12 +177,12 @@ def _cut(policy: Policy, segments: list[Segment], texts: list[str], max_length: 
 def _corpus(file: Path, columns: str | None, codes: str | None, tags: list[str]) -> Corpus:
     if not file.is_file():
         raise DataError(f"evaluate: no file '{file}' (looked in {Path.cwd()})")
-    if file.suffix.lower() in _CATALOGUES:
+    kind = files.FORMATS.get(file.suffix.lower())  # all others are tab-separated
+    if kind == "gettext":
         raise DataError(
             f"evaluate: '{file}' is a gettext catalogue, which is not read here; give the pairs as TSV, JSONL, TMX or"
             " XLIFF (po2tmx of the Translate Toolkit makes TMX of it)"
         )
-    kind = _NAMES_ITS_LANGUAGES.get(file.suffix.lower())
     if codes is not None and kind not in ("tmx", "xliff"):
         raise DataError(f"evaluate: --codes is for TMX and XLIFF; '{file}' has no codes inside its text")
     if kind is not None:
@@ -193,7 +190,7 @@ def _corpus(file: Path, columns: str | None, codes: str | None, tags: list[str])
         if kind == "jsonl" and columns is not None:
             options["fields"] = _keys(columns, tags)
         elif columns is not None:
-            raise DataError(f"evaluate: '{file}' names its languages itself; leave --columns out")
+            options["tags"] = _varieties(columns, tags)
         return registry.build("corpora", kind, Corpus, "evaluate", options, tags, 0)
     if columns is not None:
         names, place, advice = columns.split(","), "--columns", "name every column of the file there"
@@ -214,8 +211,32 @@ def _entries(corpus: Corpus, tags: list[str]) -> Iterator[Entry]:
     try:
         yield from corpus.entries()
     except DataError as error:
-        setting = f"with {jsonl.FIELDS}"
-        raise DataError(str(error).replace(setting, f"by --columns {tags[0]}=source,{tags[1]}=target")) from error
+        told = str(error).replace(f"with {jsonl.FIELDS}", f"by --columns {tags[0]}=source,{tags[1]}=target")
+        told = told.replace("set data.languages, or tags", f"check --from and --to, or say --columns {tags[0]}=TAG")
+        raise DataError(_as_options(told)) from error
+
+
+def _as_options(told: str) -> str:
+    """What a corpus says of its settings, in options of this command."""
+
+    def columns(tags: re.Match[str]) -> str:
+        return "--columns " + ",".join(f"{tags[1]}={tag}" for tag in tags[2].split(", "))
+
+    return re.sub(r"tags: \{(\S+): \[([^]]+)\]\}", columns, told.replace("codes: keep", "--codes keep"))
+
+
+def _varieties(columns: str, tags: list[str]) -> dict[str, list[str]]:
+    """The tags of a TMX or XLIFF file that are read as each language: `es=es-MX,es=es-AR`."""
+    found: dict[str, list[str]] = {}
+    for part in columns.split(","):
+        language, _, tag = (text.strip() for text in part.partition("="))
+        if language not in tags or not tag:
+            raise DataError(
+                f"evaluate: --columns '{columns}' names no tag of {tags[0]} or {tags[1]}; the file names its languages"
+                f" itself, so leave it out, or write {tags[1]}=TAG, with the file's own tag"
+            )
+        found.setdefault(language, []).append(tag)
+    return found
 
 
 def _keys(columns: str, tags: list[str]) -> dict[str, str]:
@@ -237,11 +258,6 @@ def _lines(file: Path | None) -> list[str]:
     name = str(file) if file else "standard input"
     try:
         data = file.read_bytes() if file else sys.stdin.buffer.read()
-        text = data.decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"input: cannot read '{name}' ({error.strerror}); check --input") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"input: '{name}' is not UTF-8 at byte {error.start}; convert it first") from error
-    if not text.strip():
-        raise DataError(f"input: '{name}' is empty; give it one text a line")
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    return files.split_lines("input", name, data, "one text")

@@ -21,11 +21,14 @@ from eclectus.evaluation.hypotheses import HypothesisFile, Row
 from eclectus.evaluation.judging import Judgement, judge
 from eclectus.rewards.base import RewardContext
 from eclectus.rewards.composite.combine import CompositeReward
+from eclectus.rewards.language import identify
 from eclectus.segment import Segment
 
 Format = Literal["tsv", "jsonl"]
 
 _MAX_LENGTH = 128
+_ENOUGH = 200
+"""Segments that show which language a column is in."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ def score(
     """
     found = settings(name, task)
     files.check_new(save)
+    if form is None and save is not None and save.suffix == ".csv":
+        raise ConfigError(f"score: '{save}' would hold tabs, or JSON; name it .tsv or .jsonl, or say --format")
     read = read_file("score", file, source, target, columns)
     read.need(hypothesis, "--hypothesis")
     reward, segments = lend("score", found, read, lent)
@@ -124,6 +129,7 @@ def score(
         silent = len(values) - len(known)
         rest = f" ({count(silent, 'abstention')})" if silent and known else ""
         console.print(f"{part}: {mean} over {count(len(values), 'line')}{rest}", markup=False)
+    warn_of_swapped(read.rows, console)
     console.print(reward.signature, markup=False, style="dim")
     return text
 
@@ -132,6 +138,22 @@ def read_file(command: str, file: Path, source: str | None, target: str | None, 
     """Read a file of translations; `columns` has commas between the names."""
     names = None if columns is None else [name.strip() for name in columns.split(",")]
     return HypothesisFile(command, file, source, target, names)
+
+
+def warn_of_swapped(rows: Sequence[Row], console: Console) -> None:
+    """Say so where the sources are rather in the language of the references, and these in that of the sources."""
+    seen = [row for row in rows if row.references][:_ENOUGH]
+    directions = {(row.source_lang, row.target_lang) for row in seen}
+    for source, target in sorted(directions):
+        here = [row for row in seen if (row.source_lang, row.target_lang) == (source, target)]
+        texts = [[row.source for row in here], [row.references[0] for row in here]]
+        votes = [[found for found, _ in identify(part, [source, target]) if found is not None] for part in texts]
+        if all(part.count(other) > len(part) / 2 for part, other in zip(votes, (target, source), strict=True)):
+            console.print(
+                f"most sources look like {target} and most references like {source}: are the two languages swapped?",
+                markup=False,
+                style="yellow",
+            )
 
 
 def withheld(found: RewardSettings, lent: Lent) -> bool:

@@ -522,6 +522,8 @@ def test_glossary_in_json(tmp_path):
     ("text", "name", "message"),
     [
         ("cat\n", "a.tsv", "line 1 is not a term, a tab and a translation"),
+        ("# terms\nSource\tTarget\ncat\tKatze\n", "a.tsv", "line 2 names the columns and is no term; begin it with #"),
+        ("en\tde\ncat\tKatze\n", "a.tsv", "line 1 names the columns and is no term"),
         ("cat\t \n", "a.tsv", "line 1"),
         ("# only a comment\n", "a.tsv", "holds no term"),
         ("[1]", "a.json", "no JSON object"),

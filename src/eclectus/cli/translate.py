@@ -47,7 +47,7 @@ def evaluate(
         typer.Option(
             metavar="LANGS",
             help="Languages of a TSV's columns, e.g. en,es, by default its first line; or a JSONL's keys, e.g."
-            " en=source,es=target.",
+            " en=source,es=target; or the tags that a TMX or XLIFF has for varieties, e.g. es=es-MX.",
         ),
     ] = None,
     codes: Annotated[

@@ -10,6 +10,18 @@ from pathlib import Path
 
 from eclectus.errors import DataError, nearest
 
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".tmx": "tmx",
+    ".xlf": "xliff",
+    ".xliff": "xliff",
+    ".po": "gettext",
+    ".pot": "gettext",
+    ".mo": "gettext",
+}
+"""Corpus type of a file by its suffix, where that says it."""
+_SIGNS = {",": "comma", ";": "semicolon", "|": "bar"}
+
 
 def read_bytes(kind: str, path: Path) -> bytes:
     """Return what a file holds.
@@ -38,20 +50,68 @@ def read_lines(kind: str, path: Path) -> list[str]:
     Raises:
         DataError: no such file, an empty one, or bytes that are not UTF-8.
     """
-    data = read_bytes(kind, path)
+    return split_lines(kind, str(path), read_bytes(kind, path), "one text or pair of texts")
+
+
+def split_lines(kind: str, name: str, data: bytes, wanted: str) -> list[str]:
+    """Return the lines of UTF-8 text (with or without a byte order mark), without their ends.
+
+    Args:
+        kind, name: what the text is for and where it comes from, for the errors.
+        data: the text.
+        wanted: what a line should hold, for the error of an empty text.
+
+    Raises:
+        DataError: an empty text, or bytes that are not UTF-8.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         guess = "UTF-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "LATIN1"
         raise DataError(
-            f"{kind}: '{path}' is not UTF-8 (byte {error.start}, line {line}); "
+            f"{kind}: '{name}' is not UTF-8 (byte {error.start}, line {line}); "
             f"convert it, for example with `iconv -f {guess} -t UTF-8`"
         ) from error
     if not text.strip():
-        raise DataError(f"{kind}: '{path}' is empty; give it one text or pair of texts a line")
+        raise DataError(f"{kind}: '{name}' is empty; give it {wanted} a line")
     # Not str.splitlines: U+2028 and its like are characters of a text, not ends of a line.
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def split_columns(kind: str, path: Path, number: int, line: str, columns: Sequence[str]) -> list[str]:
+    """Return the cells of a line of tab-separated columns.
+
+    Args:
+        kind, path: as of `read_bytes`, for the errors.
+        number: of the line, from 1.
+        line: the line.
+        columns: names of the columns that it should have.
+
+    Raises:
+        DataError: it has another number of cells.
+    """
+    cells = line.split("\t")
+    if len(cells) == len(columns):
+        return cells
+    advice = "separate them with one tab each"
+    if len(cells) == 1:
+        form = FORMATS.get(path.suffix.lower())
+        mark = next((name for sign, name in _SIGNS.items() if line.count(sign) >= len(columns) - 1), None)
+        if form is not None:
+            advice = f"it is {form} by its name, so set type: {form}"
+        elif mark is not None:
+            advice = f"they look separated by {mark}s; save it with tabs instead"
+    raise DataError(
+        f"{kind}: '{path}' line {number} has {len(cells)} columns instead of {len(columns)} ({named(columns)});"
+        f" {advice}"
+    )
+
+
+def named(columns: Sequence[str]) -> str:
+    """Return the first columns by name; a file without header has text there, which is cut."""
+    shown = [column if len(column) <= 30 else f"{column[:30]}…" for column in columns[:8]]
+    return ", ".join([*shown, *(["…"] if len(columns) > 8 else [])])
 
 
 def read_objects(kind: str, path: Path, lines: Sequence[str], example: str) -> Iterator[tuple[int, dict[str, object]]]:

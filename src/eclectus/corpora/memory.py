@@ -13,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Literal
 from xml.etree import ElementTree
+from xml.parsers import expat
 
 from pydantic import Field
 
@@ -188,6 +189,10 @@ class Memory(Corpus):
             return list(self.units(chain([(event, root)], events)))
         except ElementTree.ParseError as error:
             line, column = error.position
+            declared = _DECLARATION.match(data)
+            in_utf8 = declared is None or declared[2].lower() == b"utf-8"
+            if in_utf8 and error.code == expat.errors.codes[expat.errors.XML_ERROR_INVALID_TOKEN]:
+                files.split_lines(self.name, str(path), data, "one unit")  # says so where the bytes are no UTF-8
             raise DataError(
                 f"{self.name}: '{path}' is not XML from line {line}, column {column + 1} on"
                 f" ({str(error).partition(':')[0]}); export it again"

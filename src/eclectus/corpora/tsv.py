@@ -16,6 +16,9 @@ from eclectus.errors import DataError
 UNUSED = "-"
 """Name of a column that is not read."""
 
+_HEADINGS = {"source", "src", "target", "tgt", "trg", "translation", "reference", "ref"}
+"""What headers call columns, none of which is a translation of another."""
+
 
 class Tsv(Corpus):
     """Tab-separated columns, without quoting; an empty cell is a missing translation."""
@@ -61,20 +64,19 @@ class Tsv(Corpus):
         if header and len(self._lines) == 1:
             raise DataError(f"{self.name}: '{path}' holds a header and no text; add lines, or set header: false")
         first = [cell.strip() for cell in self._lines[0].split("\t")]
-        if not header and used and [cell for c, cell in zip(columns, first, strict=False) if c != UNUSED] == used:
+        heads = [cell for column, cell in zip(columns, first, strict=False) if column != UNUSED]
+        words = {cell.casefold() for cell in heads}
+        headings = len(words) == len(heads) > 1 and words <= _HEADINGS
+        if not header and used and (heads == used or headings):
+            instead = "take it out" if headings else "leave --columns out"
             raise DataError(
-                f"{self.name}: line 1 of '{path}' names the columns and is no text; set header: true for it, or leave"
-                " --columns out"
+                f"{self.name}: line 1 of '{path}' names the columns and is no text; set header: true for it, or"
+                f" {instead}"
             )
         for number, line in enumerate(self._lines, start=1):
             if not line.strip() or (header and number == 1):
                 continue
-            cells = line.split("\t")
-            if len(cells) != len(columns):
-                raise DataError(
-                    f"{self.name}: '{path}' line {number} has {len(cells)} columns instead of {len(columns)} "
-                    f"({', '.join(columns)}); separate them with one tab each"
-                )
+            cells = files.split_columns(self.name, path, number, line, columns)
             texts = {c: cell for c, cell in zip(columns, cells, strict=True) if c != UNUSED and cell.strip()}
             if texts:
                 yield Entry(texts, self.label, f"{self.label}:{number}", self.options.split)

@@ -94,6 +94,8 @@ class HypothesisFile:
                 languages.check([tag])
         if not path.is_file():
             raise DataError(f"{command}: no file '{path}' (looked in {Path.cwd()})")
+        if (form := files.FORMATS.get(path.suffix.lower(), "jsonl")) != "jsonl":
+            raise DataError(f"{command}: '{path}' is {form} by its name, which is not read here; give TSV or JSONL")
         lines = files.read_lines(command, path)
         if path.suffix == ".jsonl":
             if columns is not None:
@@ -134,7 +136,7 @@ class HypothesisFile:
         if column not in self.columns:
             ways = ["rename one", *([] if self.path.suffix == ".jsonl" else ["name all of them with --columns"])]
             ways += [f"name another with {option}"] if option else []
-            there = f"'{self.path}' has no column '{column}', it has {_named(self.columns)}"
+            there = f"'{self.path}' has no column '{column}', it has {files.named(self.columns)}"
             raise DataError(f"{self.command}: {there}; {', or '.join(ways)}")
 
     def numbers(self, column: str) -> list[float | None]:
@@ -201,12 +203,7 @@ class HypothesisFile:
         for number, line in enumerate(lines, start=1):
             if not line.strip() or (columns is None and number == 1):
                 continue
-            cells = line.split("\t")
-            if len(cells) != len(names):
-                raise DataError(
-                    f"{self.command}: '{self.path}' line {number} has {len(cells)} columns instead of {len(names)} "
-                    f"({_named(names)}); separate them with one tab each"
-                )
+            cells = files.split_columns(self.command, self.path, number, line, names)
             found.append((number, {n: cell for n, cell in zip(names, cells, strict=True) if n != UNUSED}))
         return found
 
@@ -242,9 +239,3 @@ class HypothesisFile:
             return languages.check(["" if cell is None else str(cell)])[0]
         except ConfigError as error:
             raise DataError(f"{self.command}: '{self.path}' line {number}, column '{name}': {error}") from error
-
-
-def _named(columns: Sequence[str]) -> str:
-    """The first columns by name; a file without header has text there, which is cut."""
-    shown = [column if len(column) <= 30 else f"{column[:30]}…" for column in columns[:8]]
-    return ", ".join([*shown, *(["…"] if len(columns) > 8 else [])])

@@ -30,6 +30,8 @@ _ELIDING = {
     *("ast", "az", "ca", "co", "cy", "fr", "fur", "ga", "gd", "it", "lb", "lij", "lmo", "mt", "nap", "oc", "pms", "rm"),
     *("sc", "scn", "tr", "vec", "wa"),
 }
+_HEADINGS = {"source", "source term", "term"}, {"target", "target term", "translation"}
+"""What a header calls the columns of terms and of translations; none of these words translates another."""
 _JOINED = re.compile("['/-]")
 _JOINED_IN_KOREAN = re.compile(r"['/-]|(?<=[^\W_가-힣])(?=[가-힣])")  # also PC를
 # Korean particles and the copula, which follow a noun of any length without a space.
@@ -273,7 +275,7 @@ def _read(direction: str, path: Path) -> dict[str, list[str]]:
     place = f"reward 'glossary': {direction}: {path}"
     try:
         text = path.read_text(encoding="utf-8-sig")
-        entries = json.loads(text) if path.suffix.lower() == ".json" else _rows(text)
+        entries = json.loads(text) if path.suffix.lower() == ".json" else _rows(text, direction)
     except OSError as error:
         raise ConfigError(f"{place} cannot be read ({error.strerror or error}); correct the path") from error
     except ValueError as error:
@@ -291,7 +293,7 @@ def _read(direction: str, path: Path) -> dict[str, list[str]]:
     return terms
 
 
-def _rows(text: str) -> dict[str, list[str]]:
+def _rows(text: str, direction: str) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.startswith("#"):
@@ -300,5 +302,10 @@ def _rows(text: str) -> dict[str, list[str]]:
         translations = [translation for translation in translations if translation.strip()]
         if not term.strip() or not translations:
             raise ValueError(f"line {number} is not a term, a tab and a translation")
+        first, second = term.strip().casefold(), translations[0].strip().casefold()
+        if not rows and (
+            f"{first}-{second}" == direction.casefold() or (first in _HEADINGS[0] and second in _HEADINGS[1])
+        ):
+            raise ValueError(f"line {number} names the columns and is no term; begin it with #")
         rows.setdefault(term, []).extend(translations)
     return rows

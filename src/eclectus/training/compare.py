@@ -24,9 +24,7 @@ from eclectus.evaluation import comparison, efficiency
 from eclectus.evaluation.results import FILE
 from eclectus.evaluation.sheets import Sheet
 from eclectus.languages import expand_directions
-from eclectus.rewards.composite.combine import check_parts
-from eclectus.training.directions import check_sampling
-from eclectus.training.stages import build_algorithm
+from eclectus.training.stages import check_reinforce
 
 
 @dataclass(frozen=True)
@@ -192,10 +190,7 @@ def _config(text: str, variant: Variant, seed: int, name: str) -> RunConfig:
     try:
         config = cfg.parse(text, [*variant.overrides, "compare=null", f"seed={seed}"], name=name)
         if config.reinforce is not None:
-            build_algorithm(config.reinforce)
-            check_sampling(config.reinforce.direction_sampling)
-            for number, task in enumerate(config.reinforce.tasks):
-                check_parts(task.reward, f"reinforce.tasks.{number}.reward")
+            check_reinforce(config.reinforce)
     except ConfigError as error:
         raise ConfigError(f"compare: variant '{variant.name}': {error}") from error
     return config

@@ -13,7 +13,6 @@ from rich.console import Console
 
 from eclectus import atomic, parallel
 from eclectus import config as cfg
-from eclectus.algorithms.base import Algorithm
 from eclectus.config import ReinforceConfig, RunConfig
 from eclectus.corpora.dataset import Dataset, prepare
 from eclectus.errors import InterruptedRunError, RunError, resuming
@@ -27,7 +26,6 @@ from eclectus.segment import Segment
 from eclectus.training import claim, optimizer, stages
 from eclectus.training.context import RunContext
 from eclectus.training.controls import run_controls
-from eclectus.training.directions import check_sampling
 from eclectus.training.first_policy import first_policy
 from eclectus.training.material import Material
 from eclectus.training.model_card import write_card
@@ -90,6 +88,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
         torch.set_num_threads(config.threads)
     device = resolve_device(config.device)
     tracker = Tracker(folder, console if parallel.leads() else None)
+    algorithm = None if config.reinforce is None else stages.check_reinforce(config.reinforce)
     tracker.say("preparing the text")
     dataset = prepare(config.data, config.data.split_seed)
     if resume:
@@ -106,11 +105,7 @@ def _execute(config: RunConfig, folder: Path, console: Console | None, *, resume
     bench = TestBench(folder, dataset.held_out("test", directions, run.seen), config.evaluation, resume=resume)
     _check_dev(run)
     # Built before any training, so that a mistake in a reward shows now and not after an hour.
-    tasks: list[Task] = []
-    algorithm: Algorithm | None = None
-    if config.reinforce is not None:
-        algorithm = stages.build_algorithm(config.reinforce)
-        tasks = _tasks(run, config.reinforce)
+    tasks = [] if config.reinforce is None else _tasks(run, config.reinforce)
     check_engines(config, policy, algorithm)
     if algorithm is not None:
         algorithm.check_policy(policy)
@@ -235,7 +230,6 @@ def _tasks(run: RunContext, config: ReinforceConfig) -> list[Task]:
         tokenize=run.tokenize,
         max_steps=config.steps,
     )
-    check_sampling(config.direction_sampling)
     return build_tasks(config.tasks, run.dataset, context, in_parts=config.overlap > 1)
 
 

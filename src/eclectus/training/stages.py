@@ -12,9 +12,11 @@ from eclectus.config import BackTranslationConfig, ReinforceConfig, SupervisedCo
 from eclectus.errors import ConfigError, DataError
 from eclectus.languages import expand_directions
 from eclectus.policies.base import Policy
+from eclectus.rewards.composite.combine import check_parts
 from eclectus.seeds import derive
 from eclectus.segment import Segment
 from eclectus.training.context import RunContext
+from eclectus.training.directions import check_sampling
 from eclectus.training.reinforce import Reinforcer
 from eclectus.training.supervised import Trained, train_supervised
 from eclectus.training.synthetic import as_back_translated, back_prompts, back_translated, synthesise
@@ -191,6 +193,19 @@ def reinforce(
         last=last,
     )
     return run.stage(stage, policy, lambda _: reinforcer.train(resume=run.resume), algorithm)
+
+
+def check_reinforce(config: ReinforceConfig) -> Algorithm:
+    """Refuse what can be refused of the settings before there is any text; returns the algorithm that they name.
+
+    Raises:
+        ConfigError: an algorithm, a reward or a way to choose directions that is not known, or wrong options of one.
+    """
+    algorithm = build_algorithm(config)
+    check_sampling(config.direction_sampling)
+    for number, task in enumerate(config.tasks):
+        check_parts(task.reward, f"reinforce.tasks.{number}.reward")
+    return algorithm
 
 
 def build_algorithm(config: ReinforceConfig) -> Algorithm:
