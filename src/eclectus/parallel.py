@@ -99,7 +99,7 @@ def _check_offload() -> None:
     places = [os.environ.get(f"ACCELERATE_DEEPSPEED_OFFLOAD_{what}_DEVICE", "none") for what in ("OPTIMIZER", "PARAM")]
     if _told("ACCELERATE_USE_DEEPSPEED"):
         given = (_deepspeed_file().get(f"offload_{what}") or {} for what in ("optimizer", "param"))
-        places += [part.get("device", "none") for part in given]
+        places += [str(part.get("device", "none") if isinstance(part, dict) else part) for part in given]
     if _told("FSDP_OFFLOAD_PARAMS") or any(place not in ("none", "") for place in places):
         raise RunError(
             "processes: weights and moments stay on the GPUs, nothing is moved out of them; drop the offload settings"

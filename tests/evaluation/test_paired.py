@@ -46,6 +46,7 @@ def test_one_seed_is_a_paired_bootstrap_over_its_segments(runs):
     # What one direction gains the other loses: their mean is 0, and neither is ahead.
     both = against_first(folder, "first", ["other"], [1], ["es-en", "fr-en"])["other"]
     assert both.differences["chrf"].difference == pytest.approx(0, abs=1e-9)
+    assert (both.ahead["chrf"], both.equal["chrf"]) == (0, 1)
 
 
 def test_seeds_are_averaged_and_counted(runs):
@@ -54,7 +55,7 @@ def test_seeds_are_averaged_and_counted(runs):
         folder = runs("other", seed, {"es-en": other})
     found = against_first(folder, "first", ["other"], [1, 2, 3, 4], ["es-en"])["other"]
     one = against_first(folder, "first", ["other"], [1], ["es-en"])["other"]
-    assert (found.runs, found.ahead) == (3, {"bleu": 2, "chrf": 2})
+    assert (found.runs, found.ahead, found.equal) == (3, {"bleu": 2, "chrf": 2}, {"bleu": 0, "chrf": 0})
     for metric in ("bleu", "chrf"):
         assert found.differences[metric].difference == pytest.approx(one.differences[metric].difference / 3)
 

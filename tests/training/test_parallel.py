@@ -312,9 +312,10 @@ def test_the_stage_is_read_from_a_file_of_deepspeeds_own(tmp_path, monkeypatch, 
     parallel._check_offload()
 
 
+@pytest.mark.parametrize("device", [{"device": "cpu"}, "cpu"])
 @pytest.mark.parametrize("what", ["optimizer", "param"])
-def test_offloading_in_a_file_of_deepspeeds_own_is_refused(tmp_path, monkeypatch, what):
-    zero = {"stage": 3, f"offload_{what}": {"device": "cpu"}}
+def test_offloading_in_a_file_of_deepspeeds_own_is_refused(tmp_path, monkeypatch, what, device):
+    zero = {"stage": 3, f"offload_{what}": device}
     deepspeed_file(tmp_path, monkeypatch, json.dumps({"zero_optimization": zero}))
     with pytest.raises(RunError, match=r"nothing is moved out of them; drop the offload"):
         parallel.begin()

@@ -158,11 +158,11 @@ def paired_cells(rows: Sequence[Row]) -> dict[str, list[str]]:
             continue
         cells = found.setdefault(row.variant, [])
         for metric in NAMES:
-            difference = row.paired.differences[metric]
+            difference, equal = row.paired.differences[metric], row.paired.equal[metric]
             cells += [
                 f"{signed(difference.difference)} {interval(difference.low, difference.high)}",
                 p_value(difference.p, difference.resamples).removeprefix("p ").removeprefix("= "),
-                f"{row.paired.ahead[metric]} of {row.paired.runs}",
+                f"{row.paired.ahead[metric]} of {row.paired.runs}" + (f", {equal} equal" if equal else ""),
             ]
     return found
 

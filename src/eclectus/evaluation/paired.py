@@ -24,11 +24,13 @@ class Paired:
         runs: seeds that both have finished on the same text.
         differences: by metric, mean over these runs and the directions; the interval and p are over segments.
         ahead: by metric, how many of the runs are above the first variant's.
+        equal: by metric, how many are neither above nor below it.
     """
 
     runs: int
     differences: Mapping[str, Difference]
     ahead: Mapping[str, int]
+    equal: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def against_first(
     for variant in others:
         own: list[Resampled] = []
         beside: list[Resampled] = []
-        runs, ahead = 0, dict.fromkeys(NAMES, 0)
+        runs, ahead, equal = 0, dict.fromkeys(NAMES, 0), dict.fromkeys(NAMES, 0)
         for seed in seeds:
             one, other = (_tested(folder / variant_folder(name) / f"seed-{seed}") for name in (variant, first))
             if one is None or other is None or not all(d in one.text for d in directions):
@@ -68,9 +70,12 @@ def against_first(
             own += pair[0]
             beside += pair[1]
             for metric in NAMES:
-                ahead[metric] += compare(*pair, metric).difference > 0
+                difference = round(compare(*pair, metric).difference, 9)  # equal sums may differ in the last bit
+                ahead[metric] += difference > 0
+                equal[metric] += difference == 0
         if runs:
-            found[variant] = Paired(runs, {metric: compare(own, beside, metric) for metric in NAMES}, ahead)
+            differences = {metric: compare(own, beside, metric) for metric in NAMES}
+            found[variant] = Paired(runs, differences, ahead, equal)
     return found
 
 
