@@ -493,7 +493,7 @@ VARIETIES = (
         ("a.tmx", VARIETIES, ["--columns", "en=en-US,es=es-AR"], "has no 'es-AR' for es; it has 'en-US', 'es-MX'"),
         ("a.tmx", VARIETIES, [], "no pair of en and es; .* es-MX is not read as es, .* --columns es=es-ES,es=es-MX to"),
         ("a.tmx", VARIETIES.replace(b"<tmx>", b"<tmx>\xed"), [], r"not UTF-8 \(byte 5, line 1\); convert it"),
-        ("a.tsv", b"one,uno\n", ["--columns", "en,es"], "look separated by commas; save it with tabs instead"),
+        ("a.tsv", b"one,uno\n", ["--columns", "en,es"], "separate them with one tab each, not with commas"),
         ("a.txt", b"source\ttarget\none\tuno\n", ["--columns", "en,es"], "line 1 .* names the columns .* take it out"),
         ("a.tsv", b"one\tuno\n", ["--columns", "en,es,fr"], "line 1 has 2 columns instead of 3"),
         ("a.tsv", b"en\tes\none\t\n", [], "holds no pair of en and es"),

@@ -143,7 +143,7 @@ def read_file(command: str, file: Path, source: str | None, target: str | None, 
 def warn_of_swapped(rows: Sequence[Row], console: Console) -> None:
     """Say so where the sources are rather in the language of the references, and these in that of the sources."""
     seen = [row for row in rows if row.references][:_ENOUGH]
-    directions = {(row.source_lang, row.target_lang) for row in seen}
+    directions = {(row.source_lang, row.target_lang) for row in seen if row.source_lang != row.target_lang}
     for source, target in sorted(directions):
         here = [row for row in seen if (row.source_lang, row.target_lang) == (source, target)]
         texts = [[row.source for row in here], [row.references[0] for row in here]]

@@ -45,7 +45,7 @@ def test_tsv(tmp_path: Path, data: str, options: dict[str, object], expected: li
         ("\n \n", {"columns": ["en"]}, "is empty"),
         ("a\tb\nc\n", {"columns": ["en", "es"]}, r"line 2 has 1 columns instead of 2 \(en, es\)"),
         ("Source\tTarget\na\tb\n", {"columns": ["en", "es"]}, "line 1 .* no text; set header: true for it, or take it"),
-        ("a;b\n", {"columns": ["en", "es"]}, "they look separated by semicolons; save it with tabs instead"),
+        ("a;b\n", {"columns": ["en", "es"]}, "separate them with one tab each, not with semicolons"),
         ("a\tb\n", {"columns": ["en", "fr"]}, "has 'fr', which is not in data.languages.*known: en, es, gl"),
         ("en\tid\na\t1\n", {"header": True}, "has 'id', which is not in data.languages"),
         ("a\tb\n", {"columns": ["en", "en"]}, "has 'en' twice"),

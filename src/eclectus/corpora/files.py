@@ -20,6 +20,7 @@ FORMATS = {
     ".mo": "gettext",
 }
 """Corpus type of a file by its suffix, where that says it."""
+
 _SIGNS = {",": "comma", ";": "semicolon", "|": "bar"}
 
 
@@ -101,7 +102,7 @@ def split_columns(kind: str, path: Path, number: int, line: str, columns: Sequen
         if form is not None:
             advice = f"it is {form} by its name, so set type: {form}"
         elif mark is not None:
-            advice = f"they look separated by {mark}s; save it with tabs instead"
+            advice += f", not with {mark}s"
     raise DataError(
         f"{kind}: '{path}' line {number} has {len(cells)} columns instead of {len(columns)} ({named(columns)});"
         f" {advice}"
