@@ -12,13 +12,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from eclectus.config import Component, LoraConfig, PromptConfig
+from eclectus.config import Component, CorrectionConfig, LoraConfig, PromptConfig
 from eclectus.engines.base import engine_of
 from eclectus.errors import ConfigError, RunError
 from eclectus.policies.causal import CausalPolicy
 from eclectus.rollouts.base import Sampling
+from eclectus.training import run
 from tests.policies.tiny_models import CAUSAL, build
 from tests.tiny import random_guide, segments, tiny_policy
+from tests.tiny_run import lines, settings
 
 ROWS = segments("en", "es")
 
@@ -133,6 +135,27 @@ def test_an_adapter_is_part_of_the_weights(tmp_path, library):
             if "lora_B" in name:
                 parameter.normal_(generator=seeded())
     assert engine(policy).translate(ROWS, 6) == policy.translate(ROWS, 6) != plain
+
+
+def test_a_run_samples_with_it_corrects_and_logs_how_far_it_is_from_the_policy(corpus, tmp_path, library):
+    CausalPolicy(*build("qwen2", tmp_path)).save(tmp_path / "start")
+    config = settings(
+        corpus,
+        policy={"path": str(tmp_path / "start")},
+        supervised=None,
+        reinforce__steps=2,
+        reinforce__evaluate_every=2,
+        reinforce__engine=Component(type="vllm"),
+        reinforce__correction=CorrectionConfig(level="sequence", cap=3),
+    )
+    run.start(config, tmp_path / "run")
+    steps = [row for row in lines(tmp_path / "run") if row["kind"] == "step"]
+    assert StandIn.made == 1 and len(steps) == 2
+    for step in steps:
+        assert step["grad_norm"] > 0
+        # Samples of weights that had not arrived would be farther away after the first update.
+        assert 0 < step["engine_mismatch"] < 1e-4
+        assert step["engine_truncated"] == 0 and step["engine_ess"] == pytest.approx(1, abs=1e-3)
 
 
 def test_a_translation_that_ends_has_its_end(tmp_path, library):

@@ -290,6 +290,9 @@ def test_chat_without_a_template_is_one_sentence(base):
     broken.chat_template = "{{ raise_exception('no system turn') }}"
     with pytest.raises(ModelError, match="chat template of its tokenizer fails"):
         CausalPolicy(base[0], broken)
+    broken.chat_template = "{{ bos_token }}Translate."
+    with pytest.raises(ModelError, match="chat template of its tokenizer leaves out what it is to translate"):
+        CausalPolicy(base[0], broken)
 
 
 def test_a_template_that_leaves_no_room_is_one_sentence(base):

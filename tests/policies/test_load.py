@@ -80,8 +80,38 @@ def test_code_of_its_own_is_never_run(folder):
     (folder / "modeling_own.py").write_text("raise SystemExit('ran')\n", encoding="utf-8")
     changed(folder, model_type="own", auto_map={"AutoModelForSeq2SeqLM": "modeling_own.Own"})
     assert "brings code of its own (trust_remote_code), which is never run" in refused(folder)
-    changed(folder, model_type="m2m_100")
+    changed(folder, model_type="m2m_100", architectures=["OwnTranslator"])
+    assert "brings code of its own" in refused(folder)
+    changed(folder, architectures=["M2M100ForConditionalGeneration"])
     assert load_policy(str(folder))[0].translate(ROWS, 5)  # a family that needs none of that code
+
+
+@pytest.mark.parametrize("values", [{"model_type": ["t5"]}, {"architectures": [3]}, {"architectures": "T5"}])
+def test_a_configuration_that_names_no_model(folder, values):
+    changed(folder, **values)
+    assert "does not name its model_type and architectures in text" in refused(folder)
+
+
+@pytest.mark.parametrize("weight_map", [None, ["model.safetensors"], {"a": 1}])
+def test_an_index_that_names_no_files(folder, weight_map):
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}), encoding="utf-8")
+    assert "model.safetensors.index.json' names no file for each tensor" in refused(folder)
+
+
+def test_a_first_token_that_the_model_does_not_have(folder):
+    changed(folder, decoder_start_token_id=99999)
+    assert "start from token 99999, and the weights have" in refused(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(folder, value):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    name = next(name for name in tensors if "fc1.weight" in name)
+    tensors[name][0, 0] = value
+    save_file(tensors, path, metadata={"format": "pt"})
+    assert f"are damaged: {name} is not finite" in refused(folder)
 
 
 def test_a_corrupt_safetensors_file(folder):
@@ -97,6 +127,17 @@ def test_weights_of_another_architecture(folder):
     tensors = load_file(path)
     save_file({k: v for k, v in tensors.items() if "decoder.layers.1" not in k}, path, metadata={"format": "pt"})
     assert "belong to another architecture" in refused(folder)
+
+
+def test_weights_with_more_layers_than_the_configuration(folder):
+    changed(folder, decoder_layers=1)
+    assert "have layers that its config.json does not, model.decoder.layers.1." in refused(folder)
+
+
+def test_what_another_program_kept_beside_the_model_is_left(folder):
+    path = folder / "model.safetensors"
+    save_file(load_file(path) | {"ema.step": torch.zeros(1)}, path, metadata={"format": "pt"})
+    assert load_policy(str(folder))[0].translate(ROWS, 5)
 
 
 def test_shards_are_loaded_and_a_missing_one_is_named(saved, tmp_path):
@@ -252,6 +293,16 @@ def test_the_tokenizer_of_another_causal_model(tmp_path):
         CausalPolicy(model, tokenizer)
     model.config.bos_token_id = 1  # a chat model's ends may be named in the tokenizer alone
     assert CausalPolicy(model, tokenizer).end_ids == [1, 2]
+
+
+def test_the_tokenizer_of_a_causal_model_without_a_first_token(tmp_path):
+    """Nothing but the end tells it from another: here the model ends with what is a word of the tokenizer."""
+    model, tokenizer = build("qwen2", tmp_path)
+    assert tokenizer.bos_token_id is None
+    assert CausalPolicy(model, tokenizer)
+    model.config.eos_token_id = model.generation_config.eos_token_id = 50
+    with pytest.raises(ModelError, match="eos are numbers None and 0 of the tokenizer but None and 50 of the model"):
+        CausalPolicy(model, tokenizer)
 
 
 def test_a_prompt_of_tokens_that_the_model_lacks(tmp_path):

@@ -63,7 +63,7 @@ def test_samples_of_an_engine_are_scored_by_the_policy_and_weighted(tmp_path, mo
     update = trainer.updater.__class__.__call__
     monkeypatch.setattr(trainer.updater.__class__, "__call__", lambda *a: (seen.append(a[1]), update(*a))[1])
     trainer.train()
-    (work,), drawn = seen, trainer.sampler.engine.drawn
+    (work,), drawn = seen, trainer.collect.sampler.engine.drawn
     own = policy.token_logprobs(work.sources, drawn.tokens, drawn.mask, 1.3).detach()
     assert torch.equal(work.rollouts.tokens, drawn.tokens)
     assert torch.allclose(work.rollouts.logprobs, own, atol=1e-5)
@@ -104,9 +104,9 @@ def test_a_single_update_weights_its_samples_in_its_own_pass(tmp_path, monkeypat
     for way in ("own pass", "pass before"):
         changes = {"engine": OFF, "correction": {"level": level, "cap": 1.5}, "steps": 1, "temperature": 1.3}
         trainer = reinforcer(tmp_path / way, "copy", algorithm, **changes)
-        assert trainer.corrects and not trainer.sampler.scores
+        assert trainer.corrects and not trainer.collect.sampler.scores
         if way == "pass before":
-            trainer.corrects, trainer.sampler.scores = False, True
+            trainer.corrects, trainer.collect.sampler.scores = False, True
         trainer.train()
         (rows[way],) = steps_of(tmp_path / way)
         assert len(passes) == (way == "pass before")

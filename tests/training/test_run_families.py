@@ -144,6 +144,9 @@ def test_the_model_card_holds_data_rewards_and_the_scores_of_every_system(corpus
     assert {system.role for system in results.systems} >= {"base", "system", "control"}
     assert all(signature in card for signature in results.signatures.values())
     assert "tsv|" in card
+    rewards = card.partition("## Rewards\n")[2].partition("\n## ")[0].split()
+    assert rewards.count("-") == len(config.reinforce.tasks)
+    assert any("[chrF2|" in signature for signature in rewards)
     assert "begun from `random weights`" in card
     found = front(tmp_path / "run")
     assert found["library_name"] == "transformers" and found["pipeline_tag"] == "translation"

@@ -11,7 +11,7 @@ from eclectus.rewards.base import RewardContext
 from eclectus.rewards.composite.combine import CompositeReward, CompositeScores
 from eclectus.rewards.composite.scaling import Scaling
 from eclectus.segment import Segment
-from eclectus.training import reinforce, rewarding
+from eclectus.training import collecting, reinforce, rewarding
 from tests.toy import positions, reinforcer, steps_of
 
 
@@ -76,7 +76,7 @@ def test_the_time_of_rewards_is_not_that_of_sampling(tmp_path, monkeypatch, name
     that are only demonstrated are translated back, and by 100 where samples are judged."""
     now = SimpleNamespace(seconds=0.0)
     clock = SimpleNamespace(monotonic=lambda: now.seconds)
-    for module in (reinforce, rewarding):
+    for module in (reinforce, collecting, rewarding):
         monkeypatch.setattr(module, "time", clock)
 
     def judged(*arguments, **options):
@@ -97,7 +97,7 @@ def test_the_time_of_rewards_is_not_that_of_sampling(tmp_path, monkeypatch, name
         return prompts
 
     monkeypatch.setattr(trainer.policy, "sample", drawn)
-    trainer.back_translator = translated_back
+    trainer.collect.back_translator = translated_back
     trainer.train()
     [row] = steps_of(tmp_path)
     times = 2 if name == "self_critical" else 1

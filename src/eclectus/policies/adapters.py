@@ -153,7 +153,9 @@ class Adapters:
         alone = list(folders) == [_ONE]
         for name, path in folders.items():
             try:
-                settings = peft.PeftConfig.from_pretrained(str(path))
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of kinds that are refused below
+                    settings = peft.PeftConfig.from_pretrained(str(path))
                 values = load_file(path / _WEIGHTS_FILE)
                 _inject(model, settings, name)
                 weights = {key.removeprefix(_PREFIX): value for key, value in values.items()}

@@ -79,8 +79,10 @@ class CausalPolicy(PretrainedPolicy):
         end = next((i for i in tail if i in special), eos)
         ends = {*_ids(model.config.eos_token_id), *_ids(model.generation_config.eos_token_id)}
         bos, own = tokenizer.bos_token_id, model.config.bos_token_id
-        # A chat model's tokenizer may end otherwise than its config says, but then it begins as it says.
-        if ends and eos not in ends and None not in (bos, own) and bos != own:
+        # A chat model's tokenizer may end otherwise than its config says, but then it begins as it says, and what the
+        # config says is no word of it.
+        begins_otherwise = None not in (bos, own) and bos != own
+        if ends and eos not in ends and (begins_otherwise or not ends & special):
             raise ModelError(
                 f"model: tokens bos and eos are numbers {bos} and {eos} of the tokenizer but {own} and"
                 f" {', '.join(map(str, sorted(ends)))} of the model; the folder mixes files of two models, or"

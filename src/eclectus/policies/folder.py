@@ -7,6 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import transformers
+
 from eclectus.errors import ModelError, resuming
 
 _NOT_GENERATING = ("Encoder", "Classification", "QuestionAnswering", "MaskedLM", "Vision", "Image", "Audio", "Speech")
@@ -63,19 +65,26 @@ def check_config(name: str, config: dict[str, Any], known: Collection[str]) -> N
     Raises:
         ModelError: it is no text-to-text model, not one of ours, or needs code of its own.
     """
-    kind = config.get("model_type")
+    kind, architectures = config.get("model_type"), config.get("architectures") or []
     families = f"supported types: {', '.join(sorted(known))}"
+    if not isinstance(kind, str) or not _are_names(architectures):
+        raise ModelError(
+            f"model: config.json of '{name}' does not name its model_type and architectures in text; copy the whole"
+            " folder again"
+        )
+    # Beside an architecture that the library has, code is not needed.
+    foreign = kind not in known or (architectures and not any(hasattr(transformers, each) for each in architectures))
+    if config.get("auto_map") and foreign:
+        raise ModelError(
+            f"model: '{name}' (type '{kind}') brings code of its own (trust_remote_code), which is never run;"
+            f" {families}"
+        )
     if kind not in known:
-        if config.get("auto_map"):
-            raise ModelError(
-                f"model: '{name}' (type '{kind}') brings code of its own (trust_remote_code), which is never run;"
-                f" {families}"
-            )
         why = "writes no text from text" if _generates_nothing(kind) else "is not supported"
         raise ModelError(f"model: '{name}' is of type '{kind}', which {why}; {families}")
     if config.get("quantization_config"):
         raise ModelError(f"model: the weights of '{name}' are quantised and cannot be trained; give the original model")
-    for architecture in config.get("architectures") or ():
+    for architecture in architectures:
         if any(part in architecture for part in _NOT_GENERATING):
             raise ModelError(
                 f"model: '{name}' is a {architecture}, which writes no text from text;"
@@ -83,7 +92,11 @@ def check_config(name: str, config: dict[str, Any], known: Collection[str]) -> N
             )
 
 
-def _generates_nothing(kind: Any) -> bool:
+def _are_names(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
+
+
+def _generates_nothing(kind: str) -> bool:
     from transformers.models.auto import modeling_auto as auto
 
     text = (auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES)
@@ -96,8 +109,10 @@ def _check_weights(folder: Path) -> None:
     files = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
     for index in (folder / "model.safetensors.index.json", folder / "pytorch_model.bin.index.json"):
         if index.exists():
-            shards = set(_read(index).get("weight_map", {}).values())
-            missing = sorted(shard for shard in shards if not (folder / shard).exists())
+            shards = _read(index).get("weight_map")
+            if not isinstance(shards, dict) or not _are_names([*shards.values()]):
+                raise ModelError(f"model: '{index}' names no file for each tensor; copy the folder again")
+            missing = sorted(shard for shard in set(shards.values()) if not (folder / shard).exists())
             if missing:
                 raise ModelError(
                     f"model: '{folder}' lacks {missing[0]}, which {index.name} names; copy the whole folder"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,9 @@ from eclectus.policies.seq2seq import Seq2SeqPolicy
 from eclectus.policies.tokenizer import train_tokenizer
 
 BASE = "base"
+
+_LAYER = re.compile(r"\.\d+\.")
+"""The number of a layer in the name of a tensor."""
 
 
 def base_folder() -> Path:
@@ -104,12 +108,7 @@ def _load(path: str, name: str, prompt: PromptConfig | None, beside: str, revisi
             name, dtype=torch.float32, output_loading_info=True, **options, **(float_weights() if single else {})
         )
     freeze_positions(model)
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"model: the weights in '{path}' lack {len(missing)} of the model's tensors, {missing[0]} first;"
-            " they belong to another architecture"
-        )
+    _check_tensors(path, model, sorted(info["missing_keys"]), sorted(info["unexpected_keys"]))
     if single:
         forget_quantisation(model)
     saved = _file(beside, prompt_file.FILE, revision) if prompt is None else None
@@ -144,6 +143,34 @@ def resolve_device(wanted: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise RunError(f"device: '{wanted}' cannot be used here ({reason}); set device: cpu") from error
     return torch.device(wanted)
+
+
+def _check_tensors(path: str, model: Any, missing: Sequence[str], further: Sequence[str]) -> None:
+    """Make sure that the weights are the model's, all of them, and numbers.
+
+    Args:
+        missing: tensors of the model that the weights lack.
+        further: tensors of the weights that the model lacks.
+
+    Raises:
+        ModelError: they are not.
+    """
+    if missing:
+        raise ModelError(
+            f"model: the weights in '{path}' lack {len(missing)} of the model's tensors, {missing[0]} first;"
+            " they belong to another architecture"
+        )
+    # What another program kept beside the model is no matter, but one more layer of the model's own kind is.
+    kinds = {_LAYER.sub(".#.", name) for name in model.state_dict()}
+    layers = [name for name in further if _LAYER.sub(".#.", name) in kinds]
+    if layers:
+        raise ModelError(
+            f"model: the weights in '{path}' have layers that its config.json does not, {layers[0]} first; copy the"
+            " whole folder again"
+        )
+    broken = next((name for name, weights in model.named_parameters() if not weights.isfinite().all()), None)
+    if broken is not None:
+        raise ModelError(f"model: the weights in '{path}' are damaged: {broken} is not finite; copy the folder again")
 
 
 def _tokenizer(path: str, name: str, options: dict[str, Any]) -> Any:

@@ -34,6 +34,9 @@ replaced from outside (transformers 5.24 hands templates no functions)."""
 
 _MARK = "translation"
 
+_SOURCE = "pangolin"
+"""A source that no template says by itself."""
+
 
 class Prompt:
     """Turns a segment and examples into the text that a model continues with the translation.
@@ -64,6 +67,11 @@ class Prompt:
         self.stop = config.stop if config.stop is not None else ([] if self.chat else ["\n"])
         self.probe = self.text(Segment("text", "en", "es"), ())
         """A prompt after which targets are tokenised, as they will stand after every other one."""
+        if self.chat and _SOURCE not in self.text(Segment(_SOURCE, "en", "es"), ()):
+            raise ModelError(
+                "model: the chat template of its tokenizer leaves out what it is to translate; set policy.prompt.chat:"
+                " off"
+            )
         self.gap, self.tail = self._around_the_answer() if self.chat else (" ", "")
         """What stands before and after a translation."""
 

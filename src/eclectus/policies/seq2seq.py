@@ -16,6 +16,8 @@ from transformers import (
     DynamicCache,
     EncoderDecoderCache,
     GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
     MarianConfig,
     MarianMTModel,
     PreTrainedTokenizerFast,
@@ -67,7 +69,13 @@ class Seq2SeqPolicy(PretrainedPolicy):
         self._check_tokens(self._family.tokens.values())
         self.texts.guard(tokenizer.convert_ids_to_tokens(list(self._family.tokens.values())))
         self.languages = self._family.languages
-        self._start_length = len(self._family.start(Segment("", *self._any_direction())))
+        start = self._family.start(Segment("", *self._any_direction()))
+        if max(start) >= len(self._bias):
+            raise ModelError(
+                f"model: translations start from token {max(start)}, and the weights have {len(self._bias)} rows;"
+                " correct decoder_start_token_id in config.json"
+            )
+        self._start_length = len(start)
         self.max_length = self._family.max_positions - (self._start_length - 1)
         # The checkpoint's own, such as forced tokens, would come on top of what is asked for here.
         self.model.generation_config = GenerationConfig(pad_token_id=self.pad_id, eos_token_id=self.end_id)
@@ -157,8 +165,9 @@ class Seq2SeqPolicy(PretrainedPolicy):
                     tokens = self.model.generate(
                         input_ids=inputs.squeeze(1),
                         attention_mask=mask.squeeze(1),
-                        decoder_input_ids=start,
+                        decoder_input_ids=start[:, :1],
                         decoder_start_token_id=start[:, 0],
+                        logits_processor=LogitsProcessorList([_Begun(start, beams)]),
                         num_beams=beams,
                         do_sample=False,
                         suppress_tokens=self._never,
@@ -225,10 +234,11 @@ class Seq2SeqPolicy(PretrainedPolicy):
         """Greedy search with the rule on tokens that are never generated.
 
         A language token that `generate` is to force at the start (`forced_bos_token_id`, which differs by direction)
-        must not be suppressed: the library suppresses last.
+        must not be suppressed, for the library suppresses last; it forbids `bad_words_ids` before it forces.
         """
         forced = set(self._family.start(Segment("", *self._any_direction()))[1:])
         languages = set(self._family.tokens.values()) if forced else set()
+        later = sorted(languages.intersection(self._never))
         return GenerationConfig(
             max_length=self._family.max_positions,
             num_beams=1,
@@ -238,7 +248,28 @@ class Seq2SeqPolicy(PretrainedPolicy):
             decoder_start_token_id=self._family.decoder_start,
             forced_bos_token_id=min(forced) if forced and not languages else None,
             suppress_tokens=[i for i in self._never if i not in languages | forced],
+            bad_words_ids=[[i] for i in later] or None,
         )
+
+
+class _Begun(LogitsProcessor):
+    """Begins each row as its family asks, as the library's `forced_bos_token_id` does for one token of all rows.
+
+    Tokens that were given beforehand would not count in the length that beams are compared by, and these do.
+
+    Args:
+        start: [B, n] the first tokens of each source's translations.
+        beams: rows of a source.
+    """
+
+    def __init__(self, start: torch.Tensor, beams: int) -> None:
+        self._start = start.repeat_interleave(beams, dim=0)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        place = input_ids.shape[1]
+        if place >= self._start.shape[1]:
+            return scores
+        return torch.full_like(scores, float("-inf")).scatter_(1, self._start[:, place, None], 0.0)
 
 
 class _Stepper:

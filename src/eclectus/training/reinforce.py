@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,19 @@ from eclectus.config import ReinforceConfig
 from eclectus.evaluation.results import STOPPED_EARLY
 from eclectus.policies.base import Policy
 from eclectus.policies.source import Source
-from eclectus.rollouts.base import Among, Rollouts, Sampling, joined
 from eclectus.seeds import derive
-from eclectus.segment import Segment
 from eclectus.training import checkpoint as ckpt
 from eclectus.training import own_algorithm, passes
 from eclectus.training.back_translator import BackTranslator
+from eclectus.training.collecting import Collected, Collector, whole_references
 from eclectus.training.guard import EngineGuard, Guard
-from eclectus.training.observe import StepRewards, peak_memory, progress, sampled_examples, sampled_metrics
+from eclectus.training.observe import peak_memory, progress, sampled_examples, sampled_metrics
 from eclectus.training.optimizer import expected_steps
 from eclectus.training.parts import Part, PartCounts, PartWatch, count_parts
 from eclectus.training.prompts import Prompts, PromptStream, PromptWindows
 from eclectus.training.renewed import RenewedPolicies
-from eclectus.training.rewarding import Judge, as_rollouts, demonstrations, in_parts
-from eclectus.training.sampling import Sampled, Sampler, sampling_of
+from eclectus.training.rewarding import demonstrations
+from eclectus.training.sampling import Sampler
 from eclectus.training.supervised import TIME_USED_UP, Trained
 from eclectus.training.tasks import Task
 from eclectus.training.tracking import Tracker
@@ -41,33 +39,6 @@ from eclectus.training.value_updater import updater_of
 
 _KL_EVERY = 10
 """Steps between two measurements of KL on tasks that have no KL term; it costs a pass of the starting policy."""
-
-
-@dataclass(frozen=True)
-class Collected:
-    """What a step has drawn and what it is worth, before anything is learnt from it.
-
-    Args:
-        owners: for each prompt, the number of its task.
-        further: prompts that are only demonstrated.
-        others: rewards of the greedy translations or of the references, where the algorithm asks for them.
-        shown: the references as rollouts, where it judges them.
-        seconds: spent on sampling, without what the rewards took meanwhile.
-    """
-
-    owners: list[int]
-    segments: list[Segment]
-    further: Prompts
-    sampling: Sampling
-    drawn: Sampled
-    rewards: StepRewards
-    others: StepRewards | None
-    shown: Rollouts | None
-    seconds: float
-
-    @property
-    def rollouts(self) -> Rollouts:
-        return self.drawn.rollouts
 
 
 class Reinforcer:
@@ -118,11 +89,14 @@ class Reinforcer:
         self.watch = PartWatch(self.tasks)
         self.renewed = renewed or RenewedPolicies(lambda: reference, dev_max_length)
         self.renewed.model = policy
-        self.back_translator = BackTranslator(self.tasks, self.renewed)
         # The pass of a single update says what the policy thinks of an engine's samples; before that nobody asks.
         once = config.updates == config.minibatches == 1 and not algorithm.needs_reference_logprobs
-        self.sampler = Sampler(policy, config, scores=not once)
-        self.corrects = once and self.sampler.engine is not None
+        sampler = Sampler(policy, config, scores=not once)
+        self.corrects = once and sampler.engine is not None
+        back_translator = BackTranslator(self.tasks, self.renewed)
+        self.collect = Collector(
+            policy, algorithm, config, self.tasks, sampler, back_translator, seed=seed, stage=stage
+        )
         self.step, self.seconds, self.tokens = 0, 0.0, 0
         self.best, self.best_step = float("-inf"), 0
         self.ended: str | None = None
@@ -178,7 +152,7 @@ class Reinforcer:
     def _advance(self) -> dict[Part, PartCounts]:
         """One step; returns what the parts of the rewards said."""
         started = time.monotonic()
-        made = self._collect()
+        made = self.collect(self.step, self.prompts.next(self.step))
         collected = time.monotonic()
         learnt = self._learn(made)
         ended = time.monotonic()
@@ -211,27 +185,6 @@ class Reinforcer:
             rows = sampled_examples(self.tasks, made.owners, made.segments, made.rollouts, made.rewards)
             self.tracker.samples(self.stage, self.step, rows)
         return counts
-
-    def _collect(self) -> Collected:
-        """Take the step's prompts, draw samples of them, and have these judged."""
-        prompts = self.prompts.next(self.step)
-        began = time.monotonic()
-        batch, further = (self.back_translator(part, self.step) for part in prompts)
-        owners, segments = [task for task, _ in batch], [segment for _, segment in batch]
-        sampling = sampling_of(self.config, self.step)
-        # Rewards that translate ask all processes, which would then talk of two things at once.
-        parts = in_parts(self.tasks, owners, segments, self.config.overlap if parallel.size() == 1 else 1)
-        with Judge(self.tasks, owners, segments, self.step, aside=len(parts) > 1) as judge:
-            drawn = self._sample(segments, sampling, parts, judge)
-            also = self.sampler.greedy(segments) if self.algorithm.needs_greedy else None
-            shown = None
-            if self.algorithm.judges_references:
-                also = shown = as_rollouts(self.policy, [segment.reference or "" for segment in segments])
-            if also is not None:
-                judge.take(range(len(segments)), also)
-            seconds = time.monotonic() - began - judge.seconds
-            rewards, others = judge.rewards(self.policy, drawn.rollouts, shown)
-        return Collected(owners, segments, further, sampling, drawn, rewards, others, shown, seconds)
 
     def _learn(self, made: Collected) -> dict[str, float]:
         """Update the policy by what the samples are worth and by what the tasks demonstrate; returns its metrics."""
@@ -316,7 +269,7 @@ class Reinforcer:
         if others is not None and shown is None:
             beside["greedy_rewards"] = others.scaled[:, 0]
         elif others is not None and shown is not None:
-            references = self._references(made.segments, sources)
+            references = whole_references(self.policy, made.segments, sources)
             whole = torch.tensor([reference is not None for reference in references])
             beside["references"] = [reference or [] for reference in references]
             beside["reference_rewards"] = others.scaled[:, 0].where(whole, float("nan"))
@@ -340,35 +293,6 @@ class Reinforcer:
                 **beside,
             ),
         )
-
-    def _references(self, segments: Sequence[Segment], sources: Sequence[Source]) -> list[list[int] | None]:
-        """Token ids of each reference, end-of-sequence included; None where there are no positions for all of it."""
-        targets = self.policy.encode_targets([segment.reference or "" for segment in segments])
-        return [
-            [*target, self.policy.end_id] if self.policy.holds(source, target) else None
-            for source, target in zip(sources, targets, strict=True)
-        ]
-
-    def _sample(
-        self, segments: Sequence[Segment], sampling: Sampling, parts: Sequence[Sequence[int]], judge: Judge
-    ) -> Sampled:
-        """Draw the samples of each part, the same as of all at once, and have them judged."""
-        prefixes = None
-        if self.algorithm.needs_references:
-            sources = self.policy.tokenize_sources(segments)
-            references = [reference or [] for reference in self._references(segments, sources)]
-            forced = self.algorithm.forced(self.step, [len(tokens) for tokens in references])
-            prefixes = [tokens[:count] for tokens, count in zip(references, forced, strict=True)]
-        drawn = []
-        for rows in parts:
-            generator = torch.Generator().manual_seed(derive(self.seed, self.stage, "sample", self.step))
-            begun = None if prefixes is None else [prefixes[row] for row in rows]
-            chosen = [segments[row] for row in rows]
-            drawn.append(self.sampler(chosen, sampling, generator, begun, Among(rows, len(segments))))
-            judge.take(rows, drawn[-1].rollouts)
-        if len(drawn) == 1:
-            return drawn[0]
-        return Sampled(joined([part.rollouts for part in drawn], parts, self.policy.pad_id))
 
     def _evaluate(self, started: float | None = None) -> str | None:
         """Score the dev set with the mean weights, keep them if they are the best, and ask the stop rule.
