@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from eclectus.config import PromptConfig
 from eclectus.errors import ModelError
 from eclectus.policies.causal import CausalPolicy
+from eclectus.policies.compat import OLD
 from eclectus.policies.load import load_policy
 from eclectus.policies.seq2seq import Seq2SeqPolicy
 from tests.policies.tiny_models import build
@@ -43,8 +44,8 @@ def refused(folder):
     return message
 
 
-def changed(folder, **values):
-    path = folder / "config.json"
+def changed(folder, file="config.json", **values):
+    path = folder / file
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
 
 
@@ -84,6 +85,28 @@ def test_code_of_its_own_is_never_run(folder):
     assert "brings code of its own" in refused(folder)
     changed(folder, architectures=["M2M100ForConditionalGeneration"])
     assert load_policy(str(folder))[0].translate(ROWS, 5)  # a family that needs none of that code
+
+
+def test_a_tokenizer_of_its_own_is_neither_run_nor_replaced(folder):
+    (folder / "tokenization_own.py").write_text("raise SystemExit('ran')\n", encoding="utf-8")
+    own = {"AutoTokenizer": ["tokenization_own.OwnTokenizer", None]}
+    kind = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))["tokenizer_class"]
+    changed(folder, "tokenizer_config.json", tokenizer_class="OwnTokenizer", auto_map=own)
+    assert "a OwnTokenizer, is code of its own (trust_remote_code), which is never run" in refused(folder)
+    changed(folder, "tokenizer_config.json", tokenizer_class=kind)
+    assert load_policy(str(folder))[0].translate(ROWS, 5)
+
+
+def test_a_damaged_generation_config(folder):
+    (folder / "generation_config.json").write_text('{"bad_words_ids": [[', encoding="utf-8")
+    assert "generation_config.json' is not valid JSON" in refused(folder)
+
+
+def test_a_setting_of_another_kind(folder):
+    changed(folder, d_model="wide")
+    message = refused(folder)
+    assert "str" in message
+    assert OLD or "'d_model'" in message
 
 
 @pytest.mark.parametrize("values", [{"model_type": ["t5"]}, {"architectures": [3]}, {"architectures": "T5"}])

@@ -23,7 +23,7 @@ import transformers
 from eclectus.errors import ModelError
 from eclectus.policies.attention import Layout
 
-_SETTINGS = "tokenizer_config.json"
+TOKENIZER_SETTINGS = "tokenizer_config.json"
 
 OLD = int(transformers.__version__.partition(".")[0]) < 5
 """Whether this is transformers 4."""
@@ -63,7 +63,7 @@ def check_tokenizer(folder: Path) -> None:
     Raises:
         ModelError: they were written by transformers 5, and this is 4.
     """
-    file = folder / _SETTINGS
+    file = folder / TOKENIZER_SETTINGS
     settings = json.loads(file.read_text(encoding="utf-8")) if OLD and file.exists() else {}
     if isinstance(settings.get("extra_special_tokens"), list) or settings.get("tokenizer_class") == "TokenizersBackend":
         raise ModelError(
@@ -75,7 +75,7 @@ def check_tokenizer(folder: Path) -> None:
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write a tokenizer for transformers 4 and 5 alike."""
     tokenizer.save_pretrained(folder)
-    file = folder / _SETTINGS
+    file = folder / TOKENIZER_SETTINGS
     settings = json.loads(file.read_text(encoding="utf-8"))
     if isinstance(settings.get("extra_special_tokens"), list):
         settings["additional_special_tokens"] = settings.pop("extra_special_tokens")

@@ -47,7 +47,7 @@ def check_folder(folder: Path, known: Collection[str]) -> None:
         raise ModelError(
             f"model: '{folder}' has no config.json; give a folder that `eclectus train` or transformers wrote"
         )
-    config = _read(path)
+    config = read_settings(path)
     if "model_type" not in config:
         why = "its config.json names no model_type"
         if (folder / "model.bin").exists():
@@ -55,6 +55,9 @@ def check_folder(folder: Path, known: Collection[str]) -> None:
         raise ModelError(f"model: '{folder}' cannot be used: {why}; give the run or model folder that it was made from")
     check_config(str(folder), config, known)
     _check_weights(folder)
+    generation = folder / "generation_config.json"
+    if generation.exists():
+        read_settings(generation)  # the library would go on without it
     if not any(any(folder.glob(pattern)) for pattern in _TOKENIZER_FILES):
         raise ModelError(f"model: '{folder}' has no tokenizer.json and no other tokenizer; copy the whole folder")
 
@@ -92,6 +95,22 @@ def check_config(name: str, config: dict[str, Any], known: Collection[str]) -> N
             )
 
 
+def check_tokenizer_code(name: str, settings: dict[str, Any]) -> None:
+    """Check the class that a tokenizer_config.json names.
+
+    Raises:
+        ModelError: it is one of the model's own, which the library would replace by another without a word.
+    """
+    kind = settings.get("tokenizer_class")
+    if not settings.get("auto_map") or not isinstance(kind, str):
+        return
+    if not any(hasattr(transformers, each) for each in (kind, f"{kind}Fast", kind.removesuffix("Fast"))):
+        raise ModelError(
+            f"model: the tokenizer of '{name}', a {kind}, is code of its own (trust_remote_code), which is never run;"
+            " give a model without"
+        )
+
+
 def _are_names(values: Any) -> bool:
     return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
@@ -109,7 +128,7 @@ def _check_weights(folder: Path) -> None:
     files = [*folder.glob("*.safetensors"), *folder.glob("pytorch_model*.bin")]
     for index in (folder / "model.safetensors.index.json", folder / "pytorch_model.bin.index.json"):
         if index.exists():
-            shards = _read(index).get("weight_map")
+            shards = read_settings(index).get("weight_map")
             if not isinstance(shards, dict) or not _are_names([*shards.values()]):
                 raise ModelError(f"model: '{index}' names no file for each tensor; copy the folder again")
             missing = sorted(shard for shard in set(shards.values()) if not (folder / shard).exists())
@@ -121,7 +140,12 @@ def _check_weights(folder: Path) -> None:
         raise ModelError(f"model: '{folder}' has no .safetensors or pytorch_model.bin weights; copy the whole folder")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a file of settings says.
+
+    Raises:
+        ModelError: it is damaged.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

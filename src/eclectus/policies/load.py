@@ -26,9 +26,9 @@ from eclectus.policies import prompt_file
 from eclectus.policies.adapters import adapted_base
 from eclectus.policies.causal import MODEL_TYPES as CAUSAL
 from eclectus.policies.causal import CausalPolicy
-from eclectus.policies.compat import check_tokenizer, freeze_positions
+from eclectus.policies.compat import TOKENIZER_SETTINGS, check_tokenizer, freeze_positions
 from eclectus.policies.families import families
-from eclectus.policies.folder import check_config, check_folder, model_of_run
+from eclectus.policies.folder import check_config, check_folder, check_tokenizer_code, model_of_run, read_settings
 from eclectus.policies.gguf import check_gguf, float_weights, forget_quantisation, is_gguf
 from eclectus.policies.guide import SETTINGS as GUIDE_SETTINGS
 from eclectus.policies.guide import WEIGHTS as GUIDE_WEIGHTS
@@ -101,6 +101,9 @@ def _load(path: str, name: str, prompt: PromptConfig | None, beside: str, revisi
         config = AutoConfig.from_pretrained(name, **options)
         check_config(path, config.to_dict(), known)
         check_tokenizer(Path(name))
+        settings = None if single else _file(name, TOKENIZER_SETTINGS, revision)
+        if settings is not None:
+            check_tokenizer_code(path, read_settings(settings))
         tokenizer: Any = _tokenizer(path, name, options)
         causal = config.model_type in CAUSAL
         library: Any = AutoModelForCausalLM if causal else AutoModelForSeq2SeqLM
@@ -283,4 +286,7 @@ def _seen(name: str, revision: str | None) -> SeenText | None:
 
 def _reason(error: Exception) -> str:
     """The first sentence of an error; what follows is advice for those who call transformers themselves."""
-    return str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
+    lines = str(error).splitlines() or [type(error).__name__]
+    # "Validation error for a field:" alone says nothing.
+    told = " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])
+    return told.split(". ")[0]
