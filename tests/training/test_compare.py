@@ -182,20 +182,20 @@ def test_a_variant_has_a_name_and_settings(wrong, message):
         Variant.parse(wrong)
 
 
-def test_a_name_alone_is_a_variant_of_the_configuration_or_no_change(text, tmp_path, monkeypatch):
+def test_a_name_alone_is_a_variant_of_the_configuration(text, tmp_path, monkeypatch):
     monkeypatch.setattr(comparing, "_run", lambda run, *_: single.start(cfg.load(run.with_suffix(".yaml")), str(run)))
-    said = Console(record=True, file=io.StringIO(), width=200)
     planned = text + "compare: {variants: {bleu: ['reinforce.tasks.0.reward.terms=[{type: bleu}]'], plain: []}}\n"
     folder = tmp_path / "runs"
-    compare(planned, [Variant.parse("bleu"), Variant.parse("plain"), Variant.parse("blue")], [1], folder, said)
+    with pytest.raises(ConfigError, match=r"no variant 'blue'; did you mean 'bleu'.*or 'blue:' for none"):
+        compare(planned, [Variant.parse("blue")], [1], folder, Console(quiet=True))
+    assert not folder.exists()
+    compare(planned, [Variant.parse(each) for each in ("bleu", "plain", "blue:")], [1], folder, Console(quiet=True))
     rewards = {path.parent.name: cfg.load(path).reinforce.tasks[0].reward for path in folder.glob("*/seed-1.yaml")}
     assert {name: reward.terms[0].type for name, reward in rewards.items()} == {
         "bleu": "bleu",
         "plain": "chrf",
         "blue": "chrf",
     }
-    told = [line for line in said.export_text().splitlines() if line.startswith("variant")]
-    assert told == ["variant 'blue' changes nothing: it is the configuration as it stands; did you mean 'bleu'?"]
 
 
 OWN = """

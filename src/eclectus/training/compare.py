@@ -33,20 +33,20 @@ class Variant:
 
     Args:
         name: names its folder and its rows.
-        overrides: `key.path=value` strings, as after `--set`.
+        overrides: `key.path=value` strings, as after `--set`; None: those of the configuration's variant of this name.
     """
 
     name: str
-    overrides: tuple[str, ...]
+    overrides: tuple[str, ...] | None
 
     @staticmethod
     def parse(text: str) -> Variant:
-        """Read `NAME: KEY=VALUE; KEY=VALUE`; the name alone is a variant of the configuration, or no change.
+        """Read `NAME: KEY=VALUE; KEY=VALUE`; the name alone is a variant of the configuration, `NAME:` is no change.
 
         Raises:
             ConfigError: the text has another form.
         """
-        name, _, rest = text.partition(":")
+        name, colon, rest = text.partition(":")
         name = name.strip()
         overrides = tuple(part.strip() for part in rest.split(";") if part.strip())
         if not name or "=" in name or any("=" not in part for part in overrides):
@@ -56,7 +56,7 @@ class Variant:
             )
         if not VARIANT_NAME.fullmatch(name):
             raise ConfigError(f"compare: variant '{name}' names a folder; use letters, digits and . + - _")
-        return Variant(name, overrides)
+        return Variant(name, overrides if colon else None)
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,11 @@ def compare(
             hint = " (--algorithms, --variant or --like)" if what == "variant" else ""
             raise ConfigError(f"compare: give at least one {what}{hint}, each once; got {', '.join(values) or 'none'}")
     plan = cfg.parse(text, name=name).compare or CompareConfig()
-    variants = [_planned(variant, plan, console) for variant in variants]
-    _check_names([variant.name for variant in variants])
-    _check_own(variants, {"seed": "--seeds"} | ({"data.max_pairs": "compare.pairs"} if pairs else {}))
-    cells = _sized(variants, pairs, cfg.parse(text, name=name).data.languages) if pairs else list(variants)
-    configs = {(cell.name, seed): _config(text, cell, seed, name) for seed in seeds for cell in cells}
+    settings = {variant.name: _settings(variant, plan, name) for variant in variants}
+    _check_names([*settings])
+    _check_own(settings, {"seed": "--seeds"} | ({"data.max_pairs": "compare.pairs"} if pairs else {}))
+    cells = _sized(settings, pairs, cfg.parse(text, name=name).data.languages) if pairs else settings
+    configs = {(cell, seed): _config(text, cell, cells[cell], seed, name) for seed in seeds for cell in cells}
     for run_config in configs.values():
         if run_config.reinforce is None:
             raise ConfigError(f"compare: '{name}' has no 'reinforce' part, so its variants cannot be compared")
@@ -126,9 +126,7 @@ def compare(
     _check_tested(configs)
     _claim(folder, configs)
 
-    settings = {variant.name: variant.overrides for variant in variants}
-
-    names = [variant.name for variant in variants]
+    names = [*settings]
 
     def show() -> Comparison:
         if pairs:
@@ -168,31 +166,34 @@ def compare(
     return shown
 
 
-def _planned(variant: Variant, plan: CompareConfig, console: Console) -> Variant:
-    """The variant of the configuration where only its name is given; says so where the name stands for no change."""
-    if variant.overrides or variant.name in plan.chosen:
-        return Variant(variant.name, variant.overrides or tuple(plan.chosen[variant.name]))
-    hint = nearest(variant.name, plan.chosen) if plan.chosen else ""
-    console.print(
-        f"variant '{variant.name}' changes nothing: it is the configuration as it stands{hint}",
-        style="yellow",
-        markup=False,
-    )
-    return variant
+def _settings(variant: Variant, plan: CompareConfig, name: str) -> tuple[str, ...]:
+    """The variant's settings, or those that the configuration has for its name.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if variant.overrides is not None:
+        return variant.overrides
+    if variant.name not in plan.chosen:
+        raise ConfigError(
+            f"compare: '{name}' has no variant '{variant.name}'{nearest(variant.name, plan.chosen)}; give its settings,"
+            f" or '{variant.name}:' for none, which is the configuration as it stands"
+        )
+    return tuple(plan.chosen[variant.name])
 
 
-def _config(text: str, variant: Variant, seed: int, name: str) -> RunConfig:
+def _config(text: str, variant: str, changes: Sequence[str], seed: int, name: str) -> RunConfig:
     """The configuration of one run.
 
     Raises:
         ConfigError: with the variant's name, which may be of another configuration than the one that it does not fit.
     """
     try:
-        config = cfg.parse(text, [*variant.overrides, "compare=null", f"seed={seed}"], name=name)
+        config = cfg.parse(text, [*changes, "compare=null", f"seed={seed}"], name=name)
         if config.reinforce is not None:
             check_reinforce(config.reinforce)
     except ConfigError as error:
-        raise ConfigError(f"compare: variant '{variant.name}': {error}") from error
+        raise ConfigError(f"compare: variant '{variant}': {error}") from error
     return config
 
 
@@ -212,16 +213,17 @@ def _check_names(names: Sequence[str]) -> None:
             )
 
 
-def _check_own(variants: Sequence[Variant], taken: Mapping[str, str]) -> None:
+def _check_own(variants: Mapping[str, Sequence[str]], taken: Mapping[str, str]) -> None:
     """Make sure that variants set nothing that the comparison itself sets.
 
     Args:
+        variants: name -> settings.
         taken: key -> what sets it.
     """
-    for variant in variants:
+    for variant, changes in variants.items():
         for key, by in taken.items():
-            if any(f"{change.partition('=')[0]}.".startswith(f"{key}.") for change in variant.overrides):
-                raise ConfigError(f"compare: variant '{variant.name}' sets '{key}', as {by} does; leave it to that")
+            if any(f"{change.partition('=')[0]}.".startswith(f"{key}.") for change in changes):
+                raise ConfigError(f"compare: variant '{variant}' sets '{key}', as {by} does; leave it to that")
 
 
 def _check_tested(configs: Mapping[tuple[str, int], RunConfig]) -> None:
@@ -242,16 +244,15 @@ def _check_tested(configs: Mapping[tuple[str, int], RunConfig]) -> None:
             )
 
 
-def _sized(variants: Sequence[Variant], pairs: Sequence[int], languages: Sequence[str]) -> list[Variant]:
-    """Each variant with each number of pairs."""
-    return [
-        Variant(
-            efficiency.cell(variant.name, count),
-            (*variant.overrides, f"data.max_pairs={dict.fromkeys(languages[1:], count)}"),
-        )
-        for variant in variants
+def _sized(
+    variants: Mapping[str, Sequence[str]], pairs: Sequence[int], languages: Sequence[str]
+) -> dict[str, Sequence[str]]:
+    """The settings of each variant with each number of pairs."""
+    return {
+        efficiency.cell(name, count): (*changes, f"data.max_pairs={dict.fromkeys(languages[1:], count)}")
+        for name, changes in variants.items()
         for count in pairs
-    ]
+    }
 
 
 def _check_curve(config: RunConfig, name: str) -> None:
