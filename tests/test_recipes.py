@@ -198,6 +198,15 @@ def variant(name, which):
     return loaded(name, *config.compare.chosen[which])
 
 
+def test_the_converged_variants_differ_in_their_terms_alone():
+    default, gleu = (variant("converged", name) for name in loaded("converged").compare.chosen)
+    (reward,), (other,) = ([task.reward for task in config.reinforce.tasks] for config in (default, gleu))
+    assert ([term.type for term in reward.terms], [term.type for term in other.terms]) == (["bleu", "chrf"], ["gleu"])
+    assert reward.gates == other.gates
+    other.terms = reward.terms
+    assert default == gleu
+
+
 def test_the_variants_of_the_joint_recipe_differ_in_their_first_term_alone():
     chosen = {name: variant("joint", name) for name in ("per-language", "mean", "geometric", "min")}
     assert list(loaded("joint").compare.chosen) == list(chosen)

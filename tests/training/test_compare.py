@@ -292,9 +292,9 @@ def test_variants_and_seeds_of_another_configuration(text, tmp_path, monkeypatch
 
 def test_a_configuration_without_variants_is_nothing_to_be_like(text, tmp_path):
     (tmp_path / "plain.yaml").write_text(text, encoding="utf-8")
-    outcome = eclectus("compare", tmp_path / "plain.yaml", "--like", "converged", "--output", tmp_path / "runs")
+    outcome = eclectus("compare", tmp_path / "plain.yaml", "--like", "my-corpus", "--output", tmp_path / "runs")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1) and not (tmp_path / "runs").exists()
-    assert "'converged' has no variants under 'compare'" in outcome.err
+    assert "'my-corpus' has no variants under 'compare'" in outcome.err
 
 
 @pytest.mark.parametrize(
